@@ -1,0 +1,9 @@
+# Copyright (c) mmseg_semi authors.
+"""Semi-supervised semantic segmentation for MMSegmentation 1.x."""
+from . import compat
+from .version import __version__
+
+# Before anything that imports mmseg: it would fail without compiled mmcv.
+compat.install()
+
+__all__ = ['__version__']
