@@ -1,0 +1,13 @@
+# Copyright (c) mmseg_semi authors.
+"""Datasets, sampler and transforms; importing registers them in mmseg."""
+from .bad_images import BadImageLog
+from .digit_scenes_dataset import DigitScenesDataset
+from .errors import UnreadableImageError
+from .sampler import SemiSampler, StreamIndex
+from .semi_dataset import SemiSegDataset
+from .unlabeled import UnlabeledSegDataset
+
+__all__ = [
+    'BadImageLog', 'DigitScenesDataset', 'SemiSampler', 'SemiSegDataset',
+    'StreamIndex', 'UnlabeledSegDataset', 'UnreadableImageError'
+]

@@ -1,0 +1,187 @@
+# Copyright (c) mmseg_semi authors.
+"""The outermost training dataset: labelled images, then unlabelled ones."""
+import bisect
+import copy
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from mmseg.registry import DATASETS
+from torch.utils.data import Dataset
+
+from . import audit
+from .paths import first_few
+from .sampler import StreamIndex
+from .seeding import position_seed
+from .splits import split_hash
+from .unlabeled import UnlabeledSegDataset
+
+
+@DATASETS.register_module()
+class SemiSegDataset(Dataset):
+    """Labelled and unlabelled images as one dataset.
+
+    Indices ``[0, n_l)`` are labelled, ``[n_l, n_l + n_u)`` unlabelled. Before
+    anything is built, folders and lists are checked; afterwards every labelled
+    image and mask must exist. Labelled images leave the unlabelled set by
+    themselves, validation images through lists. A labelled sample that cannot
+    be loaded stops training with its path, an unlabelled one is replaced
+    (:class:`UnlabeledSegDataset`).
+
+    Given a :class:`StreamIndex`, the random numbers of the pipeline are a
+    function of its seed and position. A plain ``int`` uses the global ones.
+
+    Args:
+        labeled (dict | list[dict]): Config of any registered segmentation
+            dataset; a list is concatenated (equal classes required).
+        unlabeled (dict, optional): Config of an
+            :class:`UnlabeledSegDataset` (the default ``type``). It inherits
+            classes and palette. Defaults to None: supervised training.
+        val_ann_file (str | Sequence[str]): Validation list(s), relative to
+            the labelled ``data_root``. Labelled images in them are an error,
+            unlabelled ones are left out. Defaults to none.
+        verify_split (bool): Whether lists with the name of a published split
+            must hold its images. Defaults to True.
+
+    Attributes:
+        source_lengths (tuple[int, int]): Labelled and unlabelled images.
+        split_info (dict): ``name`` and ``sha256`` of the labelled list,
+            numbers ``labeled`` and ``unlabeled``.
+
+    Raises:
+        FileNotFoundError: If a folder, list, image or mask is missing.
+        ValueError: If a list is malformed, differs from the published one of
+            its name, or shares images with a validation list.
+    """
+
+    def __init__(self,
+                 labeled: dict | list[dict],
+                 unlabeled: dict | None = None,
+                 val_ann_file: str | Sequence[str] = (),
+                 verify_split: bool = True) -> None:
+        labeled = copy.deepcopy(labeled)
+        if isinstance(labeled, Sequence):
+            labeled = dict(type='ConcatDataset', datasets=list(labeled))
+        lists = audit.check_labeled(labeled, verify_split)
+        val_lists = audit.val_lists(labeled, val_ann_file, verify_split)
+        self.labeled = DATASETS.build(labeled)
+        samples = audit.labeled_samples(self.labeled)
+        audit.check_overlap(samples.ids, val_lists, nested_ok=False)
+
+        self.unlabeled = None
+        if unlabeled is not None:
+            self.unlabeled = self._build_unlabeled(
+                copy.deepcopy(unlabeled), samples, val_lists, verify_split)
+        self.source_lengths = (len(self.labeled), 0 if self.unlabeled is None
+                               else len(self.unlabeled))
+        self._ends = (self.source_lengths[0], sum(self.source_lengths))
+        self.split_info = dict(
+            name='+'.join(lists) or 'all images of the folder',
+            labeled=self.source_lengths[0],
+            unlabeled=self.source_lengths[1],
+            sha256=split_hash(samples.names))
+        self._log()
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: Meta information of the labelled set."""
+        return copy.deepcopy(self.labeled.metainfo)
+
+    def full_init(self) -> None:
+        """Nothing: the constructor has built everything."""
+
+    def set_work_dir(self, work_dir: str) -> None:
+        """Say where ``bad_images.txt`` goes, before workers start."""
+        if self.unlabeled is not None:
+            self.unlabeled.set_work_dir(work_dir)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of a sample, before the pipeline."""
+        source, local = self._locate(idx)
+        info = (self.labeled, self.unlabeled)[source].get_data_info(local)
+        info['sample_idx'] = int(idx)
+        return info
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, idx: int) -> dict:
+        source, local = self._locate(idx)
+        if not isinstance(idx, StreamIndex):
+            return self._load(source, local)
+        with position_seed(idx.seed, idx.position):
+            return self._load(source, local)
+
+    def _locate(self, idx: int) -> tuple[int, int]:
+        value = int(idx)
+        if value < 0:
+            value += len(self)
+        if not 0 <= value < len(self):
+            raise IndexError(f'Index {int(idx)} is outside of the '
+                             f'{len(self)} images of SemiSegDataset.')
+        source = bisect.bisect_right(self._ends, value)
+        return source, value - (self._ends[source - 1] if source else 0)
+
+    def _load(self, source: int, local: int) -> dict:
+        if source:
+            return self.unlabeled[local]
+        try:
+            return self.labeled[local]
+        except Exception as err:
+            info = self.labeled.get_data_info(local)
+            raise RuntimeError(
+                f'The labelled sample {info.get("img_path", local)} (mask '
+                f'{info.get("seg_map_path")}) cannot be loaded: '
+                f'{type(err).__name__}: {err}. Repair it or take it off the '
+                'labelled list.') from err
+
+    def _build_unlabeled(self, cfg: dict, samples: audit.LabeledSamples,
+                         val_lists: list[str],
+                         verify_split: bool) -> UnlabeledSegDataset:
+        if not isinstance(cfg, dict):
+            raise TypeError(
+                'SemiSegDataset: `unlabeled` must be one config, but is a '
+                f'{type(cfg).__name__}. Several folders go into its '
+                'data_prefix=dict(img_path=[...]).')
+        cfg.setdefault('type', 'UnlabeledSegDataset')
+        classes = self.metainfo.get('classes')
+        own = cfg.get('metainfo', {}).get('classes', classes)
+        if list(own or ()) != list(classes or ()):
+            raise ValueError(
+                f'SemiSegDataset: the unlabelled set names the classes {own}, '
+                f'the labelled one {classes}. Leave `metainfo` out of '
+                '`unlabeled`: it is inherited.')
+        cfg['metainfo'] = {
+            key: self.metainfo[key]
+            for key in ('classes', 'palette') if key in self.metainfo
+        }
+        cfg['lazy_init'] = True
+        dataset = DATASETS.build(cfg)
+        if not isinstance(dataset, UnlabeledSegDataset):
+            raise TypeError(
+                f'SemiSegDataset: `unlabeled` is a {type(dataset).__name__}, '
+                'which may open masks. Use UnlabeledSegDataset or a subclass.')
+        audit.verify_lists([*dataset.ann_file, *dataset.exclude], verify_split)
+        audit.check_overlap(samples.ids, dataset.exclude, nested_ok=True)
+        dataset.exclude += tuple(val_lists)
+        dataset.drop_labeled(samples.images, samples.masks)
+        dataset.full_init()
+        return dataset
+
+    def _log(self) -> None:
+        info = self.split_info
+        text = (f'Labelled: {info["labeled"]} images, {info["name"]}, '
+                f'SHA-256 {info["sha256"]}.')
+        if self.unlabeled is None:
+            text += ' No unlabelled images: supervised training.'
+        else:
+            dropped = self.unlabeled.dropped
+            text += (f' Unlabelled: {info["unlabeled"]} images from '
+                     f'{first_few(self.unlabeled.data_prefix["img_path"])} '
+                     f'(left out: {dropped["labeled"]} labelled, '
+                     f'{dropped["excluded"]} excluded by '
+                     f'{first_few(self.unlabeled.exclude) or "no list"}).')
+            if self.unlabeled.namesakes:
+                text += (f' {self.unlabeled.namesakes} of them have the name '
+                         'of a labelled image of another folder: if these are '
+                         'copies, add the labelled list to `exclude`.')
+        print_log(text, logger='current')
