@@ -121,8 +121,7 @@ def plan_scene(instances: List[np.ndarray], recipe: DigitScenesRecipe,
             rng.integers(recipe.digit_side[0], recipe.digit_side[1] + 1))
         top, left = rng.integers(recipe.size - length + 1, size=2).tolist()
         color = rng.uniform(150, 255, size=3)
-        placed.append(
-            PlacedDigit(instance, digit, (top, left, length), color))
+        placed.append(PlacedDigit(instance, digit, (top, left, length), color))
     return ScenePlan(photo, side, corner, tuple(placed))
 
 
@@ -151,8 +150,7 @@ def draw_scene(plan: ScenePlan,
 
 
 def plan_scenes(
-        recipe: DigitScenesRecipe
-) -> Tuple[List[ScenePlan], List[ScenePlan]]:
+        recipe: DigitScenesRecipe) -> Tuple[List[ScenePlan], List[ScenePlan]]:
     """Draw all scenes of train and val.
 
     The three streams are independent: more validation scenes leave the
@@ -224,9 +222,9 @@ def _write(root: Path, recipe: DigitScenesRecipe) -> Dict[str, List[str]]:
     return stems
 
 
-def write_digit_scenes(root: Union[str, Path],
-                       recipe: DigitScenesRecipe = DigitScenesRecipe()
-                       ) -> dict:
+def write_digit_scenes(
+    root: Union[str, Path], recipe: DigitScenesRecipe = DigitScenesRecipe()
+) -> dict:
     """Write DigitScenes in PASCAL VOC layout, or verify an existing copy.
 
     Layout: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png`` (palette PNG),

@@ -5,11 +5,14 @@
 download, so a dataset made from them can exist on every machine.
 """
 from functools import lru_cache
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
 from PIL import Image
+
+Box = Tuple[int, int, int]
+"""Top, left and side of a square."""
 
 LABEL_LEVEL = 0.3
 """Ink above this level carries the label of its digit."""
@@ -85,8 +88,7 @@ def photo_background(photo: np.ndarray, size: Tuple[int, int],
 
 
 def paste_digit(image: np.ndarray, label: np.ndarray, ink: np.ndarray,
-                box: Tuple[int, int, int], color: np.ndarray,
-                value: int) -> None:
+                box: Box, color: np.ndarray, value: int) -> None:
     """Draw one digit over a scene, in place.
 
     Where the smoothly upscaled ink ``g`` is stronger than 0.3 the pixel gets
@@ -97,7 +99,7 @@ def paste_digit(image: np.ndarray, label: np.ndarray, ink: np.ndarray,
         image (np.ndarray): float32 RGB (H, W, 3).
         label (np.ndarray): uint8 (H, W).
         ink (np.ndarray): float32 (8, 8) in [0, 1].
-        box (tuple[int, int, int]): Top, left and side; inside the scene.
+        box (tuple[int, int, int]): Top, left, side; inside the scene.
         color (np.ndarray): RGB (3,).
         value (int): The label to write.
     """
@@ -120,12 +122,16 @@ def palette_bytes(palette: List[List[int]], ignore_index: int = 255) -> bytes:
 def save_image(path, image: np.ndarray) -> None:
     """Save a float RGB scene as JPEG (quality 97, 4:4:4) or PNG."""
     array = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    options = dict(quality=97, subsampling=0) if str(path).endswith(
-        '.jpg') else dict(compress_level=1)
+    if str(path).endswith('.jpg'):
+        options = dict(quality=97, subsampling=0)
+    else:
+        options = dict(compress_level=1)
     Image.fromarray(array).save(path, **options)
 
 
-def save_label(path, label: np.ndarray, palette: bytes = None) -> None:
+def save_label(path,
+               label: np.ndarray,
+               palette: Optional[bytes] = None) -> None:
     """Save a uint8 label map as PNG, with a palette if one is given."""
     picture = Image.fromarray(label)
     if palette is not None:

@@ -49,8 +49,7 @@ def _file_sha256(path: Path) -> str:
 def _write_checksums(root: Path) -> str:
     """List the hash of every file of the tree; returns the list's hash."""
     files = sorted(
-        p.relative_to(root).as_posix() for p in root.rglob('*')
-        if p.is_file())
+        p.relative_to(root).as_posix() for p in root.rglob('*') if p.is_file())
     lines = [f'{_file_sha256(root / name)}  {name}\n' for name in files]
     (root / CHECKSUMS).write_text(''.join(lines))
     return _file_sha256(root / CHECKSUMS)

@@ -1,0 +1,13 @@
+# Copyright (c) mmseg_semi authors.
+from .formatting import InitValidMap, MultiBranch, PackSemiInputs
+from .geometric import (RandomLongSideResize, RandomPadCrop, RandomShift,
+                        RandomTwoSidedResize)
+from .loading import LoadStrictAnnotations, LoadStrictImage
+from .photometric import RandomGaussianBlur, RandomGrayscale, SemiColorJitter
+
+__all__ = [
+    'InitValidMap', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
+    'PackSemiInputs', 'RandomGaussianBlur', 'RandomGrayscale',
+    'RandomLongSideResize', 'RandomPadCrop', 'RandomShift',
+    'RandomTwoSidedResize', 'SemiColorJitter'
+]
