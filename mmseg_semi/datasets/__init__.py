@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Datasets, sampler and transforms; importing registers them in mmseg."""
+from . import transforms
 from .bad_images import BadImageLog
 from .digit_scenes_dataset import DigitScenesDataset
 from .errors import UnreadableImageError
@@ -9,5 +10,5 @@ from .unlabeled import UnlabeledSegDataset
 
 __all__ = [
     'BadImageLog', 'DigitScenesDataset', 'SemiSampler', 'SemiSegDataset',
-    'StreamIndex', 'UnlabeledSegDataset', 'UnreadableImageError'
+    'StreamIndex', 'UnlabeledSegDataset', 'UnreadableImageError', 'transforms'
 ]

@@ -9,6 +9,8 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from mmseg_semi.functional.schedules import iters_per_epoch
+
 
 class StreamIndex(int):
     """A dataset index that knows where in the sample stream it stands.
@@ -120,14 +122,14 @@ class SemiSampler(Sampler):
         """Samples of one rank in one pass over the unlabelled images.
 
         Over the labelled images if there are no unlabelled ones. The pass has
-        ``floor(ceil(n / W) / count)`` batches as in the published code, at
-        least one, so ``len(dataloader)`` is the number of iterations of an
+        :func:`iters_per_epoch` batches as in the published code, at least
+        one, so ``len(dataloader)`` is the number of iterations of an
         "epoch". The stream itself does not stop there.
         """
         source = max(s for s, count in enumerate(self.counts) if count)
-        per_rank = -(-self.source_lengths[source] // self.world_size)
-        batches = max(1, per_rank // self.counts[source])
-        return batches * self.batch_size
+        batches = iters_per_epoch(self.source_lengths[source], self.world_size,
+                                  self.counts[source])
+        return max(1, batches) * self.batch_size
 
     def skip(self, num_samples: int) -> None:
         """Begin the next iteration after ``num_samples`` samples.
