@@ -1,0 +1,92 @@
+# Copyright (c) mmseg_semi authors.
+"""Which pseudo-labels are kept."""
+from typing import Union
+
+import torch
+from torch import Tensor
+
+from .precision import full_precision, upcast
+
+
+@full_precision
+@torch.no_grad()
+def softmax_entropy(logits: Tensor, dim: int = 1) -> Tensor:
+    """Entropy of the softmax, in nats.
+
+    Exact, without the 1e-10 that the official codes add inside the logarithm.
+
+    Args:
+        logits (Tensor): Class scores along ``dim``. Half precision is
+            computed in fp32; -inf is a probability of 0.
+        dim (int): Class dimension.
+
+    Returns:
+        Tensor: The shape of ``logits`` without ``dim``, in [0, ln C].
+    """
+    probabilities = upcast(logits).softmax(dim)
+    return torch.special.entr(probabilities).sum(dim)
+
+
+@torch.no_grad()
+def masked_percentile(values: Tensor, mask: Tensor,
+                      q: Union[float, Tensor]) -> Tensor:
+    """``np.percentile(values[mask], q)`` (linear) without leaving the device.
+
+    ``torch.quantile`` is limited to 2 ** 24 elements and would need the
+    selected values, whose number only the device knows.
+
+    Args:
+        values (Tensor): Any shape, floating point.
+        mask (Tensor): Same shape, bool.
+        q (float or Tensor): In [0, 100]; a tensor is 0-dim.
+
+    Returns:
+        Tensor: 0-dim; NaN if the mask is empty.
+    """
+    values = upcast(values)
+    ordered = values.masked_fill(~mask, torch.inf).flatten().sort().values
+    last = mask.sum() - 1
+    # fp64 holds every index; fp32 would not from 2 ** 24 on.
+    fraction = q.double() / 100 if torch.is_tensor(q) else q / 100
+    position = last.clamp_min(0).double() * fraction
+    below = position.floor().long()
+    above = torch.minimum(below + 1, last.clamp_min(0))
+    # gather, because indexing with a 0-dim tensor synchronises.
+    low, high = ordered.gather(0, torch.stack([below, above]))
+    result = low + (high - low) * (position - below).to(low.dtype)
+    return torch.where(last >= 0, result, torch.nan)
+
+
+@torch.no_grad()
+def entropy_filter(entropy: Tensor, valid: Tensor,
+                   keep_percent: Union[float, Tensor]) -> Tensor:
+    """Keep the pixels of lowest entropy (BRPG Eq. 5, as U2PL's code).
+
+    The threshold is the percentile over this GPU's valid pixels. Pixels at
+    the threshold are dropped, so even ``keep_percent=100`` drops the maximum.
+
+    Args:
+        entropy (Tensor): (B, H, W).
+        valid (Tensor): (B, H, W), bool: pixels that take part.
+        keep_percent (float or Tensor): In [0, 100].
+
+    Returns:
+        Tensor: (B, H, W), bool; all False if nothing is valid.
+    """
+    return valid & (entropy < masked_percentile(entropy, valid, keep_percent))
+
+
+@torch.no_grad()
+def confidence_filter(confidence: Tensor, valid: Tensor,
+                      threshold: Union[float, Tensor]) -> Tensor:
+    """Keep the pixels with at least the given confidence (BRPG Eq. 4).
+
+    Args:
+        confidence (Tensor): (B, H, W), in [0, 1].
+        valid (Tensor): (B, H, W), bool: pixels that take part.
+        threshold (float or Tensor): A number, or a map that broadcasts.
+
+    Returns:
+        Tensor: (B, H, W), bool.
+    """
+    return valid & (confidence >= threshold)

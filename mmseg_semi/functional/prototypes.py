@@ -1,0 +1,152 @@
+# Copyright (c) mmseg_semi authors.
+"""Prototype similarity, loss and update of PCR and BRPG.
+
+A store of prototypes is a tensor (C, K, D) with a mask (C, K), because
+classes may have different numbers of them.
+"""
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .losses import global_mean
+from .precision import full_precision, upcast
+
+# As in F.cosine_similarity.
+EPS = 1e-8
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """L2-normalise; a zero vector stays zero and gets no gradient."""
+    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors.masked_fill(norm <= EPS, 0.) / norm.clamp_min(EPS)
+
+
+@full_precision
+def prototype_similarity(features: Tensor, prototypes: Tensor,
+                         valid: Tensor) -> Tensor:
+    """Cosine similarity to every prototype.
+
+    Args:
+        features (Tensor): (N, D).
+        prototypes (Tensor): (C, K, D), not normalised.
+        valid (Tensor): (C, K), bool.
+
+    Returns:
+        Tensor: (N, C, K), fp32 (fp64 for fp64 features), in [-1, 1]; -inf
+        where there is no prototype.
+    """
+    features = _unit(upcast(features))
+    prototypes = prototypes.detach().to(features.dtype)
+    similarity = features @ _unit(prototypes).flatten(0, 1).t()
+    similarity = similarity.view(-1, *valid.shape)
+    return similarity.masked_fill(~valid, -torch.inf)
+
+
+@full_precision
+def prototype_logits(similarity: Tensor, temperature: float) -> Tensor:
+    """Class scores: the best prototype of the class, over the temperature.
+
+    PCR Eq. 2, BRPG Eq. 15 and 16.
+
+    Args:
+        similarity (Tensor): (N, C, K), -inf where there is no prototype.
+        temperature (float): tau, 0.1 in both papers.
+
+    Returns:
+        Tensor: (N, C); -inf for a class without prototypes.
+    """
+    return upcast(similarity).amax(dim=-1) / temperature
+
+
+@full_precision
+def prototype_loss(logits: Tensor,
+                   target: Tensor,
+                   ignore_index: int = 255) -> Tensor:
+    """Cross entropy of the prototype classifier (BRPG Eq. 17 and 18).
+
+    Samples that are ignored, or whose class has no prototype yet, contribute
+    nothing. The mean is over the samples of all ranks (the official code
+    divides the gradient once more by the number of GPUs).
+
+    Args:
+        logits (Tensor): (N, C), -inf for a class without prototypes.
+        target (Tensor): (N,), long, in [0, C) or ``ignore_index``.
+        ignore_index (int): Target value that contributes nothing.
+
+    Returns:
+        Tensor: 0-dim. 0, attached to the graph, if no sample counts.
+    """
+    logits = upcast(logits)
+    # A finite floor: a row of -inf would turn the gradient into NaN.
+    absent = logits.isneginf()
+    logits = logits.masked_fill(absent, torch.finfo(logits.dtype).min)
+    ignored = target == ignore_index
+    safe = target.masked_fill(ignored, 0)
+    ignored = ignored | absent.gather(1, safe[:, None]).squeeze(1)
+    losses = F.cross_entropy(logits, safe, reduction='none')
+    total = losses.masked_fill(ignored, 0.).sum()
+    return global_mean(total, (~ignored).sum())
+
+
+@full_precision
+@torch.no_grad()
+def assigned_sums(features: Tensor,
+                  similarity: Tensor,
+                  target: Tensor,
+                  ignore_index: int = 255) -> Tuple[Tensor, Tensor]:
+    """Sum the features that move each prototype (of BRPG Eq. 22).
+
+    Every sample goes to the most similar prototype of its own class. Not
+    reduced over ranks: pass both results through ``dist.all_sum``.
+
+    Args:
+        features (Tensor): (N, D), raw, not normalised. A row that is not
+            finite (fp16 overflow) is left out.
+        similarity (Tensor): (N, C, K) of the same features.
+        target (Tensor): (N,), long, in [0, C) or ``ignore_index``.
+        ignore_index (int): Target value of samples that move nothing.
+
+    Returns:
+        tuple[Tensor, Tensor]: sums (C, K, D) and counts (C, K), floating
+        point, detached.
+    """
+    features = upcast(features)
+    _, num_classes, number = similarity.shape
+    usable = (target != ignore_index) & features.isfinite().all(dim=1)
+    safe = target.masked_fill(~usable, 0)
+    own = similarity.take_along_dim(safe[:, None, None], dim=1).squeeze(1)
+    best, nearest = own.max(dim=1)
+    usable = usable & ~best.isneginf()
+    unused = num_classes * number
+    slot = (safe * number + nearest).masked_fill(~usable, unused)
+    sums = features.new_zeros(unused + 1, features.shape[1])
+    sums.index_add_(0, slot, features)
+    counts = features.new_zeros(unused + 1)
+    counts.index_add_(0, slot, torch.ones_like(counts[:1]).expand_as(best))
+    return (sums[:-1].view(num_classes, number,
+                           -1), counts[:-1].view(num_classes, number))
+
+
+@torch.no_grad()
+def moved_prototypes(prototypes: Tensor, sums: Tensor, counts: Tensor,
+                     momentum: float) -> Tensor:
+    """Move each prototype towards the mean of its features.
+
+    BRPG Eq. 22; PCR Eq. 11 with the mean of the iteration, as its code. The
+    result is not normalised.
+
+    Args:
+        prototypes (Tensor): (C, K, D).
+        sums (Tensor): (C, K, D), over all ranks.
+        counts (Tensor): (C, K), over all ranks.
+        momentum (float): 0.99 in both papers.
+
+    Returns:
+        Tensor: (C, K, D). Prototypes without samples are unchanged.
+    """
+    counts = counts[..., None]
+    mean = (sums / counts.clamp_min(1)).to(prototypes.dtype)
+    moved = momentum * prototypes + (1 - momentum) * mean
+    return torch.where(counts > 0, moved, prototypes)

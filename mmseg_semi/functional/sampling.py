@@ -1,0 +1,195 @@
+# Copyright (c) mmseg_semi authors.
+"""Choosing pixels and reading features there, without upsampling the map.
+
+Positions are pixels of the full-resolution image. ``features_at`` and
+``grid_features`` equal indexing the bilinearly upsampled feature map, but
+touch only four feature vectors per position.
+"""
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .precision import full_precision, upcast
+
+
+def grid_positions(height: int,
+                   width: int,
+                   cells: int = 32) -> Tuple[Tensor, Tensor]:
+    """Regular grid of (cells + 1) ** 2 pixels, both borders included.
+
+    At 513 and 769 pixels this is the grid {0, s, ..., 31 s, H - 1} of BRPG's
+    code, which the paper calls 32 x 32 (Section 3.5).
+
+    Args:
+        height (int): Image height.
+        width (int): Image width.
+        cells (int): Number of steps in each direction.
+
+    Returns:
+        tuple[Tensor, Tensor]: rows (M,) and cols (M,), long, row-major, on
+        the CPU, which lets :func:`grid_features` look at them without a
+        synchronisation.
+    """
+    rows = torch.linspace(0, height - 1, cells + 1, dtype=torch.float64)
+    cols = torch.linspace(0, width - 1, cells + 1, dtype=torch.float64)
+    grid = torch.meshgrid(
+        rows.round().long(), cols.round().long(), indexing='ij')
+    return grid[0].flatten(), grid[1].flatten()
+
+
+def _source(position: Tensor, full: int, small: int,
+            align_corners: bool) -> Tuple[Tensor, Tensor]:
+    """Numerator and denominator of a position on the feature map.
+
+    Integers, so that positions on a feature point are found exactly.
+    """
+    if align_corners:
+        denominator = max(full - 1, 1)
+        return position * (small - 1), denominator
+    denominator = 2 * full
+    return ((2 * position + 1) * small - full).clamp_min(0), denominator
+
+
+def _neighbours(position: Tensor, full: int, small: int,
+                align_corners: bool) -> Tuple[Tensor, Tensor, Tensor]:
+    """Feature index before and after a position, weight of the latter."""
+    numerator, denominator = _source(position, full, small, align_corners)
+    before = numerator // denominator
+    weight = (numerator % denominator).double() / denominator
+    return before, (before + 1).clamp_max(small - 1), weight
+
+
+def _corners(rows: Tensor, cols: Tensor, size: Tuple[int, int],
+             feature_size: Tuple[int, int],
+             align_corners: bool) -> Tuple[Tensor, Tensor, Tensor]:
+    """Rows, columns and bilinear weights (4, N) of the neighbours."""
+    top, bottom, low = _neighbours(rows, size[0], feature_size[0],
+                                   align_corners)
+    left, right, along = _neighbours(cols, size[1], feature_size[1],
+                                     align_corners)
+    weight = torch.stack([(1 - low) * (1 - along), (1 - low) * along,
+                          low * (1 - along), low * along])
+    return (torch.stack([top, top, bottom,
+                         bottom]), torch.stack([left, right, left,
+                                                right]), weight)
+
+
+@full_precision
+def features_at(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
+                size: Tuple[int, int], align_corners: bool) -> Tensor:
+    """Features at single pixels of single images.
+
+    Args:
+        features (Tensor): (B, D, h, w).
+        image (Tensor): (N,), long, in [0, B).
+        rows (Tensor): (N,), long, in [0, size[0]).
+        cols (Tensor): (N,), long, in [0, size[1]).
+        size (tuple[int, int]): Height and width of the full image.
+        align_corners (bool): Of the replaced upsampling.
+
+    Returns:
+        Tensor: (N, D), fp32 (fp64 for fp64 features).
+    """
+    at_rows, at_cols, weight = _corners(rows, cols, size, features.shape[-2:],
+                                        align_corners)
+    # One gather for all four neighbours: one scatter in the backward pass.
+    corners = upcast(features[image.expand_as(at_rows), :, at_rows, at_cols])
+    return (corners * weight.to(corners.dtype)[..., None]).sum(0)
+
+
+def _axis_slice(numerator: Tensor, denominator: int) -> Optional[slice]:
+    """The slice that picks these feature points, if there is one."""
+    index = numerator // denominator
+    step = int(index[1] - index[0]) if len(index) > 1 else 1
+    if step < 1 or (numerator % denominator).any():
+        return None
+    expected = index[0] + step * torch.arange(len(index))
+    if not torch.equal(index, expected):
+        return None
+    return slice(int(index[0]), int(index[-1]) + 1, step)
+
+
+def _grid_slices(rows: Tensor, cols: Tensor, size: Tuple[int, int],
+                 feature_size: Tuple[int, int],
+                 align_corners: bool) -> Optional[Tuple[slice, slice]]:
+    """Slices for a row-major grid of feature points, else None."""
+    width = int((rows == rows[0]).sum()) if len(rows) else 0
+    if width == 0 or len(rows) % width:
+        return None
+    row_axis, col_axis = rows[::width], cols[:width]
+    if not (torch.equal(rows, row_axis.repeat_interleave(width))
+            and torch.equal(cols, col_axis.repeat(len(row_axis)))):
+        return None
+    slices = tuple(
+        _axis_slice(*_source(axis, full, small, align_corners))
+        for axis, full, small in zip((row_axis, col_axis), size, feature_size))
+    return None if None in slices else slices
+
+
+@full_precision
+def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
+                  size: Tuple[int, int], align_corners: bool) -> Tensor:
+    """Features at the same pixels of every image.
+
+    A grid given on the CPU whose positions fall on feature points, such as
+    :func:`grid_positions` at 513 and stride 4, is a strided slice; anything
+    else is interpolated from four neighbours. Give positions that are not
+    such a grid on the device of the features, or they are copied there.
+
+    Args:
+        features (Tensor): (B, D, h, w).
+        rows (Tensor): (M,), long, in [0, size[0]).
+        cols (Tensor): (M,), long, in [0, size[1]).
+        size (tuple[int, int]): Height and width of the full image.
+        align_corners (bool): Of the replaced upsampling.
+
+    Returns:
+        Tensor: (B, M, D), fp32 (fp64 for fp64 features).
+    """
+    feature_size = tuple(features.shape[-2:])
+    slices = None
+    if rows.device.type == 'cpu':
+        slices = _grid_slices(rows, cols, size, feature_size, align_corners)
+    if slices is not None:
+        points = features[:, :, slices[0], slices[1]]
+        return upcast(points.flatten(2).transpose(1, 2))
+    rows, cols = rows.to(features.device), cols.to(features.device)
+    at_rows, at_cols, weight = _corners(rows, cols, size, feature_size,
+                                        align_corners)
+    corners = upcast(features[:, :, at_rows, at_cols])  # (B, D, 4, M)
+    points = (corners * weight.to(corners.dtype)).sum(2)
+    return points.transpose(1, 2)
+
+
+@torch.no_grad()
+def draw_positions(
+        candidates: Tensor, num: int,
+        generator: torch.Generator) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw pixels without replacement, pooled over the batch.
+
+    The shape of the result is fixed, so nothing waits for the device: the
+    ``num`` largest of random keys, candidates first.
+
+    Args:
+        candidates (Tensor): (B, H, W), bool.
+        num (int): Number of draws (BRPG: 1000 B).
+        generator (torch.Generator): On the device of ``candidates``.
+
+    Returns:
+        tuple[Tensor, ...]: image, rows, cols, each (num,) long, and valid
+        (num,) bool, False where the candidates ran out; the position is then
+        an arbitrary pixel.
+    """
+    _, height, width = candidates.shape
+    keys = torch.rand(
+        candidates.shape, generator=generator, device=candidates.device)
+    keys = keys.masked_fill(~candidates, -1.).flatten()
+    best, chosen = keys.topk(min(num, len(keys)))
+    short = num - len(chosen)
+    if short > 0:
+        best = torch.cat([best, best.new_full((short, ), -1.)])
+        chosen = torch.cat([chosen, chosen.new_zeros(short)])
+    pixel = chosen % (height * width)
+    return (chosen // (height * width), pixel // width, pixel % width, best
+            >= 0)
