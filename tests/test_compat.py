@@ -220,7 +220,8 @@ train_cfg = dict(by_epoch=False, max_iters=2)
     get_device() != 'cpu', reason='for machines without accelerator')
 @pytest.mark.parametrize('wrapper', [
     pytest.param('', id='default'),
-    pytest.param('model_wrapper_cfg = dict(broadcast_buffers=False)', id='cfg')
+    pytest.param(
+        'model_wrapper_cfg = dict(broadcast_buffers=False)', id='cfg')
 ])
 def test_stock_runner_trains_on_two_cpu_processes(tmp_path, wrapper):
     # The config asks for NCCL, as every stock mmseg config does.
