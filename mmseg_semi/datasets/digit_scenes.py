@@ -178,7 +178,8 @@ def labeled_lists(plans: List[ScenePlan],
         recipe (DigitScenesRecipe): Sizes of the lists, and the seed.
 
     Returns:
-        dict[str, list[int]]: ``digits-<n>`` -> sorted indices into plans.
+        dict[str, list[int]]: ``digits-<n>``, or ``digits-seed<s>-<n>`` for a
+        seed other than 0, -> sorted indices into plans.
 
     Raises:
         ValueError: If 10,000 draws found no such order.
@@ -190,11 +191,13 @@ def labeled_lists(plans: List[ScenePlan],
     for i, plan in enumerate(plans):
         seen[i, list(plan.visible())] = 1
     smallest = recipe.labeled[0]
+    # digits-50 is a published name: only the published lists may carry it.
+    prefix = f'digits-seed{recipe.seed}' if recipe.seed else 'digits'
     for _ in range(10_000):
         order = rng.permutation(len(plans))
         if seen[order[:smallest]].sum(0).min() >= MIN_IMAGES_PER_CLASS:
             return {
-                f'digits-{n}': sorted(order[:n].tolist())
+                f'{prefix}-{n}': sorted(order[:n].tolist())
                 for n in recipe.labeled
             }
     raise ValueError(

@@ -15,25 +15,14 @@ import uuid
 from pathlib import Path
 from typing import Callable, Iterable, Union
 
+from .splits import split_hash
+
 MANIFEST = 'manifest.json'
 CHECKSUMS = 'SHA256SUMS'
 
 
 class ForeignTreeError(FileExistsError):
     """The target folder exists and is not the tree that was asked for."""
-
-
-def list_sha256(stems: Iterable[str]) -> str:
-    """Hash of a split list, independent of its order.
-
-    Args:
-        stems (Iterable[str]): Image stems.
-
-    Returns:
-        str: Hex SHA-256 over the sorted unique stems joined by newlines.
-    """
-    text = '\n'.join(sorted(set(stems)))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_list(path: Path, stems: Iterable[str]) -> None:
@@ -137,7 +126,7 @@ def write_tree(root: Union[str, Path], recipe: dict,
         manifest = dict(
             recipe=recipe,
             lists={
-                name: dict(count=len(stems), sha256=list_sha256(stems))
+                name: dict(count=len(stems), sha256=split_hash(stems))
                 for name, stems in lists.items()
             },
             content_sha256=_write_checksums(part))
