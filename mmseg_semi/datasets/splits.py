@@ -128,7 +128,7 @@ def read_list(path: str) -> list[str]:
     first = {}
     for number, line in enumerate(lines, 1):
         entry = line.strip()
-        fault = _fault(entry)
+        fault = line_fault(entry)
         if fault is None and entry in first:
             fault = f'repeats line {first[entry]}; remove one of them'
         if fault is not None:
@@ -137,7 +137,7 @@ def read_list(path: str) -> list[str]:
     return list(first)
 
 
-def _fault(entry: str) -> str | None:
+def line_fault(entry: str) -> str | None:
     """What is wrong with a line of a list; None if nothing."""
     if not entry:
         return ('is blank; remove it (stock datasets would look for an image '

@@ -236,7 +236,7 @@ class UnlabeledSegDataset(BaseSegDataset):
                 f'{first_few(folders)} with a suffix among '
                 f'{", ".join(self.img_suffix)}: {first_few(missing)}. Check '
                 'data_prefix.img_path and img_suffix.')
-        return list(images)
+        return sorted(images)
 
     def _resolve(self, entry: str, folders) -> tuple[str, str] | None:
         for folder in folders:
