@@ -1,0 +1,17 @@
+# Copyright (c) mmseg_semi authors.
+"""Training loop, hooks, checkpoint safety and optimizer constructors."""
+from .checkpoint import (CheckpointError, UnsafeCheckpointError,
+                         check_checkpoint, convert_checkpoint,
+                         find_resumable_checkpoint)
+from .hooks import EMATeacherHook, MemoryBankHook, SemiCheckpointHook
+from .loops import SemiIterBasedTrainLoop
+from .optim_constructor import (SemiLayerDecayOptimizerConstructor,
+                                SemiOptimWrapperConstructor)
+
+__all__ = [
+    'CheckpointError', 'EMATeacherHook', 'MemoryBankHook',
+    'SemiCheckpointHook', 'SemiIterBasedTrainLoop',
+    'SemiLayerDecayOptimizerConstructor', 'SemiOptimWrapperConstructor',
+    'UnsafeCheckpointError', 'check_checkpoint', 'convert_checkpoint',
+    'find_resumable_checkpoint'
+]

@@ -1,0 +1,6 @@
+# Copyright (c) mmseg_semi authors.
+from .checkpoint_hook import SemiCheckpointHook
+from .ema_teacher_hook import EMATeacherHook
+from .memory_bank_hook import MemoryBankHook
+
+__all__ = ['EMATeacherHook', 'MemoryBankHook', 'SemiCheckpointHook']

@@ -1,0 +1,120 @@
+# Copyright (c) mmseg_semi authors.
+import torch
+from mmengine.dist import all_gather, get_world_size
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from ...models.banks import ClassBank
+from ..unwrap import unwrap
+
+
+@HOOKS.register_module()
+class MemoryBankHook(Hook):
+    """Log how full the memory banks are and watch that processes agree.
+
+    Banks and prototypes are written with what all processes gathered, so
+    every process must hold the same. A checkpoint stores the copy of process
+    0 only: if the others differ, training silently changes on resume.
+
+    Args:
+        interval (int): Log every so many iterations the least and the mean
+            fill over classes, in [0, 1], as ``<bank>.fill_min`` and
+            ``<bank>.fill_mean``. Reading them waits for the device. Defaults
+            to 50.
+        check_interval (int): Compare checksums over processes every so many
+            iterations and before training; 0 for never. Defaults to 1000.
+    """
+
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(self, interval: int = 50, check_interval: int = 1000) -> None:
+        self.interval = interval
+        self.check_interval = check_interval
+
+    def before_train(self, runner) -> None:
+        """Compare what initialisation or a checkpoint brought."""
+        if self.check_interval > 0:
+            check_ranks_agree(unwrap(runner.model))
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs=None) -> None:
+        """Log and compare when it is time."""
+        model = unwrap(runner.model)
+        if self.every_n_train_iters(runner, self.interval):
+            for name, module in model.named_modules():
+                if isinstance(module, ClassBank) and module.allocated:
+                    fill = module.fill()
+                    runner.message_hub.update_scalars({
+                        f'train/{name}.fill_min':
+                        fill.min(),
+                        f'train/{name}.fill_mean':
+                        fill.mean()
+                    })
+        if self.every_n_train_iters(runner, self.check_interval):
+            check_ranks_agree(model)
+
+
+def check_ranks_agree(model: nn.Module) -> None:
+    """Compare the buffers of banks and all prototype buffers over processes.
+
+    All processes must call it; a no-op in a single one.
+
+    Args:
+        model (nn.Module): The unwrapped model. Looked at are the buffers of
+            every :class:`ClassBank`, and those with ``prototype`` in their
+            name.
+
+    Raises:
+        RuntimeError: If any of them differs; the message names them.
+    """
+    if get_world_size() == 1:
+        return
+    banks = tuple(f'{name}.' if name else ''
+                  for name, module in model.named_modules()
+                  if isinstance(module, ClassBank))
+    shared = {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name.startswith(banks) or 'prototype' in name
+    }
+    if not shared:
+        return
+    sums = torch.stack([checksum(buffer) for buffer in shared.values()])
+    ranks = torch.stack(all_gather(sums))
+    differing = [
+        name for name, same in zip(shared, (ranks == ranks[0]).all(0).tolist())
+        if not same
+    ]
+    if differing:
+        raise RuntimeError(
+            f'The processes disagree on {", ".join(differing)}. Whatever '
+            'writes these buffers must use the same, gathered or reduced '
+            'data on every process (mmseg_semi.dist.gather_rows, all_sum).')
+
+
+def checksum(tensor: Tensor) -> Tensor:
+    """Sum of a tensor's bits that depends on where they are.
+
+    Every row of the last dimension is summed as integers and weighted with
+    its number, modulo 2^64, so swapped rows are noticed. Computed on the
+    tensor's device.
+
+    Args:
+        tensor (Tensor): Any shape and dtype.
+
+    Returns:
+        Tensor: 0-dim, long.
+    """
+    integers = {2: torch.int16, 4: torch.int32}.get(tensor.element_size())
+    bits = tensor.detach().contiguous()
+    if bits.is_floating_point():
+        bits = bits.view(integers or torch.int64)
+    bits = bits.flatten(0, -2) if bits.dim() > 1 else bits.reshape(-1, 1)
+    rows = bits.sum(1, dtype=torch.long)
+    weights = torch.arange(1, len(rows) + 1, device=rows.device)
+    # The weight of the size tells an empty tensor from one of zeros.
+    return (rows * weights).sum() + 1_000_003 * tensor.numel()

@@ -1,0 +1,172 @@
+# Copyright (c) mmseg_semi authors.
+"""The training loop."""
+import logging
+
+from mmengine.logging import print_log
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from mmseg.registry import LOOPS
+
+from ..datasets.sampler import SemiSampler
+from .checks import check_batch_size, check_num_classes
+from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
+from .unwrap import unwrap
+
+
+class _Unopened:
+    """Stands in for the dataloader while the stock loop is constructed.
+
+    The stock constructor iterates the dataloader, which starts the workers
+    before a checkpoint has said where in the data the run is.
+    """
+
+    def __init__(self, dataset) -> None:
+        self.dataset = dataset
+
+    def __iter__(self):
+        return iter(())
+
+
+@LOOPS.register_module()
+class SemiIterBasedTrainLoop(IterBasedTrainLoop):
+    """Iteration-based training that resumes where it was, at once.
+
+    In comparison with the stock loop it
+
+    - opens the dataloader only after a checkpoint was loaded, and moves a
+      sampler that has ``skip(num_samples)`` to the right place instead of
+      reading every past sample again. Other samplers are advanced as in the
+      stock loop;
+    - runs a validation that a killed run still owed. A checkpoint is written
+      before the validation of the same iteration, so one that was resumed may
+      lack that validation's result;
+    - refuses, before training, a batch size that does not fit the sampler and
+      a number of classes that does not fit the dataset; warns if the number
+      of processes, the batch size or the split changed since the checkpoint;
+    - gives the model ``total_iters`` and ``seed`` and the dataset, if it has
+      ``set_work_dir``, the work directory.
+
+    ``max_iters`` counts batches, also under gradient accumulation.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader or dict): The training dataloader.
+        max_iters (int): Number of training iterations.
+        **kwargs: ``val_begin``, ``val_interval`` and the other arguments of
+            :class:`mmengine.runner.IterBasedTrainLoop`.
+    """
+
+    def __init__(self, runner, dataloader, max_iters: int, **kwargs) -> None:
+        if isinstance(dataloader, dict):
+            dataloader = runner.build_dataloader(
+                dataloader,
+                seed=runner.seed,
+                diff_rank_seed=runner._randomness_cfg.get(
+                    'diff_rank_seed', False))
+        super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
+                         **kwargs)
+        self.dataloader = dataloader
+        self.dataloader_iterator = None
+
+    def run(self):
+        """Train.
+
+        Returns:
+            nn.Module: The trained model.
+
+        Raises:
+            ValueError: If batch size, sampler, head and dataset do not fit.
+        """
+        self._introduce()
+        before = self._exchange_records()
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        self._decide_current_val_interval()
+        if self._owes_validation():
+            print_log(
+                f'Running the validation of iteration {self._iter}, which '
+                'this checkpoint does not contain.',
+                logger='current')
+            self._validate()
+        if self._iter < self._max_iters:
+            self._open_dataloader(before)
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            self._decide_current_val_interval()
+            if self._validation_is_due():
+                self._validate()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _introduce(self) -> None:
+        """Check that the parts fit, and tell each what it must know."""
+        model = unwrap(self.runner.model)
+        dataset = self.dataloader.dataset
+        check_batch_size(self.dataloader)
+        check_num_classes(model, dataset)
+        model.total_iters = self._max_iters
+        model.seed = self.runner.seed
+        if hasattr(dataset, 'set_work_dir'):
+            dataset.set_work_dir(self.runner.work_dir)
+
+    def _exchange_records(self) -> dict:
+        """Put this run's record where checkpoints take it from.
+
+        Returns:
+            dict: The record of the run that is resumed, else empty.
+        """
+        hub = self.runner.message_hub
+        now = training_record(self.runner)
+        before = hub.runtime_info.get(RECORD_KEY, {}) if self._iter else {}
+        changes = differences(before, now)
+        if changes:
+            print_log(
+                'This run differs from the one it resumes ('
+                f'{"; ".join(changes)}). It goes on, but it will not repeat '
+                'what the other would have done.',
+                logger='current',
+                level=logging.WARNING)
+        hub.update_info(RECORD_KEY, now)
+        return before
+
+    def _open_dataloader(self, before: dict) -> None:
+        """Start reading at the current iteration."""
+        sampler, batch_size = self.dataloader.sampler, \
+            self.dataloader.batch_size
+        to_read = self._iter
+        if self._iter and batch_size and hasattr(sampler, 'skip'):
+            position, to_read = self._iter * batch_size, 0
+            seed = before.get('sampler_seed')
+            if isinstance(sampler, SemiSampler) and seed is not None:
+                # A run without a configured seed drew another one by now.
+                sampler.load_state_dict(dict(position=position, seed=seed))
+            else:
+                sampler.skip(position)
+        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        if to_read:
+            print_log(
+                f'{type(sampler).__name__} has no `skip`: reading '
+                f'{to_read} past batches again. SemiSampler avoids this.',
+                logger='current',
+                level=logging.WARNING)
+        for _ in range(to_read):
+            next(self.dataloader_iterator)
+
+    def _validation_is_due(self) -> bool:
+        return (self.runner.val_loop is not None
+                and self._iter >= self.val_begin
+                and (self._iter % self.val_interval == 0
+                     or self._iter == self._max_iters))
+
+    def _owes_validation(self) -> bool:
+        validated = self.runner.message_hub.runtime_info.get(VALIDATED_KEY)
+        return (self._iter > 0 and validated != self._iter
+                and self._validation_is_due())
+
+    def _validate(self) -> None:
+        self.runner.val_loop.run()
+        # SemiCheckpointHook has said so before it saved the best checkpoint;
+        # here it is said for other checkpoint hooks.
+        self.runner.message_hub.update_info(VALIDATED_KEY, self._iter)
