@@ -1,0 +1,13 @@
+# Copyright (c) mmseg_semi authors.
+from .banks import ClassBank
+from .data_preprocessor import SemiDataPreProcessor
+from .decode_heads import PrototypeHead, PublishedDeepLabV3PlusHead
+from .mixing import BatchMixer
+from .regularizers import BRPG, PixelConsistency, SupervisedLoss, Term
+from .segmentors import Framework, MeanTeacher, SemiSegmentor
+
+__all__ = [
+    'BRPG', 'BatchMixer', 'ClassBank', 'Framework', 'MeanTeacher',
+    'PixelConsistency', 'PrototypeHead', 'PublishedDeepLabV3PlusHead',
+    'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term'
+]

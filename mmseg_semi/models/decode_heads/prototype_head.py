@@ -1,0 +1,135 @@
+# Copyright (c) mmseg_semi authors.
+from typing import Optional, Sequence, Union
+
+import torch
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ...functional import prototype_logits, prototype_similarity
+
+
+def conv_projector(in_channels: int, channels: int, out_channels: int,
+                   dropout: float, norm_cfg: Optional[dict]) -> nn.Sequential:
+    """Two Conv3x3-BN-ReLU-Dropout2d blocks and a 1x1 (BRPG 4.1.3, spec S1)."""
+    blocks = []
+    for i in range(2):
+        blocks += [
+            ConvModule(
+                in_channels if i == 0 else channels,
+                channels,
+                3,
+                padding=1,
+                bias=True,
+                norm_cfg=norm_cfg),
+            nn.Dropout2d(dropout)
+        ]
+    return nn.Sequential(*blocks, nn.Conv2d(channels, out_channels, 1))
+
+
+def linear_projector(in_channels: int, channels: int, out_channels: int,
+                     dropout: float, norm_cfg: Optional[dict]) -> nn.Module:
+    """Linear-Dropout-Linear per pixel (BRPG's SegFormer variant)."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, 1), nn.Dropout2d(dropout),
+        nn.Conv2d(channels, out_channels, 1))
+
+
+PROJECTORS = dict(conv=conv_projector, linear=linear_projector)
+
+
+@MODELS.register_module()
+class PrototypeHead(BaseDecodeHead):
+    """Classify a pixel by its most similar class prototype (PCR Eq. 2).
+
+    The score of class c is the largest cosine similarity between the pixel's
+    feature and the K prototypes of c, divided by a temperature. Prototypes
+    are buffers; terms such as BRPG fill and move them. As a term's head it
+    reads a tapped feature map; as the ``decode_head`` of a stock segmentor it
+    reads the backbone's, and either way it can predict once prototypes are
+    set.
+
+    Args:
+        channels (int): D, width of the features.
+        num_prototypes (int): K, prototypes held per class (the most any
+            class may have).
+        projector (str, optional): ``conv`` (BRPG's feature head),
+            ``linear`` (its SegFormer variant) or None for the incoming
+            features as they are (PCR; then ``in_channels`` must equal
+            ``channels``). Defaults to ``conv``.
+        hidden_channels (int, optional): Width inside the projector. Defaults
+            to ``channels``.
+        tap (str): The feature tap it reads as a term's head. Defaults to
+            ``decoder``.
+        temperature (float): T in Eq. 2. Defaults to 0.1.
+        linear (bool): Keep a linear classifier ``conv_seg`` on the features,
+            to pretrain them before there are prototypes (BRPG Table 9, I).
+            Defaults to False.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 num_prototypes: int,
+                 projector: Optional[str] = 'conv',
+                 hidden_channels: Optional[int] = None,
+                 tap: str = 'decoder',
+                 temperature: float = .1,
+                 linear: bool = False,
+                 dropout_ratio: float = .1,
+                 **kwargs) -> None:
+        super().__init__(channels=channels, dropout_ratio=dropout_ratio,
+                         **kwargs)
+        if projector is None and self.in_channels != channels:
+            raise ValueError(
+                'PrototypeHead without a projector uses its input as the '
+                f'feature: in_channels={self.in_channels} must equal '
+                f'channels={channels}.')
+        if projector is not None and projector not in PROJECTORS:
+            raise ValueError(f'projector {projector!r} is unknown: use one '
+                             f'of {sorted(PROJECTORS)} or None.')
+        if not linear:
+            del self.conv_seg
+            self.init_cfg = None
+        self.dropout = None
+        self.tap, self.temperature = tap, temperature
+        self.projector = nn.Identity() if projector is None else PROJECTORS[
+            projector](self.in_channels, hidden_channels or channels, channels,
+                       dropout_ratio, self.norm_cfg)
+        size = (self.num_classes, num_prototypes)
+        self.register_buffer('prototypes', torch.zeros(*size, channels))
+        self.register_buffer('prototype_valid',
+                             torch.zeros(size, dtype=torch.bool))
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """(B, in_channels, h, w) -> un-normalised features (B, D, h, w)."""
+        return self.projector(inputs)
+
+    def set_prototypes(self, prototypes: Tensor, valid: Tensor) -> None:
+        """Replace all prototypes, (C, K, D) and (C, K) bool."""
+        self.prototypes.copy_(prototypes)
+        self.prototype_valid.copy_(valid)
+
+    def similarity(self, features: Tensor) -> Tensor:
+        """Cosine similarity (N, D) -> (N, C, K), -inf where no prototype."""
+        return prototype_similarity(features, self.prototypes,
+                                    self.prototype_valid)
+
+    def forward(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+        """Class logits (B, C, h, w).
+
+        Raises:
+            RuntimeError: No prototype has been set yet.
+        """
+        if not bool(self.prototype_valid.any()):
+            raise RuntimeError(
+                'PrototypeHead holds no prototypes yet: train past the '
+                'clustering, load a checkpoint that has them, or predict '
+                'with the decode head (predict_head=None).')
+        if not isinstance(inputs, Tensor):
+            inputs = self._transform_inputs(inputs)
+        features = self.features(inputs)
+        batch, dim, height, width = features.shape
+        rows = features.permute(0, 2, 3, 1).reshape(-1, dim)
+        logits = prototype_logits(self.similarity(rows), self.temperature)
+        return logits.view(batch, height, width, -1).permute(0, 3, 1, 2)

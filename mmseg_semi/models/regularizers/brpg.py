@@ -1,0 +1,307 @@
+# Copyright (c) mmseg_semi authors.
+"""BRPG: boundary-refined prototype generation (arXiv 2307.10097)."""
+from typing import Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ...dist import all_sum, world_size
+from ...functional import (assigned_sums, class_confidence_sums,
+                           confidence_schedule, cross_entropy, draw_positions,
+                           features_at, grid_features, grid_positions,
+                           moved_prototypes, moved_thresholds,
+                           prototype_logits, prototype_loss)
+from ..step import Step
+from .feature_sampling import (FeatureBanks, candidates, confidence_groups,
+                               mask_padding, random_group)
+from .prototype_generation import generate_prototypes
+from .term import Term, idle
+
+
+class Samples(NamedTuple):
+    """Sampled pixels of one kind: (N, D), (N, C, K) and (N,) long."""
+    features: Tensor
+    similarity: Tensor
+    target: Tensor
+
+
+@MODELS.register_module()
+class BRPG(Term):
+    """Prototypes from high- and low-confidence features, then contrast.
+
+    Algorithm 1 by iteration ``it``, with ``window = (T_S1, T_S2)``:
+
+    - ``it < T_S1``: nothing; the feature head gets no gradient.
+    - ``T_S1 <= it < T_S2``: features enter the banks (Eq. 8-9).
+    - ``it = T_S2``: the banks are clustered once (Eq. 10-14) and freed.
+    - from then on: prototype loss (Eq. 15-20), and the prototypes follow
+      their features (Eq. 22).
+
+    Args:
+        head (dict): The feature head, a :class:`PrototypeHead` config;
+            ``num_prototypes`` is set here. ``projector=None`` with
+            ``tap='pre_cls'`` or ``'decoder'`` uses the classification
+            head's or the decoder's features instead (Table 9, II and III).
+        window (tuple[int, int]): Sampling stage in iterations, see
+            :func:`mmseg_semi.functional.sampling_window`.
+        split (bool): Separate banks for high and low confidence (CPG).
+            False draws at random into one bank: the plain prototype loss of
+            Table 6, III. Defaults to True.
+        num_prototypes (Sequence[int]): n_0 per group: (high, low), or (all,)
+            without split. Defaults to (2, 2).
+        apo (dict, optional): ``extra`` prototypes for the ``ratio`` of
+            classes most scattered by ``score`` (``cosine``, ``l2``,
+            ``l2_norm``), for each bank alone; None switches APO off.
+        capacity (int): V, rows per class and bank. Defaults to 30000.
+        samples_per_image (int): ``sample_num`` of the banks. Defaults to
+            5000.
+        threshold (float): eta_s in [0, 1]. Defaults to 0.8.
+        class_threshold (tuple[float, float], optional): Bounds of a
+            threshold per class for labelled pixels, an average (momentum
+            0.999) of the class's confidence (Table 8, "EMA"; spec B3 `csp`).
+        cells (int): Grid of labelled samples, (cells + 1)**2 per image.
+            Defaults to 32.
+        draws_per_image (int): M_u; pooled over the batch (spec B10-7).
+            Defaults to 1000.
+        confidence (tuple[float, float]): eta_0 and eta_e of Eq. 19.
+        schedule_begin (int, optional): Where eta_t starts; None is T_S2
+            (Eq. 19), the official code has epoch 5 (spec B10-8).
+        momentum (float): alpha of Eq. 22. Defaults to 0.99.
+        loss_weight (float): lambda_pro. Defaults to 1.
+        per_gpu_scale (bool): Divide the loss by the number of GPUs as the
+            official code does without meaning to (spec B10-5).
+        sync_prototypes (bool): Reduce the prototype update over ranks. The
+            official code lets every rank drift (spec B10-9).
+        pretrain_head (bool): Train the feature head on labelled pixels with
+            a linear classifier until T_S1 (Table 9, I). Defaults to False.
+        kmeans (str): ``faiss`` or ``minibatch`` (official, spec B10-11).
+        center (str): ``cluster`` or ``prob``, the confidence-weighted mean.
+        seed (int): Of the clustering. Defaults to 0.
+    """
+    name = 'brpg'
+    unlabeled = True
+    presets = dict(
+        paper={},
+        official=dict(
+            per_gpu_scale=True, sync_prototypes=False, kmeans='minibatch'))
+    view = 'unsup_student'
+
+    def __init__(self,
+                 head: dict,
+                 window: Sequence[int],
+                 split: bool = True,
+                 num_prototypes: Sequence[int] = (2, 2),
+                 apo: Optional[dict] = dict(
+                     extra=1, ratio=.05, score='cosine'),
+                 capacity: int = 30_000,
+                 samples_per_image: int = 5000,
+                 threshold: float = .8,
+                 class_threshold: Optional[Sequence[float]] = None,
+                 cells: int = 32,
+                 draws_per_image: int = 1000,
+                 confidence: Sequence[float] = (.8, .95),
+                 schedule_begin: Optional[int] = None,
+                 momentum: float = .99,
+                 loss_weight: float = 1.,
+                 per_gpu_scale: bool = False,
+                 sync_prototypes: bool = True,
+                 pretrain_head: bool = False,
+                 kmeans: str = 'faiss',
+                 center: str = 'cluster',
+                 seed: int = 0,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        groups = ('high', 'low') if split else ('all', )
+        if len(num_prototypes) != len(groups):
+            raise ValueError(
+                f'num_prototypes={tuple(num_prototypes)} must give one number '
+                f'for each of the banks {groups}.')
+        if not 0 <= window[0] < window[1]:
+            raise ValueError(f'window={tuple(window)} must be (first, end) '
+                             'iterations with 0 <= first < end.')
+        self.begin, self.end = window
+        self.split = split
+        self.base = dict(zip(groups, num_prototypes))
+        self.apo = apo
+        extra = apo['extra'] if apo else 0
+        self.size = sum(num_prototypes) + extra * len(groups)
+        self.head_cfg = dict(
+            head,
+            type='PrototypeHead',
+            num_prototypes=self.size,
+            linear=pretrain_head)
+        self.banks = FeatureBanks(groups, self.num_classes,
+                                  head['channels'], capacity,
+                                  samples_per_image)
+        self.threshold, self.class_threshold = threshold, class_threshold
+        self.register_buffer('class_confidence',
+                             torch.full((self.num_classes, ), threshold))
+        self.cells, self.draws_per_image = cells, draws_per_image
+        self.confidence = tuple(confidence)
+        self.schedule_begin = self.end if schedule_begin is None \
+            else schedule_begin
+        self.momentum, self.loss_weight = momentum, loss_weight
+        self.per_gpu_scale = per_gpu_scale
+        self.sync_prototypes = sync_prototypes
+        self.pretrain_head = pretrain_head
+        self.kmeans, self.center, self.seed = kmeans, center, seed
+        self.samples: Sequence[Samples] = ()
+
+    def heads(self) -> Dict[str, dict]:
+        return {self.name: self.head_cfg}
+
+    def bind(self, net) -> None:
+        # A list hides the head from the term's own parameters and state.
+        self._head = [net.semi_heads[self.name]]
+
+    @property
+    def head(self):
+        return self._head[0]
+
+    def stage(self, step: Step) -> str:
+        """``before``, ``sampling`` or ``prototypes``."""
+        if step.iteration < self.begin:
+            return 'before'
+        return 'sampling' if step.iteration < self.end else 'prototypes'
+
+    def features(self, role: str, step: Step) -> Iterable[str]:
+        stage = self.stage(step)
+        wanted = {
+            'before': role == 'learner' and self.pretrain_head,
+            'sampling': role in ('learner', 'labeler'),
+            'prototypes': role == 'learner',
+        }[stage]
+        return (self.name, ) if wanted else ()
+
+    def on_labels(self, step: Step) -> None:
+        if self.class_threshold is None or self.stage(step) != 'sampling':
+            return
+        labels = step.views['sup'].labels
+        logits = step.learner(self.net, 'sup').at(labels.shape[-2:])
+        sums, counts = class_confidence_sums(logits.softmax(dim=1), labels)
+        self.class_confidence.copy_(
+            moved_thresholds(self.class_confidence, all_sum(sums),
+                             all_sum(counts)))
+
+    def update_before(self, step: Step) -> None:
+        stage = self.stage(step)
+        if stage == 'sampling':
+            self._fill(step)
+        elif stage == 'prototypes' and self.banks.allocated:
+            self._cluster()
+
+    def _fill(self, step: Step) -> None:
+        """Enqueue this step's features (Eq. 8-9)."""
+        if not self.banks.allocated:
+            self.banks.allocate()
+        out = step.learner(self.net, 'sup')
+        labeled = candidates(out.logits, out.features[self.name],
+                             step.views['sup'].labels)
+        unlabeled = type(labeled)(*(part[:0] for part in labeled))
+        if step.semi:
+            out = step.labeler(self.net, self.view)
+            weak = step.views[step.sources[self.net, self.view][1]]
+            labels = out.logits.argmax(dim=1)
+            unlabeled = candidates(out.logits, out.features[self.name],
+                                   labels)
+            unlabeled = mask_padding(unlabeled, weak.valid)
+        if self.split:
+            eta = self.class_confidence
+            if self.class_threshold is not None:
+                eta = eta.clamp(*self.class_threshold)
+            masks = confidence_groups(labeled, unlabeled, eta, self.threshold)
+        else:
+            masks = random_group(labeled, unlabeled, self.threshold)
+        self.banks.fill(labeled, unlabeled, masks, step.generator)
+        for group, bank in self.banks.banks.items():
+            step.log[f'bank/{group}_least'] = bank.fill().min().float()
+
+    def _cluster(self) -> None:
+        """Turn the banks into prototypes, once, and free them."""
+        prototypes, valid = generate_prototypes(
+            self.banks.banks,
+            self.base,
+            self.size,
+            apo=self.apo,
+            center=self.center,
+            backend=self.kmeans,
+            seed=self.seed)
+        if not bool(valid.any()):
+            raise RuntimeError(
+                f'BRPG: no feature was sampled in iterations [{self.begin}, '
+                f'{self.end}), so there is nothing to cluster. Widen or move '
+                '`window`, or lower `threshold`.')
+        self.head.set_prototypes(prototypes, valid)
+        self.banks.release()
+
+    def loss(self, step: Step) -> Dict[str, Tensor]:
+        self.samples = ()
+        stage = self.stage(step)
+        if stage != 'prototypes':
+            if self.pretrain_head and stage == 'before':
+                return dict(loss_head=self._pretrain_loss(step))
+            return dict(loss_proto=idle(self.head))
+        self.samples = [self._labeled(step)]
+        if step.semi:
+            self.samples.append(self._unlabeled(step))
+        loss = sum(
+            prototype_loss(
+                prototype_logits(s.similarity, self.head.temperature),
+                s.target) for s in self.samples)
+        scale = self.loss_weight
+        if self.per_gpu_scale:
+            scale = scale / world_size()
+        return dict(loss_proto=scale * loss)
+
+    def _labeled(self, step: Step) -> Samples:
+        """Grid samples with their ground truth (Eq. 17)."""
+        features, target = self._grid(step)
+        return Samples(features, self.head.similarity(features), target)
+
+    def _grid(self, step: Step) -> Tuple[Tensor, Tensor]:
+        labels = step.views['sup'].labels
+        out = step.learner(self.net, 'sup')
+        size = tuple(labels.shape[-2:])
+        rows, cols = grid_positions(*size, cells=self.cells)
+        features = grid_features(out.features[self.name], rows, cols, size,
+                                 out.align_corners).flatten(0, 1)
+        target = labels[:, rows.to(labels.device), cols.to(labels.device)]
+        return features, target.flatten()
+
+    def _pretrain_loss(self, step: Step) -> Tensor:
+        features, target = self._grid(step)
+        logits = self.head.conv_seg(features[:, :, None, None]).flatten(1)
+        return cross_entropy(logits, target)
+
+    def _unlabeled(self, step: Step) -> Samples:
+        """Confident pixels of the mixed images (Eq. 18-19)."""
+        labels = step.labels[self.net, self.view]
+        out = step.learner(self.net, self.view)
+        eta = confidence_schedule(step.iteration, self.schedule_begin,
+                                  step.total_iters, *self.confidence)
+        trusted = labels['valid'] & (labels['conf'] >= eta)
+        draws = min(self.draws_per_image * len(trusted), trusted.numel())
+        image, rows, cols, drawn = draw_positions(trusted, draws,
+                                                  step.generator)
+        features = features_at(out.features[self.name], image, rows, cols,
+                               tuple(trusted.shape[-2:]), out.align_corners)
+        target = labels['cls'][image, rows, cols].masked_fill(~drawn, 255)
+        step.log['proto/drawn_ratio'] = drawn.float().mean()
+        return Samples(features, self.head.similarity(features), target)
+
+    def update_after(self, step: Step) -> None:
+        """Move the prototypes by all samples of this step (Eq. 22)."""
+        if not self.samples:
+            return
+        features, similarity, target = (
+            torch.cat([s[i] for s in self.samples]) for i in range(3))
+        sums, counts = assigned_sums(features, similarity, target)
+        if self.sync_prototypes:
+            sums, counts = all_sum(sums), all_sum(counts)
+        self.head.prototypes.copy_(
+            moved_prototypes(self.head.prototypes, sums, counts,
+                             self.momentum))
+        valid = self.head.prototype_valid
+        step.log['proto/used_ratio'] = (counts > 0).sum() / valid.sum()
+        self.samples = ()

@@ -1,0 +1,83 @@
+# Copyright (c) mmseg_semi authors.
+"""From filled banks to prototypes: K-means, CPG and APO (BRPG Eq. 10-14)."""
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ...dist import broadcast_from_main, rank
+from ...functional import class_prototypes, most_scattered, scatter_score
+from ..banks import ClassBank
+
+
+def prototype_counts(bank: ClassBank, base: int,
+                     apo: Optional[dict]) -> List[int]:
+    """How many prototypes each class gets from one bank (Eq. 12 or 14).
+
+    Args:
+        bank (ClassBank): High- or low-confidence features.
+        base (int): n_0.
+        apo (dict, optional): ``extra`` prototypes for the ``ratio`` most
+            scattered classes by ``score`` (``cosine``, ``l2`` or
+            ``l2_norm``); None switches APO off.
+
+    Returns:
+        list[int]: One count per class.
+    """
+    counts = [base] * bank.num_classes
+    if apo is not None:
+        scores = [
+            scatter_score(bank.rows(c)[0], apo['score'])
+            for c in range(bank.num_classes)
+        ]
+        for c in most_scattered(scores, apo['ratio']):
+            counts[c] += apo['extra']
+    return counts
+
+
+def generate_prototypes(banks: Dict[str, ClassBank], base: Dict[str, int],
+                        size: int, *, apo: Optional[dict], center: str,
+                        backend: str,
+                        seed: int) -> Tuple[Tensor, Tensor]:
+    """Cluster every class of every bank; the main rank's result is shared.
+
+    Classes with fewer rows than prototypes contribute what they have; a
+    class without rows has no prototype and takes no part in the loss.
+
+    Args:
+        banks (dict[str, ClassBank]): By group; identical on every rank.
+        base (dict[str, int]): n_0 per group.
+        size (int): K, places per class.
+        apo, center, backend, seed: See :class:`BRPG`.
+
+    Returns:
+        tuple: prototypes (C, K, D) float and valid (C, K) bool.
+    """
+    first = next(iter(banks.values()))
+    prototypes = first.features.new_zeros(first.num_classes, size, first.dim)
+    valid = torch.zeros(
+        first.num_classes, size, dtype=torch.bool, device=prototypes.device)
+    if rank() == 0:
+        used = [0] * first.num_classes
+        for name, bank in banks.items():
+            counts = prototype_counts(bank, base[name], apo)
+            for c, count in enumerate(counts):
+                features, confidence = bank.rows(c)
+                centers = class_prototypes(
+                    features,
+                    count,
+                    confidence=confidence,
+                    center=center,
+                    backend=backend,
+                    seed=seed)
+                end = used[c] + len(centers)
+                prototypes[c, used[c]:end] = centers.to(prototypes)
+                valid[c, used[c]:end] = True
+                used[c] = end
+        empty = [c for c, n in enumerate(used) if n == 0]
+        print_log(
+            f'Prototypes: {sum(used)} over {len(used)} classes' +
+            (f'; classes {empty} had no sample and take no part in the '
+             'prototype loss' if empty else ''), 'current')
+    return broadcast_from_main(prototypes), broadcast_from_main(valid)

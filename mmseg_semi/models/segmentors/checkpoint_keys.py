@@ -1,0 +1,66 @@
+# Copyright (c) mmseg_semi authors.
+from typing import Dict
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ..banks import ClassBank
+
+
+def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
+                     prefix: str) -> None:
+    """Prepare a checkpoint for a wrapper, in place.
+
+    The checkpoint of a plain segmentor (``backbone.*``, ``decode_head.*``)
+    is handed to every network; one written by this package is left as it is.
+
+    Args:
+        model (nn.Module): The wrapper.
+        state_dict (dict[str, Tensor]): As found in the file.
+        prefix (str): Where the wrapper sits in ``state_dict``.
+
+    Raises:
+        RuntimeError: No key fits, or a tensor has another shape.
+    """
+    own = {prefix + name: value for name, value in _state(model).items()}
+    if not any(key in own for key in state_dict):
+        plain = {k[len(prefix):]: v for k, v in state_dict.items()
+                 if k.startswith(prefix)}
+        for net in model.networks:
+            for name, value in plain.items():
+                key = f'{prefix}{net}.{name}'
+                if key in own:
+                    state_dict[key] = value
+        fitting = {n for n in plain
+                   if f'{prefix}{model.networks[0]}.{n}' in own}
+        if not fitting:
+            raise RuntimeError(
+                f'The checkpoint fits neither {type(model).__name__} nor the '
+                f'segmentor it wraps: none of its {len(plain)} keys is known '
+                f'(first: {sorted(plain)[:3]}). Give a checkpoint of this '
+                'config or of the wrapped segmentor.')
+        for name in fitting:
+            del state_dict[prefix + name]
+        print_log(
+            f'Plain segmentor checkpoint: {len(fitting)} tensors loaded into '
+            f'each of {list(model.networks)}.', 'current')
+    wrong = [
+        f'{key}: checkpoint {tuple(state_dict[key].shape)}, '
+        f'model {tuple(own[key].shape)}' for key in own if key in state_dict
+        and state_dict[key].shape != own[key].shape
+    ]
+    if wrong:
+        more = f'\n  ... and {len(wrong) - 5} more' if len(wrong) > 5 else ''
+        raise RuntimeError(
+            'The checkpoint has tensors of another shape (is num_classes or '
+            'the backbone different?):\n  ' + '\n  '.join(wrong[:5]) + more)
+
+
+def _state(model: nn.Module) -> Dict[str, Tensor]:
+    """State whose shape is fixed; banks check and adopt theirs themselves."""
+    state = model.state_dict()
+    for name, module in model.named_modules():
+        if isinstance(module, ClassBank):
+            for key in [k for k in state if k.startswith(f'{name}.')]:
+                del state[key]
+    return state

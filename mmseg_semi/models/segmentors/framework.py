@@ -1,0 +1,219 @@
+# Copyright (c) mmseg_semi authors.
+"""The training step, common to all frameworks."""
+from dataclasses import replace
+from random import Random
+from typing import Dict, List, Optional
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.logging import MessageHub
+from torch import Tensor
+
+from ..regularizers.term import Term
+from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
+from .semi_segmentor import SemiSegmentor
+
+_STREAMS = dict(network=0, method=1)
+
+
+def step_seed(seed: int, iteration: int, rank: int, stream: str) -> int:
+    """A seed below 2**63 that is a function of position alone."""
+    return Random(f'{seed}/{iteration}/{rank}/{_STREAMS[stream]}').getrandbits(
+        63)
+
+
+class Framework(SemiSegmentor):
+    """A :class:`SemiSegmentor` that knows how to take a training step.
+
+    A framework declares :meth:`passes` in the order they run and writes the
+    pseudo-labels in :meth:`make_labels`; it contains no loss.
+
+    Args:
+        segmentor (str | dict): The stock segmentor.
+        terms (dict[str, dict | None]): Loss terms.
+        burn_in (int): Iterations at the start that use labelled images only.
+            Defaults to 0.
+    """
+
+    def __init__(self, segmentor, terms, burn_in: int = 0, **kwargs) -> None:
+        super().__init__(segmentor, terms, **kwargs)
+        if burn_in < 0:
+            raise ValueError(f'burn_in counts iterations, got {burn_in}.')
+        self.burn_in = burn_in
+        self.seed = 0
+        self.total_iters: Optional[int] = None
+        self.register_buffer('_iteration', torch.zeros((), dtype=torch.long))
+        self._host_iteration: Optional[int] = 0
+        self.register_load_state_dict_post_hook(self._forget_host_state)
+
+    @staticmethod
+    def _forget_host_state(module, incompatible_keys) -> None:
+        module._host_iteration = None
+
+    @property
+    def iteration(self) -> int:
+        """Training steps done. Kept on the host too: no device read."""
+        if self._host_iteration is None:
+            self._host_iteration = int(self._iteration)
+        return self._host_iteration
+
+    @iteration.setter
+    def iteration(self, value: int) -> None:
+        self._host_iteration = value
+        self._iteration.fill_(value)
+
+    @property
+    def needs_unlabeled(self) -> bool:
+        return any(term.unlabeled for term in self.terms.values())
+
+    def passes(self, step: Step) -> List[Pass]:
+        """The framework's own passes, in order."""
+        raise NotImplementedError
+
+    def make_labels(self, step: Step, done: Pass) -> None:
+        """Called after every pass; writes ``step.labels`` when it can."""
+
+    def loss(self, inputs: Dict[str, Tensor],
+             data_samples: Dict[str, list]) -> Dict[str, Tensor]:
+        """One training step, top to bottom.
+
+        Args:
+            inputs (dict[str, Tensor]): Images (B, 3, H, W) by branch.
+            data_samples (dict[str, list]): Samples by branch.
+
+        Returns:
+            dict[str, Tensor]: Losses, and health scalars whose names do not
+            contain "loss".
+        """
+        step = self.begin(inputs, data_samples)
+        for item in self.schedule(step):
+            self.run(step, item)
+            self.make_labels(step, item)
+        with torch.no_grad():
+            for term in self.terms.values():
+                term.on_labels(step)
+            for term in self.terms.values():
+                term.update_before(step)
+        losses: Dict[str, Tensor] = {}
+        for term in self.terms.values():
+            losses.update(self._named(term, term.loss(step)))
+        with torch.no_grad():
+            for term in self.terms.values():
+                term.update_after(step)
+        self.iteration += 1
+        return {**losses, **step.log}
+
+    def begin(self, inputs: dict, data_samples: dict) -> Step:
+        """Seed the step and collect the views."""
+        if not isinstance(inputs, dict) or 'sup' not in inputs:
+            raise ValueError(
+                'A training batch needs the branch "sup" with labelled '
+                'images: use SemiSegDataset with a MultiBranch pipeline.')
+        device, rank = inputs['sup'].device, get_rank()
+        seeds = {
+            stream: step_seed(self.seed, self.iteration, rank, stream)
+            for stream in _STREAMS
+        }
+        torch.manual_seed(seeds['network'])  # dropout
+        views = {
+            name: make_view(image, data_samples[name])
+            for name, image in inputs.items()
+        }
+        unlabeled = any(name.startswith('unsup') for name in views)
+        if self.needs_unlabeled and not unlabeled:
+            terms = [t.name for t in self.terms.values() if t.unlabeled]
+            raise ValueError(
+                f'The terms {terms} need unlabelled images, but the batch '
+                f'has only the branches {sorted(views)}. Give SemiSegDataset '
+                'an `unlabeled` source and SemiSampler a count for it, or '
+                'remove these terms.')
+        return Step(
+            iteration=self.iteration,
+            total_iters=self._total_iters(),
+            generator=torch.Generator(device).manual_seed(seeds['method']),
+            random=Random(seeds['method']),
+            semi=self.needs_unlabeled and self.iteration >= self.burn_in,
+            views=views)
+
+    def _total_iters(self) -> int:
+        if self.total_iters is None:
+            self.total_iters = MessageHub.get_current_instance().get_info(
+                'max_iters', None)
+        if self.total_iters is None:
+            raise RuntimeError(
+                'The length of the training is not known: set '
+                '`model.total_iters`, or train with a runner whose loop '
+                'counts iterations (SemiIterBasedTrainLoop).')
+        return self.total_iters
+
+    def schedule(self, step: Step) -> List[Pass]:
+        """The step's passes: the framework's, then the terms', merged."""
+        passes = list(self.passes(step))
+        for term in self.terms.values():
+            passes += term.passes(self, step)
+        return merge_passes(
+            replace(
+                item,
+                features=item.features.union(
+                    *(t.features(item.role, step) for t in self.terms.values())))
+            for item in passes)
+
+    def run(self, step: Step, item: Pass) -> None:
+        """Run one pass into ``step.outs``."""
+        views = [step.views[name] for name in item.views]
+        outs = self.adapter.forward(self.net(item.net), views, item)
+        for name, out in zip(item.views, outs):
+            step.outs[item.name, name] = out
+            if item.role == 'learner':
+                step.learned[item.net, name] = item.name
+
+    @torch.no_grad()
+    def pseudo_labels(self, out: Out, view: View) -> LabelMaps:
+        """Hard pseudo-labels of one view at image size.
+
+        Args:
+            out (Out): The labelling pass on this view.
+            view (View): Padding gets label 255 and confidence 0.
+
+        Returns:
+            dict[str, Tensor]: ``cls``, ``conf``, ``valid`` and the maps the
+            terms asked for.
+        """
+        logits = out.at(view.size)
+        top, cls = logits.max(dim=1)
+        log_norm = logits.logsumexp(dim=1)
+        labels = dict(
+            cls=cls.masked_fill(~view.valid, 255),
+            conf=(top - log_norm).exp() * view.valid,
+            valid=view.valid)
+        wanted = {name for term in self.terms.values() for name in term.label_maps()}
+        if 'entropy' in wanted:
+            expected = (logits * (logits - log_norm[:, None]).exp()).sum(1)
+            labels['entropy'] = log_norm - expected
+        return labels
+
+    def _named(self, term: Term, losses: dict) -> dict:
+        if len(self.learners) == 1:
+            return losses
+        return {f'{term.net}.{name}': v for name, v in losses.items()}
+
+
+def make_view(image: Tensor, samples: list) -> View:
+    """Collect the tensors of a branch.
+
+    Pixels that the preprocessor added to reach its training size are not
+    valid, whatever the sample says about the rest.
+    """
+    labels, valid = None, image.new_zeros(
+        (len(image), *image.shape[-2:]), dtype=torch.bool)
+    if 'gt_sem_seg' in samples[0]:
+        labels = torch.stack([s.gt_sem_seg.data[0] for s in samples]).long()
+    for i, sample in enumerate(samples):
+        if 'valid_map' in sample:
+            real = sample.valid_map.data[0].to(image.device) == 0
+            valid[i, :real.shape[0], :real.shape[1]] = real
+        else:
+            left, right, top, bottom = sample.get('padding_size', [0] * 4)
+            height, width = image.shape[-2:]
+            valid[i, top:height - bottom, left:width - right] = True
+    return View(image=image, samples=samples, valid=valid, labels=labels)

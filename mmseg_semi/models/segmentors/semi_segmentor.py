@@ -1,0 +1,222 @@
+# Copyright (c) mmseg_semi authors.
+"""The wrapper: any stock segmentor config as one or several networks."""
+from typing import Dict, Optional, Sequence, Union
+
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.hub import get_config
+from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from mmseg.models import BaseSegmentor, EncoderDecoder
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..adapters import build_adapter
+from ..regularizers.term import build_term
+from ..taps import TapRecorder
+from .checkpoint_keys import adopt_checkpoint
+
+
+def resolve_segmentor(cfg: Union[str, dict]) -> ConfigDict:
+    """The model part of a stock config.
+
+    Args:
+        cfg (str | dict): A segmentor config; a config file or
+            ``'mmseg::family/name.py'``, of which only ``model`` is taken; or
+            ``dict(config='mmseg::...', decode_head=dict(...))``, where the
+            other keys are merged over the file's.
+
+    Returns:
+        ConfigDict: A model config, a copy.
+    """
+    cfg = dict(config=cfg) if isinstance(cfg, str) else dict(cfg)
+    source = cfg.pop('config', None)
+    if source is None:
+        return ConfigDict(Config(dict(model=cfg)).copy().model)
+    loaded = get_config(source) if '::' in source else Config.fromfile(source)
+    if 'model' not in loaded:
+        raise KeyError(f'{source} defines no model to wrap.')
+    base = Config(dict(model=loaded.model))
+    base.merge_from_dict(dict(model=cfg))
+    return ConfigDict(base.model)
+
+
+class SemiSegmentor(BaseSegmentor):
+    """One or several copies of a segmentor, trained by loss terms.
+
+    Frameworks (:class:`MeanTeacher`, ...) derive from it and say which
+    passes a step makes and where pseudo-labels come from. Stock tools see an
+    ordinary segmentor: what they read is forwarded to the network that
+    predicts.
+
+    Args:
+        segmentor (str | dict): See :func:`resolve_segmentor`.
+        terms (dict[str, dict | None]): Loss terms by a name of your choice,
+            in order; None switches a term off.
+        predict_with (str): The network that predicts.
+        predict_head (str, optional): Predict with a term's prototype head of
+            this name instead of the decode head.
+        fidelity (str): ``paper`` or ``official``, handed to every term that
+            does not set its own. Defaults to ``paper``.
+        data_preprocessor (dict, optional): Overrides the wrapped one.
+        pretrained (str, optional): As in :class:`EncoderDecoder`.
+        train_cfg (dict, optional): Accepted for stock tools.
+        test_cfg (dict, optional): Overrides the wrapped ``test_cfg``.
+        init_cfg (dict, optional): Initialisation of the wrapper.
+    """
+    networks: Sequence[str] = ()
+    """Names of all networks, those that learn first."""
+    learners: Sequence[str] = ()
+    """Names of the networks that receive gradient."""
+
+    def __init__(self,
+                 segmentor: Union[str, dict],
+                 terms: Dict[str, Optional[dict]],
+                 predict_with: str,
+                 predict_head: Optional[str] = None,
+                 fidelity: str = 'paper',
+                 data_preprocessor: Optional[dict] = None,
+                 pretrained: Optional[str] = None,
+                 train_cfg: Optional[dict] = None,
+                 test_cfg: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        cfg = resolve_segmentor(segmentor)
+        preprocessor = cfg.pop('data_preprocessor', None) or dict()
+        preprocessor = dict(data_preprocessor or preprocessor)
+        if isinstance(preprocessor.get('type', ''), str):
+            preprocessor['type'] = 'SemiDataPreProcessor'
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
+        if pretrained is not None:
+            cfg.pretrained = pretrained
+        if test_cfg is not None:
+            cfg.test_cfg = ConfigDict(test_cfg)
+        self.train_cfg, self.test_cfg = train_cfg, cfg.test_cfg
+        if predict_with not in self.networks:
+            raise ValueError(f'predict_with={predict_with!r} names no network '
+                             f'of {type(self).__name__}: use one of '
+                             f'{list(self.networks)}.')
+        self.predict_with, self.predict_head = predict_with, predict_head
+        for name in self.learners:
+            self.add_module(name, self._build_network(cfg))
+        self._build_terms(terms, fidelity)
+        self._register_load_state_dict_pre_hook(self._adopt_checkpoint)
+        print_log(
+            f'{type(self).__name__} predicts with the {predict_with} network'
+            + (f', prototype head {predict_head!r}' if predict_head else ''),
+            'current')
+
+    def _build_network(self, cfg: ConfigDict) -> nn.Module:
+        net = MODELS.build(cfg)
+        if get_device() == 'cpu':
+            # SyncBatchNorm refuses CPU tensors.
+            net = revert_sync_batchnorm(net)
+        return net
+
+    def _build_terms(self, cfgs: Dict[str, Optional[dict]],
+                     fidelity: str) -> None:
+        """Build the terms, and the heads they own inside every learner."""
+        self.adapter = build_adapter(self.net(self.learners[0]))
+        num_classes = self.net(self.learners[0]).num_classes
+        single = len(self.learners) == 1
+        self.terms = nn.ModuleDict({
+            name if single else f'{name}@{net}':
+            build_term(cfg, net, num_classes, fidelity)
+            for name, cfg in cfgs.items() if cfg is not None
+            for net in self.learners
+        })
+        names = [term.name for term in self.terms.values()]
+        for term in self.terms.values():
+            clash = set(term.replaces) & set(names)
+            if clash:
+                raise ValueError(f'{term.name} replaces {sorted(clash)}: '
+                                 'remove the replaced term from the config.')
+        for net_name in self.learners:
+            net = self.net(net_name)
+            mine = [t for t in self.terms.values() if t.net == net_name]
+            net.semi_heads = nn.ModuleDict({
+                name: MODELS.build(dict(cfg, num_classes=num_classes))
+                for term in mine for name, cfg in term.heads().items()
+            })
+            taps = {head.tap for head in net.semi_heads.values()}
+            for term in mine:
+                taps |= set(term.taps()) - set(net.semi_heads)
+            net.taps = TapRecorder(net, taps)
+            for term in mine:
+                term.bind(net)
+        if self.predict_head and self.predict_head not in net.semi_heads:
+            raise ValueError(
+                f'predict_head={self.predict_head!r} is no head of a term: '
+                f'use one of {sorted(net.semi_heads)} or None.')
+
+    def net(self, name: str) -> nn.Module:
+        return getattr(self, name)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The network that predicts."""
+        return self.net(self.predict_with)
+
+    # What the stock tools read from a segmentor.
+    @property
+    def backbone(self) -> nn.Module:
+        return self.predictor.backbone
+
+    @property
+    def neck(self) -> nn.Module:
+        return self.predictor.neck
+
+    @property
+    def decode_head(self) -> nn.Module:
+        return self.predictor.decode_head
+
+    @property
+    def auxiliary_head(self) -> nn.Module:
+        return self.predictor.auxiliary_head
+
+    @property
+    def align_corners(self) -> bool:
+        return self.predictor.align_corners
+
+    @property
+    def num_classes(self) -> int:
+        return self.predictor.num_classes
+
+    @property
+    def out_channels(self) -> int:
+        return self.predictor.out_channels
+
+    # Prediction is the stock one, with `encode_decode` of one network.
+    predict = EncoderDecoder.predict
+    inference = EncoderDecoder.inference
+    whole_inference = EncoderDecoder.whole_inference
+    slide_inference = EncoderDecoder.slide_inference
+
+    def extract_feat(self, inputs: Tensor):
+        return self.predictor.extract_feat(inputs)
+
+    def encode_decode(self, inputs: Tensor,
+                      batch_img_metas: Sequence[dict]) -> Tensor:
+        """Logits (B, C, H, W) of the predicting network and head."""
+        net = self.predictor
+        if self.predict_head is None:
+            return net.encode_decode(inputs, batch_img_metas)
+        head = net.semi_heads[self.predict_head]
+        with net.taps.capture([head.tap], grad=False) as tapped:
+            self.adapter.scores(net, net.extract_feat(inputs))
+        logits = head(tapped[head.tap])
+        return head.predict_by_feat(logits, batch_img_metas)
+
+    def _forward(self, inputs: Tensor, data_samples=None) -> Tensor:
+        return self.predictor._forward(inputs, data_samples)
+
+    def init_weights(self) -> None:
+        """Initialise every learner; frameworks copy the others from them."""
+        for name in self.learners:
+            net = self.net(name)
+            net.init_weights()
+            for head in net.semi_heads.values():
+                head.init_weights()
+
+    def _adopt_checkpoint(self, state_dict: Dict[str, Tensor], prefix: str,
+                          *args) -> None:
+        adopt_checkpoint(self, state_dict, prefix)

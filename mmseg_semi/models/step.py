@@ -1,0 +1,163 @@
+# Copyright (c) mmseg_semi authors.
+"""The typed record of one training step.
+
+A framework declares network passes (:class:`Pass`), runs them into
+:class:`Out` records and writes label maps; the loss terms read the finished
+:class:`Step` and never call a network themselves.
+"""
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+
+import torch
+from mmseg.models.utils import resize
+from torch import Tensor
+
+LabelMaps = Dict[str, Tensor]
+"""What travels with the pixels of a view: ``cls`` (B, H, W) long class ids
+with 255 for "no label", ``conf`` (B, H, W) in [0, 1], ``valid`` (B, H, W)
+bool (not padding) and whatever else a term asked for (``entropy``, a
+prototype index map, a weight). Mixing and warping move them together."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One network forward, declared before it is run.
+
+    Passes that agree in everything but ``name`` and ``features`` are one
+    forward (see :func:`merge_passes`).
+
+    Args:
+        name (str): Key of the outputs in :attr:`Step.outs`.
+        net (str): The network: ``student``, ``teacher``, ...
+        views (tuple[str]): Views concatenated into ONE forward, so that they
+            share BatchNorm statistics.
+        role (str): ``learner`` (receives gradient from the losses),
+            ``labeler`` (its output becomes the pseudo-label) or
+            ``statistics``.
+        train (bool): Train mode (batch statistics, dropout) or eval mode.
+        grad (bool): Whether a graph is recorded.
+        dropout (bool): False keeps dropout off in a train-mode pass.
+        channel_dropout (float): Probability of dropping whole channels of
+            the encoder's output (UniMatch's feature perturbation).
+        features (frozenset[str]): Logical taps and term-owned heads whose
+            output is recorded, see :mod:`mmseg_semi.models.taps`.
+    """
+    name: str
+    net: str
+    views: Tuple[str, ...]
+    role: str = 'statistics'
+    train: bool = True
+    grad: bool = False
+    dropout: bool = True
+    channel_dropout: float = 0.
+    features: FrozenSet[str] = frozenset()
+
+    @property
+    def declaration(self) -> tuple:
+        return (self.net, self.views, self.train, self.grad, self.dropout,
+                self.channel_dropout)
+
+
+def merge_passes(passes: Iterable[Pass]) -> List[Pass]:
+    """Unite passes of equal declaration, in order of first appearance.
+
+    The first one's name and role stay; taps are united.
+    """
+    merged: Dict[tuple, Pass] = {}
+    for item in passes:
+        first = merged.get(item.declaration)
+        merged[item.declaration] = item if first is None else replace(
+            first, features=first.features | item.features)
+    return list(merged.values())
+
+
+@dataclass
+class View:
+    """The images of one branch.
+
+    Args:
+        image (Tensor): (B, 3, H, W), normalised.
+        samples (list[SegDataSample]): As the pipeline packed them.
+        valid (Tensor): (B, H, W) bool, False on padding.
+        labels (Tensor, optional): (B, H, W) long ground truth, 255 ignored.
+    """
+    image: Tensor
+    samples: list
+    valid: Tensor
+    labels: Optional[Tensor] = None
+
+    @property
+    def size(self) -> Tuple[int, int]:
+        return tuple(self.image.shape[-2:])
+
+
+@dataclass
+class Out:
+    """One view's share of a pass.
+
+    Args:
+        logits (Tensor): (B, C, h, w) fp32 dense scores at native stride.
+        features (dict[str, Tensor]): (B, D, h', w') by requested name.
+        aux (list[Tensor]): Logits of auxiliary heads, (B, C, h, w) each.
+        align_corners (bool): How the network resizes its logits.
+    """
+    logits: Tensor
+    features: Dict[str, Tensor]
+    aux: List[Tensor]
+    align_corners: bool
+    _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
+
+    def at(self, size: Sequence[int]) -> Tensor:
+        """Logits resized bilinearly to ``size``; computed once per size."""
+        size = tuple(size)
+        if size not in self._full:
+            self._full[size] = resize(
+                self.logits,
+                size=size,
+                mode='bilinear',
+                align_corners=self.align_corners)
+        return self._full[size]
+
+
+@dataclass
+class Step:
+    """Everything the terms may read in one training step.
+
+    Args:
+        iteration (int): Training steps finished before this one.
+        total_iters (int): Length of the training.
+        generator (torch.Generator): Device generator seeded from (seed,
+            iteration, rank).
+        random (random.Random): Host generator with the same seed, for
+            decisions that must not read the device.
+        semi (bool): Unlabelled images take part (False during burn-in and
+            in supervised-only training).
+        views (dict[str, View]): By branch name; mixing replaces a view.
+        outs (dict): (pass name, view name) -> :class:`Out`.
+        labels (dict): (learning net, view name) -> :data:`LabelMaps`.
+        learned (dict): (net, view name) -> name of the learner pass.
+        sources (dict): (learning net, view name) -> (pass name, view name)
+            whose output became the pseudo-label.
+        log (dict[str, Tensor]): Health scalars, logged but not optimised.
+    """
+    iteration: int
+    total_iters: int
+    generator: torch.Generator
+    random: Random
+    semi: bool
+    views: Dict[str, View]
+    outs: Dict[Tuple[str, str], Out] = field(default_factory=dict)
+    labels: Dict[Tuple[str, str], LabelMaps] = field(default_factory=dict)
+    learned: Dict[Tuple[str, str], str] = field(default_factory=dict)
+    sources: Dict[Tuple[str, str], Tuple[str, str]] = field(
+        default_factory=dict)
+    log: Dict[str, Tensor] = field(default_factory=dict)
+
+    def learner(self, net: str, view: str) -> Out:
+        """Output of the pass that carries ``net``'s gradient on ``view``."""
+        return self.outs[self.learned[net, view], view]
+
+    def labeler(self, net: str, view: str) -> Out:
+        """Output whose argmax became ``net``'s pseudo-label on ``view``."""
+        return self.outs[self.sources[net, view]]
