@@ -17,6 +17,7 @@ import importlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import pkgutil
 import sys
 import types
 import warnings
@@ -105,14 +106,17 @@ def _check_installed() -> None:
     # mmengine resolves every 'mmseg::...' config path with `pkg_resources`,
     # which setuptools 82 removed and new virtual environments do not bring.
     if (importlib.util.find_spec('pkg_resources') is None
-            and _needs_pkg_resources()):
+            and _is_classic_mmengine()):
         problems.append('mmengine needs pkg_resources, which only older '
                         f'setuptools have: pip install "{SETUPTOOLS}"')
+    if not hasattr(pkgutil, 'find_loader') and _is_classic_mmengine():
+        problems.append('mmengine needs pkgutil.find_loader, which Python '
+                        '3.14 removed: use Python 3.10 to 3.13')
     _raise_if(problems)
 
 
-def _needs_pkg_resources() -> bool:
-    """The classic mmengine does, the maintained fork does not."""
+def _is_classic_mmengine() -> bool:
+    """Whether mmengine is OpenMMLab's, not the maintained OneDL fork."""
     try:
         importlib.metadata.version('onedl-mmengine')
     except importlib.metadata.PackageNotFoundError:
