@@ -40,15 +40,19 @@ def check_labeled(cfg: dict, verify: bool) -> list[str]:
     names = []
     for leaf in _leaf_configs(cfg):
         root = leaf.get('data_root')
+        if not _is_local(leaf.get('backend_args')):
+            continue
         if root:
             require(root, 'labelled data_root', True)
         for key, folder in (leaf.get('data_prefix') or {}).items():
-            if folder:
+            if folder and isinstance(folder, str):
                 require(
                     join(root, folder), f'labelled data_prefix.{key}', True)
         if leaf.get('ann_file'):
             path = join(root, leaf['ann_file'])
-            verify_lists([path], verify)
+            require(path, 'labelled ann_file', False)
+            if not path.endswith(('.json', '.yaml', '.yml')):
+                verify_lists([path], verify)
             names.append(split_name(path))
     return names
 
@@ -81,8 +85,6 @@ def labeled_samples(dataset: Dataset) -> LabeledSamples:
     """
     samples = LabeledSamples()
     for leaf in _leaves(dataset):
-        local = (getattr(leaf, 'backend_args', None)
-                 or {}).get('backend', 'local') == 'local'
         infos = [leaf.get_data_info(i) for i in range(len(leaf))]
         if any('seg_map_path' not in info for info in infos):
             raise ValueError(
@@ -90,7 +92,7 @@ def labeled_samples(dataset: Dataset) -> LabeledSamples:
                 'data_prefix.seg_map_path.')
         images = [info['img_path'] for info in infos]
         masks = [info['seg_map_path'] for info in infos]
-        if local:
+        if _is_local(getattr(leaf, 'backend_args', None)):
             _require_all(images, 'images', 'data_prefix.img_path, img_suffix',
                          leaf)
             _require_all(masks, 'masks',
@@ -137,7 +139,12 @@ def check_overlap(ids: Sequence[str], paths: Iterable[str],
                 f'{len(shared)} labelled image(s) are also in {path}: '
                 f'{first_few(shared)}. Validation images must not be trained '
                 'on: take them off the labelled list, or name the right '
-                'validation list.')
+                'list. (Sets in separate folders, with names that only look '
+                'alike, need no list.)')
+
+
+def _is_local(backend_args: dict | None) -> bool:
+    return (backend_args or {}).get('backend', 'local') == 'local'
 
 
 def _entries(path: str) -> list[str]:
@@ -151,7 +158,8 @@ def _require_all(paths: list[str], what: str, settings: str,
     if not missing:
         return
     hint = ''
-    if any(len(osp.basename(path).split()) > 1 for path in missing):
+    if leaf.ann_file and any(' ' in e or '\t' in e
+                             for e in read_list(leaf.ann_file)):
         hint = (' The list seems to have several columns: import it with '
                 'tools/dataset_converters/import_splits.py.')
     source = leaf.ann_file or 'the image folder'

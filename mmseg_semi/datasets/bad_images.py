@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """A bounded, shared record of unreadable images."""
+import logging
 import os
 from contextlib import contextmanager
 
@@ -20,6 +21,9 @@ class BadImageLog:
 
     Args:
         limit (int): Bad images tolerated.
+
+    Attributes:
+        seen (set[str]): Bad images that this process has met.
     """
 
     FILE_NAME = 'bad_images.txt'
@@ -28,6 +32,7 @@ class BadImageLog:
         self.limit = limit
         self.path = None
         self.seen = set()
+        self._listed = set()
 
     def open(self, work_dir: str) -> None:
         """Share the record through ``<work_dir>/bad_images.txt``."""
@@ -44,15 +49,16 @@ class BadImageLog:
         self.seen.add(image)
         if self.path is not None:
             self._share(image, reason)
+        count = len(self.seen | self._listed)
         print_log(
             f'Skipping unreadable unlabelled image {image} ({reason}); '
-            f'{len(self.seen)} so far, {self.limit} allowed.',
+            f'{count} so far, {self.limit} allowed.',
             logger='current',
-            level=30)
-        if len(self.seen) > self.limit:
+            level=logging.WARNING)
+        if count > self.limit:
             where = self.path or ', '.join(sorted(self.seen)[:5])
             raise RuntimeError(
-                f'{len(self.seen)} unlabelled images cannot be read, more '
+                f'{count} unlabelled images cannot be read, more '
                 f'than max_bad_images={self.limit}. They are listed in '
                 f'{where}. Repair or remove them and delete that list, or '
                 'raise max_bad_images of the unlabelled set.')
@@ -68,7 +74,7 @@ class BadImageLog:
             if image not in listed:
                 file.write(f'{image}\t{reason}\n')
                 file.flush()
-        self.seen |= listed
+        self._listed = listed
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class SemiSegDataset(Dataset):
                 'data_prefix=dict(img_path=[...]).')
         cfg.setdefault('type', 'UnlabeledSegDataset')
         classes = self.metainfo.get('classes')
-        own = cfg.get('metainfo', {}).get('classes', classes)
+        own = (cfg.get('metainfo') or {}).get('classes', classes)
         if list(own or ()) != list(classes or ()):
             raise ValueError(
                 f'SemiSegDataset: the unlabelled set names the classes {own}, '

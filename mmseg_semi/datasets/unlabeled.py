@@ -23,10 +23,11 @@ class UnlabeledSegDataset(BaseSegDataset):
     stock transforms read (``img_path``, ``seg_fields=[]``, ``label_map=None``,
     ``reduce_zero_label=False``).
 
-    An image that the pipeline reports with :class:`UnreadableImageError` is
-    recorded in ``<work_dir>/bad_images.txt`` and replaced by another one,
-    drawn from numpy's global generator; :class:`SemiSegDataset` seeds that
-    per position, so the replacement is reproducible.
+    Files are local. An image that the pipeline reports with
+    :class:`UnreadableImageError` is recorded in
+    ``<work_dir>/bad_images.txt`` and replaced by another one, drawn from
+    numpy's global generator; :class:`SemiSegDataset` seeds that per position,
+    so the replacement is reproducible.
 
     Args:
         data_root (str, optional): Root of the relative paths below.
@@ -62,9 +63,11 @@ class UnlabeledSegDataset(BaseSegDataset):
             raise ValueError(
                 'UnlabeledSegDataset takes data_prefix=dict(img_path=...) and '
                 f'no masks, but got the keys {sorted(data_prefix)}.')
-        if max_bad_images < 0:
-            raise ValueError('max_bad_images must be a number of images or a '
-                             f'fraction, but is {max_bad_images}.')
+        if max_bad_images < 0 or (isinstance(max_bad_images, float)
+                                  and max_bad_images > 1):
+            raise ValueError(
+                'max_bad_images must be a number of images (int) or a '
+                f'fraction of the set (float), but is {max_bad_images}.')
         self.exclude = tuple(join(data_root, path) for path in _many(exclude))
         self.max_bad_images = max_bad_images
         self.dropped = dict(labeled=0, excluded=0)
@@ -137,7 +140,7 @@ class UnlabeledSegDataset(BaseSegDataset):
         }
         keys = file_keys(info['img_path'] for info in self.data_list)
         labeled_names = {name for _, name in self._labeled}
-        kept = []
+        kept, taken = [], set()
         for info, key in zip(self.data_list, keys):
             parts = info.pop('image_id').split('/')
             if key in self._masks:
@@ -150,7 +153,8 @@ class UnlabeledSegDataset(BaseSegDataset):
             elif any('/'.join(parts[i:]) in excluded
                      for i in range(len(parts))):
                 self.dropped['excluded'] += 1
-            else:
+            elif key not in taken:  # folders may overlap
+                taken.add(key)
                 kept.append(info)
                 self.namesakes += key[1] in labeled_names
         if not kept:
@@ -161,6 +165,8 @@ class UnlabeledSegDataset(BaseSegDataset):
                 f'{self.dropped["excluded"]} excluded. Point the unlabelled '
                 'set at more images, or set unlabeled=None to train on '
                 'labelled images only.')
+        # Not needed any more, and every worker would get a copy.
+        self._labeled = self._masks = frozenset()
         return kept
 
     def __getitem__(self, idx: int) -> dict:
