@@ -13,7 +13,7 @@ from torch import Tensor
 
 BACKENDS = ('faiss', 'minibatch')
 SCATTERS = ('cosine', 'l2', 'l2_norm')
-LLOYD_ITERATIONS = 50
+LLOYD_ITERATIONS = 30
 
 
 def _distinct_rows(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -49,9 +49,8 @@ def _faiss_kmeans(rows: np.ndarray, k: int, seed: int,
     distance, nearest = solver.index.search(single, 1)
     assignment = nearest[:, 0]
     _fill_empty(assignment, distance[:, 0], k)
-    centers = np.zeros((k, rows.shape[1]), rows.dtype)
-    np.add.at(centers, assignment, rows)
-    return centers / np.bincount(assignment)[:, None], assignment
+    centers = [rows[assignment == c].mean(axis=0) for c in range(k)]
+    return np.stack(centers), assignment
 
 
 def _fill_empty(assignment: np.ndarray, distance: np.ndarray, k: int) -> None:
@@ -87,7 +86,8 @@ def kmeans(features: Tensor,
         seed (int): Of the starts.
         backend (str): 'faiss': Lloyd on all rows, the best of ``nredo``
             starts, and centres that are exactly the means of their rows.
-            'minibatch': scikit-learn's MiniBatchKMeans, as BRPG's code.
+            'minibatch': scikit-learn's MiniBatchKMeans, as BRPG's code; a
+            cluster may end without rows.
         nredo (int): Number of starts. One alone ends in a poor optimum about
             one time in three.
 

@@ -1,0 +1,110 @@
+# Copyright (c) mmseg_semi authors.
+"""Nothing in a training step may wait for the device.
+
+Fake tensors have no data: whatever asks for a value (``item``) or for a
+shape that depends on one (``nonzero``, boolean indexing) raises.
+"""
+import pytest
+import torch
+from torch._subclasses.fake_tensor import (DataDependentOutputException,
+                                           DynamicOutputShapeException,
+                                           FakeTensorMode)
+
+from mmseg_semi import functional as func
+from mmseg_semi.models.banks import ClassBank
+
+B, C, SIDE, D, K = 2, 5, 9, 4, 3
+
+
+def _losses(maps, generator):
+    logits, target = maps['logits'], maps['target']
+    for normalizer in ('valid', 'all', 'kept_boost', 'weight', 'non_padding'):
+        func.cross_entropy(
+            logits,
+            target,
+            weight=maps['confidence'],
+            valid=maps['valid'],
+            normalizer=normalizer).backward()
+    func.ohem_cross_entropy(logits, target, min_kept=10).backward()
+
+
+def _filters(maps, generator):
+    entropy = func.softmax_entropy(maps['logits'])
+    func.entropy_filter(entropy, maps['valid'], 80.)
+    func.confidence_filter(maps['confidence'], maps['valid'], .8)
+
+
+def _mixing(maps, generator):
+    size = (B, SIDE, SIDE)
+    masks = [
+        func.half_area_boxes(*size, generator),
+        func.single_boxes(*size, generator),
+        func.class_masks(maps['target'], C, generator, background=0)
+    ]
+    for mask in masks:
+        func.cutout(
+            func.mix(dict(target=maps['target']), mask), mask,
+            dict(target=255))
+
+
+def _prototypes(maps, generator):
+    image, rows, cols, drawn = func.draw_positions(maps['valid'], 20,
+                                                   generator)
+    target = maps['target'][image, rows, cols].masked_fill(~drawn, 255)
+    features = func.features_at(maps['features'], image, rows, cols,
+                                (SIDE, SIDE), True)
+    prototypes, present = maps['prototypes'], maps['present']
+    similarity = func.prototype_similarity(features, prototypes, present)
+    func.prototype_loss(func.prototype_logits(similarity, .1),
+                        target).backward()
+    sums, counts = func.assigned_sums(features, similarity, target)
+    func.moved_prototypes(prototypes, sums, counts, .99)
+
+
+def _thresholds(maps, generator):
+    sums, counts = func.class_confidence_sums(maps['logits'].softmax(1),
+                                              maps['target'])
+    func.moved_thresholds(torch.ones(C), sums, counts)
+
+
+def _bank(maps, generator):
+    bank = ClassBank(C, 7, D)
+    bank.allocate()
+    features = maps['features'].movedim(1, -1).reshape(-1, D)
+    number = len(features)
+    bank.push(features, maps['target'].flatten()[:number],
+              maps['confidence'].flatten()[:number])
+    bank.fill()
+
+
+def _teacher(maps, generator):
+    nets = [torch.nn.BatchNorm2d(3) for _ in range(2)]
+    for buffers in ('copy', 'ema', 'own'):
+        func.ema_update(*nets, 0.9, buffers)
+
+
+@pytest.mark.parametrize(
+    'step',
+    [_losses, _filters, _mixing, _prototypes, _thresholds, _bank, _teacher])
+def test_step_functions_never_synchronise(step):
+    generator = torch.Generator()
+    with FakeTensorMode():
+        maps = dict(
+            logits=torch.randn(B, C, SIDE, SIDE, requires_grad=True),
+            target=torch.zeros(B, SIDE, SIDE, dtype=torch.long),
+            confidence=torch.rand(B, SIDE, SIDE),
+            valid=torch.ones(B, SIDE, SIDE, dtype=torch.bool),
+            features=torch.randn(B, D, 3, 3, requires_grad=True),
+            prototypes=torch.randn(C, K, D),
+            present=torch.ones(C, K, dtype=torch.bool))
+        step(maps, generator)
+
+
+@pytest.mark.parametrize('offence', [
+    lambda maps: maps[maps > 0], lambda maps: maps.sum().item(),
+    lambda maps: maps[maps.argmax()]
+])
+def test_offences_are_detected(offence):
+    with FakeTensorMode(), pytest.raises(
+        (DataDependentOutputException, DynamicOutputShapeException)):
+        offence(torch.randn(4))

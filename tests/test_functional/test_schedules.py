@@ -1,0 +1,68 @@
+# Copyright (c) mmseg_semi authors.
+import pytest
+
+from mmseg_semi.functional import (confidence_schedule, ema_momentum,
+                                   iters_per_epoch, keep_percent,
+                                   sampling_window)
+
+
+def test_ema_momentum():
+    # Acceptance check 9: 0, 1/2, 2/3, ..., 0.99 from k = 99 on.
+    assert ema_momentum(0, 0.99) == 0
+    assert ema_momentum(1, 0.99) == 0.5
+    assert ema_momentum(2, 0.99) == pytest.approx(2 / 3)
+    assert ema_momentum(98, 0.99) == pytest.approx(98 / 99)
+    assert ema_momentum(98, 0.99) < 0.99
+    assert ema_momentum(99, 0.99) == ema_momentum(10**6, 0.99) == 0.99
+
+
+def test_keep_percent_per_iteration():
+    assert keep_percent(0, 200) == 80
+    assert keep_percent(50, 200) == 85
+    assert keep_percent(200, 200) == keep_percent(300, 200) == 100
+    assert keep_percent(100, 200, start=60) == 80
+
+
+def test_keep_percent_per_epoch():
+    # Official: 100 - 20 * (1 - epoch / epochs).
+    values = [keep_percent(it, 200, epoch_iters=50) for it in range(200)]
+    expected = [100 - 20 * (1 - epoch / 4) for epoch in range(4)]
+    assert values == [value for value in expected for _ in range(50)]
+
+
+def test_confidence_schedule():
+    # Acceptance check 8.
+    assert confidence_schedule(100, 100, 400) == 0.8
+    assert confidence_schedule(250, 100, 400) == pytest.approx(0.875)
+    assert confidence_schedule(400, 100, 400) == pytest.approx(0.95)
+    assert confidence_schedule(999, 100, 400) == pytest.approx(0.95)
+
+
+def test_confidence_schedule_with_the_official_origin():
+    # Origin epoch 5, whatever the stage: specification B10-8.
+    voc, city = 638, 325
+    assert confidence_schedule(2 * voc, 5 * voc,
+                               80 * voc) == pytest.approx(0.794)
+    assert confidence_schedule(6 * city, 5 * city,
+                               200 * city) == pytest.approx(
+                                   0.8008, abs=5e-5)
+
+
+def test_confidence_schedule_needs_room():
+    with pytest.raises(ValueError, match='begin=400'):
+        confidence_schedule(400, 400, 400)
+
+
+@pytest.mark.parametrize('number,world_size,batch,expected',
+                         [(10490, 4, 4, 655), (10216, 4, 4, 638),
+                          (5291, 4, 4, 330), (2789, 4, 2, 349),
+                          (1487, 4, 2, 186), (117362, 4, 4, 7335),
+                          (2789, 8, 2, 174), (10, 1, 4, 2)])
+def test_iters_per_epoch_equals_published_tables(number, world_size, batch,
+                                                 expected):
+    assert iters_per_epoch(number, world_size, batch) == expected
+
+
+def test_sampling_window():
+    assert sampling_window(1, 1, 638) == (638, 1276)
+    assert sampling_window(3, 3, 325) == (975, 1950)
