@@ -51,7 +51,7 @@ def check_labeled(cfg: dict, verify: bool) -> list[str]:
         if leaf.get('ann_file'):
             path = join(root, leaf['ann_file'])
             require(path, 'labelled ann_file', False)
-            if not path.endswith(('.json', '.yaml', '.yml')):
+            if _is_text_list(path):
                 verify_lists([path], verify)
             names.append(split_name(path))
     return names
@@ -147,6 +147,10 @@ def _is_local(backend_args: dict | None) -> bool:
     return (backend_args or {}).get('backend', 'local') == 'local'
 
 
+def _is_text_list(path: str) -> bool:
+    return not path.endswith(('.json', '.yaml', '.yml'))
+
+
 def _entries(path: str) -> list[str]:
     require(path, 'list of images', False)
     return read_list(path)
@@ -158,8 +162,8 @@ def _require_all(paths: list[str], what: str, settings: str,
     if not missing:
         return
     hint = ''
-    if leaf.ann_file and any(' ' in e or '\t' in e
-                             for e in read_list(leaf.ann_file)):
+    listed = leaf.ann_file if _is_text_list(leaf.ann_file) else ''
+    if listed and any(len(entry.split()) > 1 for entry in read_list(listed)):
         hint = (' The list seems to have several columns: import it with '
                 'tools/dataset_converters/import_splits.py.')
     source = leaf.ann_file or 'the image folder'

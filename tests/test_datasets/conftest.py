@@ -41,6 +41,7 @@ class Tree:
         cfg = dict(
             type='BaseSegDataset',
             data_root=str(self.root),
+            serialize_data=False,  # it collects garbage: slow
             ann_file='lists/labeled.txt',
             data_prefix=dict(
                 img_path='JPEGImages', seg_map_path='SegmentationClass'),
@@ -58,6 +59,7 @@ class Tree:
     def unlabeled(self, **kwargs):
         cfg = dict(
             data_root=str(self.root),
+            serialize_data=False,  # it collects garbage: slow
             data_prefix=dict(img_path='JPEGImages'),
             pipeline=[
                 dict(type='LoadStrictImage'),

@@ -151,8 +151,8 @@ def test_samples_are_a_function_of_seed_and_position(tree):
             dict(
                 dataset=dict(
                     type='SemiSegDataset',
-                    labeled=tree.labeled(),
-                    unlabeled=tree.unlabeled()),
+                    labeled=tree.labeled(serialize_data=True),
+                    unlabeled=tree.unlabeled(serialize_data=True)),
                 sampler=dict(type='SemiSampler', counts=(1, 3)),
                 batch_size=4,
                 num_workers=workers),
