@@ -105,6 +105,7 @@ def test_step_functions_never_synchronise(step):
     lambda maps: maps[maps.argmax()]
 ])
 def test_offences_are_detected(offence):
-    with FakeTensorMode(), pytest.raises(
-        (DataDependentOutputException, DynamicOutputShapeException)):
+    fakes = FakeTensorMode()
+    errors = (DataDependentOutputException, DynamicOutputShapeException)
+    with fakes, pytest.raises(errors):
         offence(torch.randn(4))
