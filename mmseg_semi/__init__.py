@@ -6,4 +6,7 @@ from .version import __version__
 # Before anything that imports mmseg: it would fail without compiled mmcv.
 compat.install()
 
-__all__ = ['__version__']
+# Importing registers the components in mmseg's registries.
+from . import datasets, engine, models  # noqa: E402
+
+__all__ = ['__version__', 'datasets', 'engine', 'models']
