@@ -60,7 +60,7 @@ class DigitScenesRecipe:
                 not 0 < n <= self.num_train for n in self.labeled):
             raise ValueError(
                 f'labeled={self.labeled} must ascend and lie within 1 and '
-                f'num_train={self.num_train}')
+                f'num_train={self.num_train}; () writes no labelled list')
         if not 8 <= self.digit_side[0] <= self.digit_side[1] <= self.size:
             raise ValueError(
                 f'digit_side={self.digit_side} must ascend and lie within 8 '

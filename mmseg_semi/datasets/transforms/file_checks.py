@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_semi authors.
 """Telling a broken image file from a whole one by its bytes.
 
-OpenCV returns the readable part of a truncated JPEG or PNG, padded with grey
-or black, without an error. Checking the structure of the file costs far less
-than a second decoder.
+OpenCV 4 returns the readable part of a truncated JPEG, filled up with grey,
+without an error; OpenCV 5 returns None without a reason. Checking the
+structure of the file costs far less than a second decoder.
 """
 import io
 import struct

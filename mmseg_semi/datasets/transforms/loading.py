@@ -33,9 +33,9 @@ class LoadStrictImage(LoadImageFromFile):
 
     Pixels are those of :class:`mmcv.transforms.LoadImageFromFile`, whose
     arguments it takes. A missing, empty, truncated or corrupt file, or one
-    that is no image, raises an error; OpenCV alone returns the readable part
-    of a truncated file. With ``ignore_empty=True`` such a sample is dropped
-    (None), as in mmcv.
+    that is no image, raises an error; OpenCV 4 alone returns the readable
+    part of a truncated JPEG. With ``ignore_empty=True`` such a sample is
+    dropped (None), as in mmcv.
 
     Required Keys: img_path
 
@@ -72,8 +72,8 @@ class LoadStrictImage(LoadImageFromFile):
                 f'{path} cannot be decoded: {error}') from error
         if image is None:
             raise UnreadableImageError(
-                f'{path} is not an image in a format that the backend '
-                f"'{self.imdecode_backend}' knows.")
+                f'{path} cannot be decoded: it is damaged, or in a format '
+                f"that the backend '{self.imdecode_backend}' does not know.")
         return image
 
 
@@ -136,7 +136,8 @@ class LoadStrictAnnotations(LoadAnnotations):
             raise UnreadableImageError(
                 f'{path} cannot be decoded: {error}') from error
         if mask is None:
-            raise UnreadableImageError(f'{path} is not an image.')
+            raise UnreadableImageError(
+                f'{path} cannot be decoded: it is damaged or no image.')
         if mask.ndim == 3 and mask.shape[2] == 1:
             mask = mask[..., 0]
         if mask.ndim != 2:

@@ -1,0 +1,169 @@
+# Copyright (c) mmseg_semi authors.
+import numpy as np
+import pytest
+from mmseg.registry import TRANSFORMS
+from PIL import Image, ImageEnhance, ImageFilter
+
+from mmseg_semi.datasets.scene_drawing import load_photos
+from mmseg_semi.datasets.transforms import (RandomGaussianBlur,
+                                            RandomGrayscale, SemiColorJitter)
+from mmseg_semi.datasets.transforms import photometric as ops
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    np.random.seed(0)
+
+
+@pytest.fixture
+def bgr():
+    return np.ascontiguousarray(load_photos()[1][100:164, 200:280, ::-1])
+
+
+def pil(bgr):
+    return Image.fromarray(bgr[..., ::-1])
+
+
+def pil_hue(picture, shift):
+    hue, saturation, value = picture.convert('HSV').split()
+    levels = (np.asarray(hue).astype(int) + int(shift * 255)) % 256
+    hue = Image.fromarray(levels.astype(np.uint8))
+    return Image.merge('HSV', (hue, saturation, value)).convert('RGB')
+
+
+REFERENCES = dict(
+    brightness=lambda p, x: ImageEnhance.Brightness(p).enhance(x),
+    contrast=lambda p, x: ImageEnhance.Contrast(p).enhance(x),
+    saturation=lambda p, x: ImageEnhance.Color(p).enhance(x),
+    hue=pil_hue)
+
+
+@pytest.mark.parametrize('name, amount', [
+    ('brightness', 0.5),
+    ('brightness', 1.5),
+    ('contrast', 0.5),
+    ('contrast', 1.5),
+    ('saturation', 0.),
+    ('saturation', 1.5),
+    ('hue', -0.25),
+    ('hue', 0.1),
+])
+def test_changes_equal_those_of_pil(bgr, name, amount):
+    before = bgr.copy()
+    ours = getattr(ops, f'adjust_{name}')(bgr, amount)[..., ::-1].astype(int)
+    reference = np.asarray(REFERENCES[name](pil(bgr), amount)).astype(int)
+    error = np.abs(ours - reference)
+    # Hue passes through 8-bit HSV, which the two libraries round differently.
+    limit, mean = (16, 2.) if name == 'hue' else (2, 1.)
+    assert error.max() <= limit and error.mean() <= mean
+    assert np.abs(ours - before[..., ::-1]).mean() > 5
+    np.testing.assert_array_equal(bgr, before)
+
+
+def test_neutral_changes(bgr):
+    for name in ('brightness', 'contrast', 'saturation'):
+        same = getattr(ops, f'adjust_{name}')(bgr, 1.)
+        np.testing.assert_array_equal(same, bgr)
+
+
+def test_jitter_draws():
+    jitter = SemiColorJitter(0.8, 0.5, 0.4, 0.3, 0.25)
+    draws = [jitter.random_steps() for _ in range(2000)]
+    changed = [d for d in draws if d]
+    assert abs(len(changed) / 2000 - 0.8) < 0.03
+    assert len({tuple(n for n, _ in d) for d in changed}) == 24
+    values = {name: [dict(d)[name] for d in changed] for name in REFERENCES}
+    for name, low, high in (('brightness', 0.5, 1.5), ('contrast', 0.6, 1.4),
+                            ('saturation', 0.7, 1.3), ('hue', -.25, .25)):
+        assert low <= min(values[name]) < low + 0.01
+        assert high - 0.01 < max(values[name]) <= high
+        assert abs(np.mean(values[name]) - (low + high) / 2) < 0.03
+
+
+def test_jitter_applies_its_draws_in_order(bgr):
+    jitter = SemiColorJitter(p=1.)
+    state = np.random.get_state()
+    ours = jitter(dict(img=bgr.copy()))['img']
+    np.random.set_state(state)
+    expected = bgr
+    for name, amount in jitter.random_steps():
+        expected = getattr(ops, f'adjust_{name}')(expected, amount)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_zero_widths_change_nothing(bgr):
+    jitter = SemiColorJitter(1., 0, 0, 0, 0)
+    np.testing.assert_array_equal(jitter(dict(img=bgr))['img'], bgr)
+
+
+def test_grayscale(bgr):
+    gray = RandomGrayscale(p=1.)(dict(img=bgr.copy()))['img']
+    reference = np.asarray(pil(bgr).convert('L')).astype(int)
+    assert gray.shape == bgr.shape and gray.dtype == np.uint8
+    assert np.abs(gray - reference[..., None]).max() <= 1
+    transform = RandomGrayscale(p=0.2)
+    share = np.mean([transform.random_gray() for _ in range(4000)])
+    assert abs(share - 0.2) < 0.02
+    untouched = RandomGrayscale(p=0.)(dict(img=bgr.copy()))['img']
+    np.testing.assert_array_equal(untouched, bgr)
+
+
+def test_grayscale_keeps_the_meaning_of_mmcv_configs(bgr):
+    stock = TRANSFORMS.build(
+        dict(type='mmcv.RandomGrayscale', prob=1., keep_channels=True))
+    ours = TRANSFORMS.build(
+        dict(type='RandomGrayscale', prob=1., keep_channels=True))
+    assert isinstance(ours, RandomGrayscale)
+    np.testing.assert_array_equal(
+        ours(dict(img=bgr.copy()))['img'],
+        stock(dict(img=bgr.copy()))['img'])
+    with pytest.raises(ValueError, match='not both'):
+        RandomGrayscale(p=0.5, prob=0.5)
+
+
+@pytest.mark.parametrize('sigma', [0.1, 0.7, 2.])
+def test_blur_has_the_width_of_pil(bgr, sigma):
+    blur = RandomGaussianBlur(p=1., sigma=(sigma, sigma))
+    ours = blur(dict(img=bgr.copy()))['img'][..., ::-1].astype(int)
+    reference = np.asarray(pil(bgr).filter(ImageFilter.GaussianBlur(sigma)))
+    assert np.abs(ours - reference.astype(int)).mean() < 1.5
+
+
+def test_blur_draws():
+    blur = RandomGaussianBlur(0.5, (0.1, 2.))
+    sigmas = np.array([blur.random_sigma() for _ in range(4000)])
+    drawn = sigmas[sigmas > 0]
+    assert abs(len(drawn) / 4000 - 0.5) < 0.03
+    assert 0.1 <= drawn.min() and drawn.max() <= 2.
+    assert abs(drawn.mean() - 1.05) < 0.05
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [SemiColorJitter(),
+     RandomGrayscale(p=0.2),
+     RandomGaussianBlur()])
+def test_float_images_are_refused(transform, bgr):
+    with pytest.raises(TypeError, match='uint8 BGR.*float32'):
+        transform(dict(img=bgr.astype(np.float32)))
+
+
+@pytest.mark.parametrize('cfg', [
+    dict(type='SemiColorJitter', p=1.5),
+    dict(type='SemiColorJitter', hue=0.6),
+    dict(type='RandomGrayscale', p=-0.1),
+    dict(type='RandomGaussianBlur', sigma=(2., 1.)),
+])
+def test_senseless_arguments(cfg):
+    with pytest.raises(ValueError):
+        TRANSFORMS.build(cfg)
+
+
+@pytest.mark.parametrize('transform, text', [
+    (SemiColorJitter(), 'SemiColorJitter(p=0.8, brightness=0.5, contrast=0.5,'
+     ' saturation=0.5, hue=0.25)'),
+    (RandomGrayscale(p=0.2), 'RandomGrayscale(p=0.2)'),
+    (RandomGaussianBlur(), 'RandomGaussianBlur(p=0.5, sigma=(0.1, 2.0))'),
+])
+def test_repr(transform, text):
+    assert repr(transform) == text
