@@ -56,6 +56,7 @@ def test_stream_index_is_an_int_and_survives_pickling():
 
 
 @pytest.mark.parametrize('world', [1, 2, 3])
+@pytest.mark.filterwarnings('ignore:The labelled set has')
 def test_every_batch_has_the_counts_in_order(world):
     for rank in range(world):
         draws = take(make(rank=rank, world=world), 50)
@@ -228,6 +229,22 @@ def test_bad_skips_are_refused(num):
 def test_other_datasets_are_refused():
     with pytest.raises(TypeError, match='SemiSegDataset the outermost'):
         SemiSampler([1, 2, 3], (1, 1))
+
+
+def stream_of_rank(rank):
+    torch.manual_seed(rank)
+    np.random.seed(rank)
+    source = SemiSampler(SimpleNamespace(source_lengths=(4, 12)), (1, 3))
+    return source.seed, facts(take(source, 8))
+
+
+@pytest.mark.dist
+def test_two_processes_share_the_seed_and_not_the_images(gloo_pool):
+    (seed, one), (other_seed, other) = gloo_pool(stream_of_rank)
+    assert seed == other_seed
+    images = [index for index, _, _ in one + other]
+    assert sorted(images) == list(range(16))
+    assert sorted(p for _, p, _ in one + other) == list(range(16))
 
 
 def test_no_seed_draws_one():
