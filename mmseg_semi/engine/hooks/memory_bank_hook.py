@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from ...models.banks import ClassBank
 from ..unwrap import unwrap
 
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_GOLDEN = -7046029254386353131  # 2^64 / golden ratio: multiplicative hashing
+
 
 @HOOKS.register_module()
 class MemoryBankHook(Hook):
@@ -99,9 +102,9 @@ def check_ranks_agree(model: nn.Module) -> None:
 def checksum(tensor: Tensor) -> Tensor:
     """Sum of a tensor's bits that depends on where they are.
 
-    Every row of the last dimension is summed as integers and weighted with
-    its number, modulo 2^64, so swapped rows are noticed. Computed on the
-    tensor's device.
+    Every row of the last dimension is summed as integers and weighted with a
+    hash of its number, modulo 2^64, so swapped rows are noticed. Computed on
+    the tensor's device.
 
     Args:
         tensor (Tensor): Any shape and dtype.
@@ -109,12 +112,12 @@ def checksum(tensor: Tensor) -> Tensor:
     Returns:
         Tensor: 0-dim, long.
     """
-    integers = {2: torch.int16, 4: torch.int32}.get(tensor.element_size())
     bits = tensor.detach().contiguous()
     if bits.is_floating_point():
-        bits = bits.view(integers or torch.int64)
+        bits = bits.view(_INTEGERS[bits.element_size()])
     bits = bits.flatten(0, -2) if bits.dim() > 1 else bits.reshape(-1, 1)
     rows = bits.sum(1, dtype=torch.long)
-    weights = torch.arange(1, len(rows) + 1, device=rows.device)
-    # The weight of the size tells an empty tensor from one of zeros.
-    return (rows * weights).sum() + 1_000_003 * tensor.numel()
+    weights = torch.arange(1, len(rows) + 1, device=rows.device) * _GOLDEN
+    weights = weights ^ (weights >> 32)
+    # The size tells an empty tensor from one of zeros.
+    return (rows * weights).sum() + tensor.numel()

@@ -1,0 +1,211 @@
+# Copyright (c) mmseg_semi authors.
+import logging
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from torch import nn
+
+from mmseg_semi.datasets import SemiSampler
+from mmseg_semi.engine.checks import check_num_classes
+from .engine_toys import CountingDataset, ToySemi, make_runner
+
+
+class StopAt(Hook):
+    """Ends a run as a kill would: nothing after this stage happens."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, stage, iteration):
+        self.iteration = iteration
+        setattr(self, stage, self._stop)
+
+    def get_triggered_stages(self):
+        return ['before_val', 'before_train_iter']
+
+    def _stop(self, runner, **kwargs):
+        if runner.iter == self.iteration:
+            raise KeyboardInterrupt
+
+
+class Validations(Hook):
+    """Remembers at which iterations validation was run."""
+
+    def __init__(self):
+        self.at = []
+
+    def before_val(self, runner):
+        self.at.append(runner.iter)
+
+
+def train(*args, **kwargs):
+    runner = make_runner(*args, **kwargs)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        pass
+    return runner
+
+
+def read(runner):
+    return runner.train_dataloader.dataset.read
+
+
+def expected_order(seed, iters, counts=(1, 2)):
+    stream = iter(SemiSampler(CountingDataset(), counts, seed))
+    return [int(next(stream)) for _ in range(iters * sum(counts))]
+
+
+def test_resume_reads_no_past_sample_and_continues_the_order(tmp_path):
+    train(tmp_path, max_iters=4)
+    resumed = train(tmp_path, max_iters=7, resume=True)
+    assert read(resumed) == expected_order(0, 7)[4 * 3:]
+
+
+def test_resumed_run_equals_uninterrupted_one_to_the_bit(tmp_path):
+    whole = train(tmp_path / 'whole', max_iters=9)
+    train(
+        tmp_path / 'cut', max_iters=9, hooks=[StopAt('before_train_iter', 5)])
+    resumed = train(tmp_path / 'cut', max_iters=9, resume=True)
+    assert read(resumed) == expected_order(0, 9)[4 * 3:]  # iter_4.pth
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_unseeded_run_resumes_in_its_own_order(tmp_path):
+    first = train(tmp_path, max_iters=4, seed=None)
+    resumed = train(tmp_path, max_iters=6, seed=None, resume=True)
+    assert read(first) + read(resumed) == expected_order(first.seed, 6)
+
+
+def test_other_samplers_are_advanced_as_in_the_stock_loop(tmp_path):
+    sampler = dict(type='InfiniteSampler', shuffle=False)
+    train(tmp_path, sampler=sampler)
+    resumed = train(tmp_path, sampler=sampler, max_iters=5, resume=True)
+    assert read(resumed) == [i % 12 for i in range(15)]
+
+
+def test_dataloader_is_not_opened_before_training(tmp_path):
+    runner = make_runner(tmp_path)
+    loop = runner.build_train_loop(runner._train_loop)
+    assert loop.dataloader_iterator is None
+    assert loop.dataloader.dataset.read == []
+    assert loop.dataloader.sampler.position == 0
+
+
+def test_pending_validation_is_run_first(tmp_path):
+    seen = Validations()
+    train(tmp_path, val_interval=2, hooks=[StopAt('before_val', 4)])
+    resumed = train(
+        tmp_path, max_iters=5, val_interval=2, hooks=[seen], resume=True)
+    assert seen.at == [4, 5]
+    assert read(resumed) == expected_order(0, 5)[4 * 3:]
+
+
+def test_pending_validation_of_the_last_iteration(tmp_path):
+    seen = Validations()
+    train(tmp_path, hooks=[StopAt('before_val', 4)])
+    resumed = train(tmp_path, hooks=[seen], resume=True)
+    assert seen.at == [4]
+    assert read(resumed) == []
+
+
+def test_validation_in_the_checkpoint_is_not_repeated(tmp_path):
+    # The better score made the hook save iteration 4 again, now with it.
+    train(
+        tmp_path,
+        val_interval=2,
+        scores=(10., 20.),
+        checkpoint=dict(save_best='mIoU'))
+    seen = Validations()
+    train(tmp_path, max_iters=5, val_interval=2, hooks=[seen], resume=True)
+    assert seen.at == [5]
+
+
+@pytest.mark.parametrize('iteration,begin,expected', [
+    (4, 1, True),
+    (3, 1, False),
+    (4, 5, False),
+    (7, 1, True),
+])
+def test_when_validation_is_owed(tmp_path, iteration, begin, expected):
+    runner = make_runner(tmp_path, max_iters=7, val_interval=4)
+    runner._val_loop = runner.build_val_loop(runner._val_loop)
+    loop = runner._train_loop = runner.build_train_loop(runner._train_loop)
+    loop._iter, loop.val_begin = iteration, begin
+    assert loop._owes_validation() is expected
+    runner.message_hub.update_info('last_val_iter', iteration)
+    assert not loop._owes_validation()
+
+
+def test_model_and_dataset_are_told_what_they_need(tmp_path):
+    runner = train(tmp_path, max_iters=2, seed=7)
+    assert runner.model.total_iters == 2
+    assert runner.model.seed == 7
+    assert runner.train_dataloader.dataset.work_dir == str(tmp_path)
+
+
+def test_batch_size_must_fit_the_sampler(tmp_path):
+    with pytest.raises(ValueError, match=r'batch_size is 4.*of 3.*\(1, 2\)'):
+        make_runner(tmp_path, batch_size=4).train()
+
+
+class Head(nn.Module):
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.num_classes = num_classes
+
+
+def with_head(head):
+    model = ToySemi()
+    model.decode_head = head
+    return model
+
+
+def test_num_classes_must_fit_the_dataset(tmp_path):
+    with pytest.raises(ValueError, match='num_classes=3.*2 classes.*digit'):
+        make_runner(tmp_path, model=with_head(Head(3))).train()
+
+
+def test_cascades_are_judged_by_the_last_head():
+    dataset = CountingDataset()
+    cascade = nn.ModuleList([Head(3), Head(2)])
+    check_num_classes(with_head(cascade), dataset)
+    with pytest.raises(ValueError, match='num_classes=3'):
+        check_num_classes(with_head(cascade[:1]), dataset)
+
+
+@pytest.fixture
+def warnings_logged(monkeypatch):
+    messages = []
+
+    def note(message, *args, level=logging.INFO, **kwargs):
+        if level == logging.WARNING:
+            messages.append(message)
+
+    monkeypatch.setattr('mmseg_semi.engine.loops.print_log', note)
+    return messages
+
+
+def test_changed_batch_and_split_are_reported_on_resume(
+        tmp_path, warnings_logged):
+    train(tmp_path)
+    dataset = CountingDataset()
+    dataset.split_info = dict(name='toy-5', sha256='1' * 64)
+    train(
+        tmp_path,
+        max_iters=5,
+        counts=(1, 1),
+        batch_size=2,
+        dataset=dataset,
+        resume=True)
+    message, = warnings_logged
+    assert 'batch size of one process: 3 before, 2 now' in message
+    assert "'toy-4'" in message and "'toy-5'" in message
+
+
+def test_unchanged_run_is_resumed_in_silence(tmp_path, warnings_logged):
+    train(tmp_path)
+    train(tmp_path, max_iters=5, resume=True)
+    assert warnings_logged == []
