@@ -85,7 +85,9 @@ class SemiSegmentor(BaseSegmentor):
         preprocessor = dict(data_preprocessor or preprocessor)
         if isinstance(preprocessor.get('type', ''), str):
             preprocessor['type'] = 'SemiDataPreProcessor'
-        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
+        # Built here: mmengine's own registry would need a default scope.
+        super().__init__(
+            data_preprocessor=MODELS.build(preprocessor), init_cfg=init_cfg)
         if pretrained is not None:
             cfg.pretrained = pretrained
         if test_cfg is not None:
