@@ -93,6 +93,21 @@ def test_push_of_only_the_last_or_first_class():
         _assert_holds(bank, _reference(3, pushes))
 
 
+def test_rows_that_meet_in_one_place_agree_on_the_content():
+    # On a GPU the order of writes is undefined; here the last one wins, so
+    # that only this test would notice.
+    bank = _bank(3)
+    bank.push(*_rows(5, 0))
+    _, labels, _ = _rows(40, 1)
+    slots = labels.masked_fill(labels < 0, C)
+    added = torch.bincount(slots, minlength=C + 1)
+    source, place = bank._places(slots.sort(stable=True).values, added)
+    content = {}
+    for row, target in zip(source.tolist(), place.tolist()):
+        assert content.setdefault(target, row) == row
+    assert len(content) == added[:C].clamp_max(3).sum()
+
+
 def test_push_keeps_no_graph_and_converts_half():
     bank = _bank(3)
     features = torch.ones(1, D, dtype=torch.float16, requires_grad=True)
