@@ -41,8 +41,10 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            [dict(type='Resize', scale_factor=r, keep_ratio=True)
-             for r in (1., 1.25)],
+            [
+                dict(type='Resize', scale_factor=r, keep_ratio=True)
+                for r in (1., 1.25)
+            ],
             [dict(type='RandomFlip', prob=0.)],
             [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],
@@ -78,5 +80,5 @@ val_dataloader = dict(
         ann_file='ImageSets/Segmentation/val.txt',
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='PerImageIoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

@@ -9,7 +9,6 @@ model = dict(
             type='SupervisedLoss',
             criterion=[
                 dict(type='cross_entropy', weight=0.5),
-                dict(
-                    type='ohem', weight=0.5, thresh=0.7, min_kept=100_000)
+                dict(type='ohem', weight=0.5, thresh=0.7, min_kept=100_000)
             ]),
         consistency=dict(type='PixelConsistency')))

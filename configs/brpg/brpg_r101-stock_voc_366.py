@@ -1,0 +1,18 @@
+_base_ = [
+    '../_base_/models/deeplabv3plus_r101-stock.py',
+    '../_base_/datasets/voc12.py', '../_base_/methods/brpg.py',
+    '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
+]
+epoch_iters = 638  # 10216 unlabelled images, 16 an iteration
+model = dict(
+    segmentor=_base_.segmentor,
+    burn_in=epoch_iters,
+    terms=dict(
+        brpg=dict(
+            head=dict(in_channels=560),
+            # sampling in epoch 1, counted from 0
+            window=(epoch_iters, 2 * epoch_iters))))
+train_cfg = dict(max_iters=80 * epoch_iters)
+train_dataloader = dict(
+    dataset=dict(
+        labeled=dict(ann_file='ImageSets/Semi/voc12-classic-366.txt')))

@@ -1,0 +1,2 @@
+_base_ = '../brpg/brpg_r101_city_372.py'
+model = dict(terms=dict(brpg=None))

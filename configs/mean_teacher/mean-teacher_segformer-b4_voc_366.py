@@ -1,0 +1,2 @@
+_base_ = '../brpg/brpg_segformer-b4_voc_366.py'
+model = dict(terms=dict(brpg=None))

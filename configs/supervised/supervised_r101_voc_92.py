@@ -1,0 +1,5 @@
+_base_ = './supervised_r101_voc_366.py'
+epoch_iters = 655  # 10490 unlabelled images, 16 an iteration
+train_cfg = dict(max_iters=80 * epoch_iters)
+train_dataloader = dict(
+    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/voc12-classic-92.txt')))
