@@ -41,6 +41,13 @@ def resolve_segmentor(cfg: Union[str, dict]) -> ConfigDict:
     return ConfigDict(base.model)
 
 
+def _without_sync_on_cpu(module: nn.Module) -> nn.Module:
+    """SyncBatchNorm refuses CPU tensors and CPU processes."""
+    if get_device() == 'cpu':
+        module = revert_sync_batchnorm(module)
+    return module
+
+
 class SemiSegmentor(BaseSegmentor):
     """One or several copies of a segmentor, trained by loss terms.
 
@@ -108,11 +115,7 @@ class SemiSegmentor(BaseSegmentor):
             'current')
 
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
-        net = MODELS.build(cfg)
-        if get_device() == 'cpu':
-            # SyncBatchNorm refuses CPU tensors.
-            net = revert_sync_batchnorm(net)
-        return net
+        return _without_sync_on_cpu(MODELS.build(cfg))
 
     def _build_terms(self, cfgs: Dict[str, Optional[dict]],
                      fidelity: str) -> None:
@@ -135,10 +138,11 @@ class SemiSegmentor(BaseSegmentor):
         for net_name in self.learners:
             net = self.net(net_name)
             mine = [t for t in self.terms.values() if t.net == net_name]
-            net.semi_heads = nn.ModuleDict({
-                name: MODELS.build(dict(cfg, num_classes=num_classes))
-                for term in mine for name, cfg in term.heads().items()
-            })
+            net.semi_heads = _without_sync_on_cpu(
+                nn.ModuleDict({
+                    name: MODELS.build(dict(cfg, num_classes=num_classes))
+                    for term in mine for name, cfg in term.heads().items()
+                }))
             taps = {head.tap for head in net.semi_heads.values()}
             for term in mine:
                 taps |= set(term.taps()) - set(net.semi_heads)
