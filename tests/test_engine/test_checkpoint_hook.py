@@ -8,7 +8,8 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
-from mmseg_semi.engine import CheckpointError, UnsafeCheckpointError, atomic
+from mmseg_semi.engine import (CheckpointError, SemiCheckpointHook,
+                               UnsafeCheckpointError, atomic)
 from mmseg_semi.engine.norm_stats import average_norm_stats
 from .engine_toys import make_runner
 from .test_checkpoint import foreign, truncate
@@ -134,6 +135,22 @@ def test_crash_in_the_middle_of_a_write(tmp_path, monkeypatch, kind):
         tmp_path, max_iters=6, checkpoint=dict(max_keep_ckpts=1), resume=True)
     first_read = 2 * 3
     assert len(runner.train_dataloader.dataset.read) == 6 * 3 - first_read
+    assert checkpoints(tmp_path) == ['iter_6.pth', 'last_checkpoint']
+
+
+def test_crash_before_deleting_leaves_it_to_the_next_run(
+        tmp_path, monkeypatch):
+    options = dict(checkpoint=dict(max_keep_ckpts=1))
+
+    def crash(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SemiCheckpointHook, '_remove', crash)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, **options)
+    monkeypatch.undo()
+    assert checkpoints(tmp_path)[:2] == ['iter_2.pth', 'iter_4.pth']
+    train(tmp_path, max_iters=6, resume=True, **options)
     assert checkpoints(tmp_path) == ['iter_6.pth', 'last_checkpoint']
 
 
