@@ -3,14 +3,13 @@
 from .checkpoint import (CheckpointError, UnsafeCheckpointError,
                          check_checkpoint, convert_checkpoint,
                          find_resumable_checkpoint)
-from .hooks import (EMATeacherHook, MemoryBankHook, RunRecordHook,
-                    SemiCheckpointHook)
+from .hooks import EMATeacherHook, MemoryBankHook, SemiCheckpointHook
 from .loops import SemiIterBasedTrainLoop
 from .optim_constructor import (SemiLayerDecayOptimizerConstructor,
                                 SemiOptimWrapperConstructor)
 
 __all__ = [
-    'CheckpointError', 'EMATeacherHook', 'MemoryBankHook', 'RunRecordHook',
+    'CheckpointError', 'EMATeacherHook', 'MemoryBankHook',
     'SemiCheckpointHook', 'SemiIterBasedTrainLoop',
     'SemiLayerDecayOptimizerConstructor', 'SemiOptimWrapperConstructor',
     'UnsafeCheckpointError', 'check_checkpoint', 'convert_checkpoint',
