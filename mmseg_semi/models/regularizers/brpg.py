@@ -159,11 +159,15 @@ class BRPG(Term):
     def head(self):
         return self._head[0]
 
+    def stages(self) -> Dict[str, int]:
+        return dict(before=0, sampling=self.begin, prototypes=self.end)
+
     def stage(self, step: Step) -> str:
-        """``before``, ``sampling`` or ``prototypes``."""
-        if step.iteration < self.begin:
-            return 'before'
-        return 'sampling' if step.iteration < self.end else 'prototypes'
+        """The latest of :meth:`stages` that has begun."""
+        return [
+            name for name, first in self.stages().items()
+            if first <= step.iteration
+        ][-1]
 
     def features(self, role: str, step: Step) -> Iterable[str]:
         stage = self.stage(step)

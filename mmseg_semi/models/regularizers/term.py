@@ -53,6 +53,10 @@ class Term(BaseModule):
         """Every tap it may read besides those of its heads."""
         return ()
 
+    def stages(self) -> Dict[str, int]:
+        """First iteration of each kind of step it takes, in order."""
+        return {}
+
     def features(self, role: str, step: Step) -> Iterable[str]:
         """Taps and heads it reads from passes of this role in this step."""
         return ()

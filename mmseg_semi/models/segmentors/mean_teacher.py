@@ -57,7 +57,8 @@ class MeanTeacher(Framework):
                              '"ema" or "own".')
         self.mixer = mixing and MODELS.build(
             dict(mixing, type='BatchMixer'))
-        self.momentum, self.buffers, self.joint = momentum, buffers, joint
+        self.momentum, self.joint = momentum, joint
+        self.buffer_policy = buffers  # `buffers` is a method of modules
         self.teacher = deepcopy(self.student).requires_grad_(False).eval()
         self.register_buffer('_ema_steps', torch.zeros((), dtype=torch.long))
         self._host_ema_steps: Optional[int] = 0
@@ -92,7 +93,7 @@ class MeanTeacher(Framework):
         """
         ramping = self.iteration > self.burn_in or self.ema_steps > 0
         decay = ema_momentum(self.ema_steps, self.momentum) if ramping else 0.
-        ema_update(self.teacher, self.student, decay, buffers=self.buffers)
+        ema_update(self.teacher, self.student, decay, buffers=self.buffer_policy)
         if ramping:
             self._host_ema_steps = self.ema_steps + 1
             self._ema_steps += 1
@@ -122,7 +123,7 @@ class MeanTeacher(Framework):
                 '+'.join(views), 'student', views, role='learner', grad=True)
             for views in learn if views
         ]
-        if self.buffers == 'own':
+        if self.buffer_policy == 'own':
             passes.append(self.statistics_pass(step))
         return passes
 
