@@ -7,6 +7,6 @@ from .version import __version__
 compat.install()
 
 # Importing registers the components in mmseg's registries.
-from . import datasets, engine, models  # noqa: E402
+from . import datasets, engine, evaluation, models  # noqa: E402
 
-__all__ = ['__version__', 'datasets', 'engine', 'models']
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']

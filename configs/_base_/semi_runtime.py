@@ -26,4 +26,8 @@ default_hooks = dict(
         save_best='mIoU'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'))
-custom_hooks = [dict(type='EMATeacherHook'), dict(type='MemoryBankHook')]
+custom_hooks = [
+    dict(type='EMATeacherHook'),
+    dict(type='MemoryBankHook'),
+    dict(type='RunRecordHook')
+]

@@ -2,5 +2,8 @@
 from .checkpoint_hook import SemiCheckpointHook
 from .ema_teacher_hook import EMATeacherHook
 from .memory_bank_hook import MemoryBankHook
+from .run_record_hook import RunRecordHook
 
-__all__ = ['EMATeacherHook', 'MemoryBankHook', 'SemiCheckpointHook']
+__all__ = [
+    'EMATeacherHook', 'MemoryBankHook', 'RunRecordHook', 'SemiCheckpointHook'
+]
