@@ -13,6 +13,7 @@ from torch import Tensor
 
 BACKENDS = ('faiss', 'minibatch')
 SCATTERS = ('cosine', 'l2', 'l2_norm')
+CENTERS = ('cluster', 'prob')
 LLOYD_ITERATIONS = 30
 
 
@@ -195,8 +196,8 @@ def class_prototypes(features: Tensor,
     Raises:
         ValueError: Unknown centre, or 'prob' without confidence.
     """
-    if center not in ('cluster', 'prob'):
-        raise ValueError(f"center={center!r} is not 'cluster' or 'prob'.")
+    if center not in CENTERS:
+        raise ValueError(f'center={center!r} is not one of {CENTERS}.')
     if center == 'prob' and confidence is None:
         raise ValueError("center='prob' needs `confidence`.")
     centers, assignment = kmeans(

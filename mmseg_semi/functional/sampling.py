@@ -154,7 +154,8 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
     if slices is not None:
         points = features[:, :, slices[0], slices[1]]
         return upcast(points.flatten(2).transpose(1, 2))
-    rows, cols = rows.to(features.device), cols.to(features.device)
+    rows, cols = (
+        axis.to(features.device, non_blocking=True) for axis in (rows, cols))
     at_rows, at_cols, weight = _corners(rows, cols, size, feature_size,
                                         align_corners)
     corners = upcast(features[:, :, at_rows, at_cols])  # (B, D, 4, M)

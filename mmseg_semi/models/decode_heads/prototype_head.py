@@ -48,7 +48,7 @@ class PrototypeHead(BaseDecodeHead):
     are buffers; terms such as BRPG fill and move them. As a term's head it
     reads a tapped feature map; as the ``decode_head`` of a stock segmentor it
     reads the backbone's, and either way it can predict once prototypes are
-    set.
+    set. A class without prototypes is never predicted.
 
     Args:
         channels (int): D, width of the features.
@@ -78,8 +78,8 @@ class PrototypeHead(BaseDecodeHead):
                  linear: bool = False,
                  dropout_ratio: float = .1,
                  **kwargs) -> None:
-        super().__init__(channels=channels, dropout_ratio=dropout_ratio,
-                         **kwargs)
+        super().__init__(
+            channels=channels, dropout_ratio=dropout_ratio, **kwargs)
         if projector is None and self.in_channels != channels:
             raise ValueError(
                 'PrototypeHead without a projector uses its input as the '
@@ -92,10 +92,12 @@ class PrototypeHead(BaseDecodeHead):
             del self.conv_seg
             self.init_cfg = None
         self.dropout = None
+        self.per_rank = False  # BRPG's official preset: every rank its own
         self.tap, self.temperature = tap, temperature
-        self.projector = nn.Identity() if projector is None else PROJECTORS[
-            projector](self.in_channels, hidden_channels or channels, channels,
-                       dropout_ratio, self.norm_cfg)
+        self.projector = nn.Identity(
+        ) if projector is None else PROJECTORS[projector](
+            self.in_channels, hidden_channels or channels, channels,
+            dropout_ratio, self.norm_cfg)
         size = (self.num_classes, num_prototypes)
         self.register_buffer('prototypes', torch.zeros(*size, channels))
         self.register_buffer('prototype_valid',
@@ -132,4 +134,7 @@ class PrototypeHead(BaseDecodeHead):
         batch, dim, height, width = features.shape
         rows = features.permute(0, 2, 3, 1).reshape(-1, dim)
         logits = prototype_logits(self.similarity(rows), self.temperature)
+        # A class without prototypes: below every score, but finite, because
+        # resizing -inf gives NaN, which argmax would prefer.
+        logits = logits.clamp_min(-100 / self.temperature)
         return logits.view(batch, height, width, -1).permute(0, 3, 1, 2)

@@ -12,6 +12,7 @@ from ...functional import (assigned_sums, class_confidence_sums,
                            features_at, grid_features, grid_positions,
                            moved_prototypes, moved_thresholds,
                            prototype_logits, prototype_loss)
+from ...functional.clustering import BACKENDS, CENTERS, SCATTERS
 from ..step import Step
 from .feature_sampling import (FeatureBanks, candidates, confidence_groups,
                                mask_padding, random_group)
@@ -120,6 +121,14 @@ class BRPG(Term):
         if not 0 <= window[0] < window[1]:
             raise ValueError(f'window={tuple(window)} must be (first, end) '
                              'iterations with 0 <= first < end.')
+        if apo is not None and (set(apo) != {'extra', 'ratio', 'score'}
+                                or apo['score'] not in SCATTERS):
+            raise ValueError(
+                f'apo={apo} must give extra, ratio and a score that is one '
+                f'of {SCATTERS}, or be None.')
+        if kmeans not in BACKENDS or center not in CENTERS:
+            raise ValueError(f'kmeans={kmeans!r} must be one of {BACKENDS} '
+                             f'and center={center!r} one of {CENTERS}.')
         self.begin, self.end = window
         self.split = split
         self.base = dict(zip(groups, num_prototypes))
@@ -131,9 +140,8 @@ class BRPG(Term):
             type='PrototypeHead',
             num_prototypes=self.size,
             linear=pretrain_head)
-        self.banks = FeatureBanks(groups, self.num_classes,
-                                  head['channels'], capacity,
-                                  samples_per_image)
+        self.banks = FeatureBanks(groups, self.num_classes, head['channels'],
+                                  capacity, samples_per_image)
         self.threshold, self.class_threshold = threshold, class_threshold
         self.register_buffer('class_confidence',
                              torch.full((self.num_classes, ), threshold))
@@ -147,6 +155,7 @@ class BRPG(Term):
         self.pretrain_head = pretrain_head
         self.kmeans, self.center, self.seed = kmeans, center, seed
         self.samples: Sequence[Samples] = ()
+        self._ready = False
 
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg}
@@ -154,6 +163,7 @@ class BRPG(Term):
     def bind(self, net) -> None:
         # A list hides the head from the term's own parameters and state.
         self._head = [net.semi_heads[self.name]]
+        self.head.per_rank = not self.sync_prototypes
 
     @property
     def head(self):
@@ -170,13 +180,14 @@ class BRPG(Term):
         ][-1]
 
     def features(self, role: str, step: Step) -> Iterable[str]:
-        stage = self.stage(step)
-        wanted = {
-            'before': role == 'learner' and self.pretrain_head,
-            'sampling': role in ('learner', 'labeler'),
-            'prototypes': role == 'learner',
-        }[stage]
-        return (self.name, ) if wanted else ()
+        roles = {
+            'before': ('learner', ) if self.pretrain_head else (),
+            'sampling': ('learner', 'labeler'),
+            'prototypes': ('learner', ),
+        }[self.stage(step)]
+        # The statistics pass is where the teacher's head gets its BatchNorm
+        # statistics, from the start on as in the official code (spec S5).
+        return (self.name, ) if role in ('statistics', *roles) else ()
 
     def on_labels(self, step: Step) -> None:
         if self.class_threshold is None or self.stage(step) != 'sampling':
@@ -192,8 +203,10 @@ class BRPG(Term):
         stage = self.stage(step)
         if stage == 'sampling':
             self._fill(step)
-        elif stage == 'prototypes' and self.banks.allocated:
-            self._cluster()
+        elif stage == 'prototypes':
+            if self.banks.allocated:
+                self._cluster()
+            self._require_prototypes(step)
 
     def _fill(self, step: Step) -> None:
         """Enqueue this step's features (Eq. 8-9)."""
@@ -206,9 +219,7 @@ class BRPG(Term):
         if step.semi:
             out = step.labeler(self.net, self.view)
             weak = step.views[step.sources[self.net, self.view][1]]
-            labels = out.logits.argmax(dim=1)
-            unlabeled = candidates(out.logits, out.features[self.name],
-                                   labels)
+            unlabeled = candidates(out.logits, out.features[self.name])
             unlabeled = mask_padding(unlabeled, weak.valid)
         if self.split:
             eta = self.class_confidence
@@ -231,13 +242,21 @@ class BRPG(Term):
             center=self.center,
             backend=self.kmeans,
             seed=self.seed)
-        if not bool(valid.any()):
-            raise RuntimeError(
-                f'BRPG: no feature was sampled in iterations [{self.begin}, '
-                f'{self.end}), so there is nothing to cluster. Widen or move '
-                '`window`, or lower `threshold`.')
         self.head.set_prototypes(prototypes, valid)
         self.banks.release()
+
+    def _require_prototypes(self, step: Step) -> None:
+        """Without any, the loss would be 0 for the rest of the training."""
+        if self._ready:
+            return
+        if not bool(self.head.prototype_valid.any()):
+            raise RuntimeError(
+                f'BRPG: there is no prototype at iteration {step.iteration}, '
+                f'because no feature was sampled in iterations [{self.begin}, '
+                f'{self.end}). Widen or move `window`, or lower `threshold`; '
+                'when resuming, start from a checkpoint that had the same '
+                '`window`.')
+        self._ready = True  # on the host: looked at once
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
         self.samples = ()
@@ -253,10 +272,12 @@ class BRPG(Term):
             prototype_loss(
                 prototype_logits(s.similarity, self.head.temperature),
                 s.target) for s in self.samples)
-        scale = self.loss_weight
+        loss = self.loss_weight * loss
         if self.per_gpu_scale:
-            scale = scale / world_size()
-        return dict(loss_proto=scale * loss)
+            loss = loss / world_size()
+        if self.pretrain_head:
+            loss = loss + idle(self.head.conv_seg)
+        return dict(loss_proto=loss)
 
     def _labeled(self, step: Step) -> Samples:
         """Grid samples with their ground truth (Eq. 17)."""
@@ -270,8 +291,9 @@ class BRPG(Term):
         rows, cols = grid_positions(*size, cells=self.cells)
         features = grid_features(out.features[self.name], rows, cols, size,
                                  out.align_corners).flatten(0, 1)
-        target = labels[:, rows.to(labels.device), cols.to(labels.device)]
-        return features, target.flatten()
+        rows, cols = (  # non_blocking: or the host waits for the device
+            axis.to(labels.device, non_blocking=True) for axis in (rows, cols))
+        return features, labels[:, rows, cols].flatten()
 
     def _pretrain_loss(self, step: Step) -> Tensor:
         features, target = self._grid(step)

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Which features BRPG banks during its sampling stage (Eq. 8-9, spec B3)."""
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,17 @@ class Candidates(NamedTuple):
     confidence: Tensor
 
 
-def candidates(logits: Tensor, features: Tensor, labels: Tensor) -> Candidates:
+def candidates(logits: Tensor,
+               features: Tensor,
+               labels: Optional[Tensor] = None) -> Candidates:
     """Bring scores and labels to the features' stride.
 
     Args:
         logits (Tensor): (B, C, h, w) at native stride; the confidence is
             taken there, not upsampled.
         features (Tensor): (B, D, h, w).
-        labels (Tensor): (B, H, W) long, 255 = none; nearest neighbour.
+        labels (Tensor, optional): (B, H, W) long, 255 = none; nearest
+            neighbour. The prediction takes their place.
 
     Returns:
         Candidates: Detached.
@@ -41,10 +44,12 @@ def candidates(logits: Tensor, features: Tensor, labels: Tensor) -> Candidates:
         logits = F.interpolate(
             logits, size=size, mode='bilinear', align_corners=False)
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    nearest = F.interpolate(
-        labels[:, None].float(), size=size, mode='nearest')[:, 0].long()
-    return Candidates(features.detach().float(), nearest, predicted,
-                      confidence)
+    if labels is None:
+        labels = predicted
+    else:
+        labels = F.interpolate(
+            labels[:, None].float(), size=size, mode='nearest')[:, 0].long()
+    return Candidates(features.detach().float(), labels, predicted, confidence)
 
 
 def mask_padding(pool: Candidates, valid: Tensor) -> Candidates:
@@ -77,8 +82,7 @@ def confidence_groups(labeled: Candidates, unlabeled: Candidates,
         unlabeled.confidence >= unlabeled_threshold)
     return dict(
         high=torch.cat([high, trusted]),
-        low=torch.cat([right & ~high,
-                       torch.zeros_like(trusted)]))
+        low=torch.cat([right & ~high, torch.zeros_like(trusted)]))
 
 
 def random_group(labeled: Candidates, unlabeled: Candidates,
@@ -105,9 +109,8 @@ def draw_rows(pool: Candidates, mask: Tensor, quota: int,
     image, row, col, valid = draw_positions(mask, min(quota, mask.numel()),
                                             generator)
     labels = pool.labels[image, row, col].masked_fill(~valid, -1)
-    return (pool.features[image, :, row, col], labels, pool.confidence[image,
-                                                                      row,
-                                                                      col])
+    confidence = pool.confidence[image, row, col]
+    return pool.features[image, :, row, col], labels, confidence
 
 
 class FeatureBanks(nn.Module):

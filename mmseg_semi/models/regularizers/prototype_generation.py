@@ -38,8 +38,7 @@ def prototype_counts(bank: ClassBank, base: int,
 
 def generate_prototypes(banks: Dict[str, ClassBank], base: Dict[str, int],
                         size: int, *, apo: Optional[dict], center: str,
-                        backend: str,
-                        seed: int) -> Tuple[Tensor, Tensor]:
+                        backend: str, seed: int) -> Tuple[Tensor, Tensor]:
     """Cluster every class of every bank; the main rank's result is shared.
 
     Classes with fewer rows than prototypes contribute what they have; a

@@ -2,6 +2,7 @@
 """A term: one loss of a training step, with the state and heads it owns."""
 from typing import Dict, Iterable, List, Tuple
 
+import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -113,5 +114,6 @@ def idle(module: nn.Module) -> Tensor:
     DDP expects a gradient for every parameter; the gradient is zero, so only
     weight decay acts on the head, as in the official BRPG code.
     """
-    return sum((p.float().sum() * 0. for p in module.parameters()
-                if p.requires_grad))
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum((t.float().sum() * 0. for t in tensors if t.requires_grad),
+               torch.zeros((), device=tensors[0].device))
