@@ -69,7 +69,6 @@ class SemiSegmentor(BaseSegmentor):
         pretrained (str, optional): As in :class:`EncoderDecoder`.
         train_cfg (dict, optional): Accepted for stock tools.
         test_cfg (dict, optional): Overrides the wrapped ``test_cfg``.
-        init_cfg (dict, optional): Initialisation of the wrapper.
     """
     networks: Sequence[str] = ()
     """Names of all networks, those that learn first."""
@@ -85,21 +84,19 @@ class SemiSegmentor(BaseSegmentor):
                  data_preprocessor: Optional[dict] = None,
                  pretrained: Optional[str] = None,
                  train_cfg: Optional[dict] = None,
-                 test_cfg: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 test_cfg: Optional[dict] = None) -> None:
         cfg = resolve_segmentor(segmentor)
         preprocessor = cfg.pop('data_preprocessor', None) or dict()
         preprocessor = dict(data_preprocessor or preprocessor)
         if isinstance(preprocessor.get('type', ''), str):
             preprocessor['type'] = 'SemiDataPreProcessor'
         # Built here: mmengine's own registry would need a default scope.
-        super().__init__(
-            data_preprocessor=MODELS.build(preprocessor), init_cfg=init_cfg)
+        super().__init__(data_preprocessor=MODELS.build(preprocessor))
         if pretrained is not None:
             cfg.pretrained = pretrained
         if test_cfg is not None:
             cfg.test_cfg = ConfigDict(test_cfg)
-        self.train_cfg, self.test_cfg = train_cfg, cfg.test_cfg
+        self.train_cfg, self.test_cfg = train_cfg, cfg.get('test_cfg')
         if predict_with not in self.networks:
             raise ValueError(f'predict_with={predict_with!r} names no network '
                              f'of {type(self).__name__}: use one of '
@@ -110,8 +107,8 @@ class SemiSegmentor(BaseSegmentor):
         self._build_terms(terms, fidelity)
         self._register_load_state_dict_pre_hook(self._adopt_checkpoint)
         print_log(
-            f'{type(self).__name__} predicts with the {predict_with} network'
-            + (f', prototype head {predict_head!r}' if predict_head else ''),
+            f'{type(self).__name__} predicts with the {predict_with} network' +
+            (f', prototype head {predict_head!r}' if predict_head else ''),
             'current')
 
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
@@ -140,8 +137,13 @@ class SemiSegmentor(BaseSegmentor):
             mine = [t for t in self.terms.values() if t.net == net_name]
             net.semi_heads = _without_sync_on_cpu(
                 nn.ModuleDict({
-                    name: MODELS.build(dict(cfg, num_classes=num_classes))
-                    for term in mine for name, cfg in term.heads().items()
+                    name:
+                    MODELS.build({
+                        'align_corners': net.align_corners,
+                        **cfg, 'num_classes': num_classes
+                    })
+                    for term in mine
+                    for name, cfg in term.heads().items()
                 }))
             taps = {head.tap for head in net.semi_heads.values()}
             for term in mine:
