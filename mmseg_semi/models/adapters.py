@@ -11,7 +11,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from .step import Out, Pass, View
 
 # Heads that return several maps in train mode: index of the class scores.
-MAIN_OUTPUT = {'PIDHead': 1}
+MAIN_OUTPUT = {'PIDHead': 1, 'IterativeDecodeHead': -1}
 
 
 @contextmanager
@@ -58,7 +58,10 @@ class DenseAdapter:
             return raw, []
         maps = list(raw)
         main = maps.pop(MAIN_OUTPUT.get(type(net.decode_head).__name__, 0))
-        return main, [m for m in maps if m.shape[1] == main.shape[1]]
+        return main, [
+            m for m in maps
+            if m.dim() == main.dim() and m.shape[1] == main.shape[1]
+        ]
 
     def forward(self, net: nn.Module, views: Sequence[View],
                 item: Pass) -> List[Out]:
@@ -86,7 +89,8 @@ class DenseAdapter:
             if item.grad and net.with_auxiliary_head:
                 aux = aux + self._auxiliary(net, feats)
             features = {
-                name: heads[name].features(tapped[heads[name].tap])
+                name:
+                heads[name].features(tapped[heads[name].tap])
                 if name in heads else tapped[name]
                 for name in item.features
             }
@@ -105,10 +109,12 @@ class DenseAdapter:
         cut += [a.float().split(sizes) for a in aux]
         named = {n: f.split(sizes) for n, f in features.items()}
         return [
-            Out(
-                logits=cut[0][i],
+            Out(logits=cut[0][i],
                 aux=[a[i] for a in cut[1:]],
-                features={n: f[i] for n, f in named.items()},
+                features={
+                    n: f[i]
+                    for n, f in named.items()
+                },
                 align_corners=net.align_corners) for i in range(len(sizes))
         ]
 

@@ -62,9 +62,9 @@ class SupervisedLoss(Term):
         if self.criterion is None:
             return self.head_losses(out, view.samples)
         losses = dict(
-            loss_sup=self._criteria(out.at(view.labels.shape[-2:]),
-                                    view.labels))
-        if self.aux_weight and out.aux:
+            loss_sup=self._criteria(
+                out.at(view.labels.shape[-2:]), view.labels))
+        if out.aux:  # at weight 0 too: DDP wants a gradient for these heads
             losses['loss_aux'] = self.aux_weight * self._auxiliary(
                 out.aux, view.labels, out.align_corners)
         return losses
