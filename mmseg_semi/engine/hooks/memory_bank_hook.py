@@ -69,7 +69,7 @@ def check_ranks_agree(model: nn.Module) -> None:
     Args:
         model (nn.Module): The unwrapped model. Looked at are the buffers of
             every :class:`ClassBank`, and those with ``prototype`` in their
-            name.
+            name, unless their module is marked ``per_rank``.
 
     Raises:
         RuntimeError: If any of them differs; the message names them.
@@ -79,10 +79,14 @@ def check_ranks_agree(model: nn.Module) -> None:
     banks = tuple(f'{name}.' if name else ''
                   for name, module in model.named_modules()
                   if isinstance(module, ClassBank))
+    # Heads whose prototypes every process moves alone (official BRPG).
+    local = tuple(f'{name}.' for name, module in model.named_modules()
+                  if getattr(module, 'per_rank', False))
     shared = {
         name: buffer
         for name, buffer in model.named_buffers()
-        if name.startswith(banks) or 'prototype' in name
+        if name.startswith(banks) or (
+            'prototype' in name and not name.startswith(local))
     }
     if not shared:
         return
