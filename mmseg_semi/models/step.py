@@ -150,8 +150,8 @@ class Step:
     outs: Dict[Tuple[str, str], Out] = field(default_factory=dict)
     labels: Dict[Tuple[str, str], LabelMaps] = field(default_factory=dict)
     learned: Dict[Tuple[str, str], str] = field(default_factory=dict)
-    sources: Dict[Tuple[str, str], Tuple[str, str]] = field(
-        default_factory=dict)
+    sources: Dict[Tuple[str, str], Tuple[str,
+                                         str]] = field(default_factory=dict)
     log: Dict[str, Tensor] = field(default_factory=dict)
 
     def learner(self, net: str, view: str) -> Out:

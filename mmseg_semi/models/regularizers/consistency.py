@@ -96,8 +96,5 @@ class PixelConsistency(Term):
         step.log['pseudo/keep_ratio'] = keep.float().mean()
         logits = step.learner(self.net, self.view).at(target.shape[-2:])
         loss = cross_entropy(
-            logits,
-            target,
-            normalizer=self.normalizer,
-            valid=labels['valid'])
+            logits, target, normalizer=self.normalizer, valid=labels['valid'])
         return dict(loss_unsup=self.loss_weight * loss)

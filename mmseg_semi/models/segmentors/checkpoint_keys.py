@@ -24,15 +24,19 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
     """
     own = {prefix + name: value for name, value in _state(model).items()}
     if not any(key in own for key in state_dict):
-        plain = {k[len(prefix):]: v for k, v in state_dict.items()
-                 if k.startswith(prefix)}
+        plain = {
+            k[len(prefix):]: v
+            for k, v in state_dict.items() if k.startswith(prefix)
+        }
         for net in model.networks:
             for name, value in plain.items():
                 key = f'{prefix}{net}.{name}'
                 if key in own:
                     state_dict[key] = value
-        fitting = {n for n in plain
-                   if f'{prefix}{model.networks[0]}.{n}' in own}
+        fitting = {
+            n
+            for n in plain if f'{prefix}{model.networks[0]}.{n}' in own
+        }
         if not fitting:
             raise RuntimeError(
                 f'The checkpoint fits neither {type(model).__name__} nor the '
@@ -46,8 +50,8 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
             f'each of {list(model.networks)}.', 'current')
     wrong = [
         f'{key}: checkpoint {tuple(state_dict[key].shape)}, '
-        f'model {tuple(own[key].shape)}' for key in own if key in state_dict
-        and state_dict[key].shape != own[key].shape
+        f'model {tuple(own[key].shape)}' for key in own
+        if key in state_dict and state_dict[key].shape != own[key].shape
     ]
     if wrong:
         more = f'\n  ... and {len(wrong) - 5} more' if len(wrong) > 5 else ''

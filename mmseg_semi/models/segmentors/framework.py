@@ -154,8 +154,8 @@ class Framework(SemiSegmentor):
         return merge_passes(
             replace(
                 item,
-                features=item.features.union(
-                    *(t.features(item.role, step) for t in self.terms.values())))
+                features=item.features.union(*(t.features(item.role, step)
+                                               for t in self.terms.values())))
             for item in passes)
 
     def run(self, step: Step, item: Pass) -> None:
@@ -186,7 +186,11 @@ class Framework(SemiSegmentor):
             cls=cls.masked_fill(~view.valid, 255),
             conf=(top - log_norm).exp() * view.valid,
             valid=view.valid)
-        wanted = {name for term in self.terms.values() for name in term.label_maps()}
+        wanted = {
+            name
+            for term in self.terms.values()
+            for name in term.label_maps()
+        }
         if 'entropy' in wanted:
             expected = (logits * (logits - log_norm[:, None]).exp()).sum(1)
             labels['entropy'] = log_norm - expected
@@ -204,8 +208,8 @@ def make_view(image: Tensor, samples: list) -> View:
     Pixels that the preprocessor added to reach its training size are not
     valid, whatever the sample says about the rest.
     """
-    labels, valid = None, image.new_zeros(
-        (len(image), *image.shape[-2:]), dtype=torch.bool)
+    labels, valid = None, image.new_zeros((len(image), *image.shape[-2:]),
+                                          dtype=torch.bool)
     if 'gt_sem_seg' in samples[0]:
         labels = torch.stack([s.gt_sem_seg.data[0] for s in samples]).long()
     for i, sample in enumerate(samples):

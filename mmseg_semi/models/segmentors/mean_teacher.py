@@ -55,8 +55,7 @@ class MeanTeacher(Framework):
         if buffers not in ('copy', 'ema', 'own'):
             raise ValueError(f'buffers={buffers!r} is unknown: use "copy", '
                              '"ema" or "own".')
-        self.mixer = mixing and MODELS.build(
-            dict(mixing, type='BatchMixer'))
+        self.mixer = mixing and MODELS.build(dict(mixing, type='BatchMixer'))
         self.momentum, self.joint = momentum, joint
         self.buffer_policy = buffers  # `buffers` is a method of modules
         self.teacher = deepcopy(self.student).requires_grad_(False).eval()
@@ -93,7 +92,8 @@ class MeanTeacher(Framework):
         """
         ramping = self.iteration > self.burn_in or self.ema_steps > 0
         decay = ema_momentum(self.ema_steps, self.momentum) if ramping else 0.
-        ema_update(self.teacher, self.student, decay, buffers=self.buffer_policy)
+        ema_update(
+            self.teacher, self.student, decay, buffers=self.buffer_policy)
         if ramping:
             self._host_ema_steps = self.ema_steps + 1
             self._ema_steps += 1
@@ -119,8 +119,7 @@ class MeanTeacher(Framework):
             ]
         learn = [('sup', *strong)] if self.joint else [strong, ('sup', )]
         passes += [
-            Pass(
-                '+'.join(views), 'student', views, role='learner', grad=True)
+            Pass('+'.join(views), 'student', views, role='learner', grad=True)
             for views in learn if views
         ]
         if self.buffer_policy == 'own':
