@@ -4,7 +4,8 @@ from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
 from .ema import ema_update
 from .filters import (confidence_filter, entropy_filter, masked_percentile,
                       softmax_entropy)
-from .losses import cross_entropy, global_mean, ohem_cross_entropy
+from .losses import (cross_entropy, global_mean, ohem_cross_entropy,
+                     pixel_losses)
 from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
 from .precision import full_precision, upcast
 from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
@@ -23,7 +24,7 @@ __all__ = [
     'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
     'keep_percent', 'kmeans', 'masked_percentile', 'mix', 'most_scattered',
     'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
-    'prototype_logits', 'prototype_loss', 'prototype_similarity',
+    'pixel_losses', 'prototype_logits', 'prototype_loss', 'prototype_similarity',
     'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
     'upcast'
 ]

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Which pseudo-labels are kept."""
+import math
 from typing import Union
 
 import torch
@@ -23,8 +24,11 @@ def softmax_entropy(logits: Tensor, dim: int = 1) -> Tensor:
     Returns:
         Tensor: The shape of ``logits`` without ``dim``, in [0, ln C].
     """
-    probabilities = upcast(logits).softmax(dim)
-    return torch.special.entr(probabilities).sum(dim)
+    log_probabilities = upcast(logits).log_softmax(dim)
+    probabilities = log_probabilities.exp()
+    # A finite floor: 0 * -inf would be NaN.
+    floor = torch.finfo(probabilities.dtype).min
+    return -(probabilities * log_probabilities.clamp_min_(floor)).sum(dim)
 
 
 @torch.no_grad()
@@ -43,16 +47,22 @@ def masked_percentile(values: Tensor, mask: Tensor,
     Returns:
         Tensor: 0-dim; NaN if the mask is empty.
     """
-    values = upcast(values)
-    ordered = values.masked_fill(~mask, torch.inf).flatten().sort().values
+    values = upcast(values).masked_fill(~mask, -torch.inf).flatten()
     last = mask.sum() - 1
     # fp64 holds every index; fp32 would not from 2 ** 24 on.
     fraction = q.double() / 100 if torch.is_tensor(q) else q / 100
+    # However many values are selected, the percentile is among so many of the
+    # largest: far fewer to sort than all, for the high percentiles in use.
+    number = len(values)
+    if not torch.is_tensor(q):
+        number = min(number, math.ceil((number - 1) * (1 - fraction)) + 2)
+    largest = values.topk(number).values
     position = last.clamp_min(0).double() * fraction
     below = position.floor().long()
     above = torch.minimum(below + 1, last.clamp_min(0))
+    places = (last - torch.stack([below, above])).clamp_min(0)
     # gather, because indexing with a 0-dim tensor synchronises.
-    low, high = ordered.gather(0, torch.stack([below, above]))
+    low, high = largest.gather(0, places)
     result = low + (high - low) * (position - below).to(low.dtype)
     return torch.where(last >= 0, result, torch.nan)
 

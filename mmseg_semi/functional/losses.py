@@ -35,15 +35,22 @@ def global_mean(total: Tensor, count: Tensor) -> Tensor:
     return total * scale
 
 
-def _pixel_losses(logits: Tensor, target: Tensor, weight: Optional[Tensor],
-                  kept: Tensor, ignore_index: int) -> Tensor:
-    """Weighted cross entropy per pixel, exactly 0 where not kept."""
-    target = target.masked_fill(~kept, ignore_index)
-    losses = F.cross_entropy(
-        logits, target, ignore_index=ignore_index, reduction='none')
-    if weight is not None:
-        losses = losses * weight.to(losses.dtype).masked_fill(~kept, 0.)
-    return losses
+@full_precision
+def pixel_losses(logits: Tensor,
+                 target: Tensor,
+                 ignore_index: int = 255) -> Tensor:
+    """Cross entropy per pixel, which several criteria may share.
+
+    Args:
+        logits (Tensor): (N, C, *). Half precision is computed in fp32.
+        target (Tensor): (N, *), long, in [0, C) or ``ignore_index``.
+        ignore_index (int): Target value whose loss is exactly 0.
+
+    Returns:
+        Tensor: (N, *), fp32 (fp64 for fp64 logits).
+    """
+    return F.cross_entropy(
+        upcast(logits), target, ignore_index=ignore_index, reduction='none')
 
 
 @full_precision
@@ -53,6 +60,7 @@ def cross_entropy(logits: Tensor,
                   weight: Optional[Tensor] = None,
                   normalizer: str = 'valid',
                   valid: Optional[Tensor] = None,
+                  losses: Optional[Tensor] = None,
                   ignore_index: int = 255) -> Tensor:
     """Cross entropy with a named normaliser, counted over all ranks.
 
@@ -80,6 +88,8 @@ def cross_entropy(logits: Tensor,
         normalizer (str): See the table.
         valid (Tensor, optional): (N, *), bool, False on padding. Such pixels
             contribute nothing. Required by 'non_padding'.
+        losses (Tensor, optional): :func:`pixel_losses` of ``logits`` and
+            ``target``, if the caller has them already.
         ignore_index (int): Target value that contributes nothing.
 
     Returns:
@@ -96,11 +106,17 @@ def cross_entropy(logits: Tensor,
         raise ValueError("normalizer='weight' needs `weight`.")
     if normalizer == 'non_padding' and valid is None:
         raise ValueError("normalizer='non_padding' needs `valid`.")
-    logits = upcast(logits)
     kept = target != ignore_index
     if valid is not None:
         kept = kept & valid
-    total = _pixel_losses(logits, target, weight, kept, ignore_index).sum()
+        target = target.masked_fill(~valid, ignore_index)
+    if losses is None:
+        losses = pixel_losses(logits, target, ignore_index)
+    elif valid is not None:
+        losses = losses.masked_fill(~valid, 0.)
+    if weight is not None:
+        losses = losses * weight.to(losses.dtype).masked_fill(~kept, 0.)
+    total = losses.sum()
     if normalizer == 'all':
         return global_mean(total, _pixel_count(kept))
     if normalizer == 'weight':
@@ -127,6 +143,7 @@ def ohem_cross_entropy(logits: Tensor,
                        *,
                        thresh: float = 0.7,
                        min_kept: int = 100_000,
+                       losses: Optional[Tensor] = None,
                        ignore_index: int = 255) -> Tensor:
     """Cross entropy over the hard pixels, as the code of U2PL and BRPG does.
 
@@ -141,19 +158,22 @@ def ohem_cross_entropy(logits: Tensor,
         target (Tensor): (N, *), long, in [0, C) or ``ignore_index``.
         thresh (float): In [0, 1]; pixels up to it are always kept.
         min_kept (int): Number of pixels kept at least, per GPU.
+        losses (Tensor, optional): :func:`pixel_losses` of ``logits`` and
+            ``target``, if the caller has them already.
         ignore_index (int): Target value that contributes nothing.
 
     Returns:
         Tensor: 0-dim. 0, attached to the graph, if all is ignored.
     """
-    logits = upcast(logits)
     labelled = target != ignore_index
-    losses = _pixel_losses(logits, target, None, labelled, ignore_index)
+    if losses is None:
+        losses = pixel_losses(logits, target, ignore_index)
+    if losses.numel() < min_kept:
+        return global_mean(losses.sum(), labelled.sum())
     # exp(-ce) is the probability of the label; an ignored pixel counts as 1.
     probability = losses.detach().neg().exp()
-    count = min(min_kept, probability.numel())
-    if count > 0:
-        hardest = probability.flatten().kthvalue(count).values
+    if min_kept > 0:
+        hardest = probability.flatten().kthvalue(min_kept).values
         few = labelled.sum() < min_kept
         kept = labelled & (few | (probability <= hardest.clamp_min(thresh)))
     else:

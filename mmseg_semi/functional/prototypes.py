@@ -20,7 +20,8 @@ EPS = 1e-8
 def _unit(vectors: Tensor) -> Tensor:
     """L2-normalise; a zero vector stays zero and gets no gradient."""
     norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return vectors.masked_fill(norm <= EPS, 0.) / norm.clamp_min(EPS)
+    return vectors * norm.clamp_min(EPS).reciprocal().masked_fill(
+        norm <= EPS, 0.)
 
 
 @full_precision
@@ -57,7 +58,7 @@ def prototype_logits(similarity: Tensor, temperature: float) -> Tensor:
     Returns:
         Tensor: (N, C); -inf for a class without prototypes.
     """
-    return upcast(similarity).amax(dim=-1) / temperature
+    return upcast(similarity).max(dim=-1).values / temperature
 
 
 @full_precision
@@ -104,7 +105,8 @@ def assigned_sums(features: Tensor,
     Args:
         features (Tensor): (N, D), raw, not normalised. A row that is not
             finite (fp16 overflow) is left out.
-        similarity (Tensor): (N, C, K) of the same features.
+        similarity (Tensor): (N, C, K) of the same features; not finite
+            exactly where a feature is not, or where there is no prototype.
         target (Tensor): (N,), long, in [0, C) or ``ignore_index``.
         ignore_index (int): Target value of samples that move nothing.
 
@@ -114,11 +116,11 @@ def assigned_sums(features: Tensor,
     """
     features = upcast(features)
     _, num_classes, number = similarity.shape
-    usable = (target != ignore_index) & features.isfinite().all(dim=1)
+    usable = target != ignore_index
     safe = target.masked_fill(~usable, 0)
     own = similarity.take_along_dim(safe[:, None, None], dim=1).squeeze(1)
     best, nearest = own.max(dim=1)
-    usable = usable & ~best.isneginf()
+    usable = usable & best.isfinite()
     unused = num_classes * number
     slot = (safe * number + nearest).masked_fill(~usable, unused)
     sums = features.new_zeros(unused + 1, features.shape[1])

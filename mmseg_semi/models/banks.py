@@ -79,7 +79,7 @@ class ClassBank(nn.Module):
         if len(features) == 0:
             return
         rows = features.to(self.features.dtype)
-        usable = rows.isfinite().all(dim=1)
+        usable = rows.sum(dim=1).isfinite()
         usable &= (labels >= 0) & (labels < self.num_classes)
         slots = labels.masked_fill(~usable, self.num_classes)
         label, order = slots.sort(stable=True)
@@ -121,10 +121,13 @@ class ClassBank(nn.Module):
     @staticmethod
     def _write(store: Tensor, rows: Tensor, source: Tensor, place: Tensor,
                some: Tensor) -> None:
-        """Copy rows to their places, or the store onto itself if none."""
+        """Copy rows to their places, or the store onto itself if none.
+
+        Without a usable row all of them have the same place.
+        """
         some = some.view((1, ) * rows.dim())
         store.index_copy_(0, place,
-                          torch.where(some, rows[source], store[place]))
+                          torch.where(some, rows[source], store[place[:1]]))
 
     def rows(self, label: int) -> Tuple[Tensor, Tensor]:
         """Read a class, oldest row first. Synchronises with the device.

@@ -5,7 +5,8 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...functional import cross_entropy, ohem_cross_entropy
+from ...functional import (cross_entropy, ohem_cross_entropy,
+                           pixel_losses)
 from ..adapters import build_adapter
 from ..step import Step
 from .term import Term
@@ -49,12 +50,13 @@ class SupervisedLoss(Term):
                 net, out, samples)
 
     def _criteria(self, logits: Tensor, labels: Tensor) -> Tensor:
-        total = logits.new_zeros(())
+        total, losses = 0., pixel_losses(logits, labels)
         for item in self.criterion:
             options = dict(item)
             loss = CRITERIA[options.pop('type')]
             weight = options.pop('weight', 1.)
-            total = total + weight * loss(logits, labels, **options)
+            total = total + weight * loss(
+                logits, labels, losses=losses, **options)
         return total
 
     def loss(self, step: Step) -> Dict[str, Tensor]:

@@ -9,6 +9,7 @@ from mmengine.dist import get_rank
 from mmengine.logging import MessageHub
 from torch import Tensor
 
+from ...functional import softmax_entropy
 from ..regularizers.term import Term
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
@@ -180,11 +181,10 @@ class Framework(SemiSegmentor):
             terms asked for.
         """
         logits = out.at(view.size)
-        top, cls = logits.max(dim=1)
-        log_norm = logits.logsumexp(dim=1)
+        conf, cls = logits.softmax(dim=1).max(dim=1)
         labels = dict(
             cls=cls.masked_fill(~view.valid, 255),
-            conf=(top - log_norm).exp() * view.valid,
+            conf=conf * view.valid,
             valid=view.valid)
         wanted = {
             name
@@ -192,8 +192,7 @@ class Framework(SemiSegmentor):
             for name in term.label_maps()
         }
         if 'entropy' in wanted:
-            expected = (logits * (logits - log_norm[:, None]).exp()).sum(1)
-            labels['entropy'] = log_norm - expected
+            labels['entropy'] = softmax_entropy(logits)
         return labels
 
     def _named(self, term: Term, losses: dict) -> dict:
