@@ -5,7 +5,7 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='SemiOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01))
+    optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.01))
 param_scheduler = [
     dict(
         type='PolyLR',
