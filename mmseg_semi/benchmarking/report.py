@@ -128,7 +128,7 @@ def _draw_curves(figure, curves: dict) -> None:
             label=f'{name}: {scores[-1]:.1f} at the end')
     top = max(score for curve in curves.values() for _, score in curve)
     upper.set_xlim(left=0)
-    upper.set_ylim(0, 1.1 * top)
+    upper.set_ylim(0, 1.1 * max(top, 1))
     upper.set_xlabel('training iteration')
     upper.set_ylabel('mIoU on the validation images (%)')
     upper.set_title('learning curves', fontsize=11)
