@@ -27,7 +27,11 @@ unlabeled_pipeline = [
         unsup_teacher=[dict(type='PackSemiInputs')],
         unsup_student=[
             dict(type='SemiColorJitter'),
-            dict(type='RandomGrayscale', p=0.2),
+            dict(
+                type='RandomGrayscale',
+                prob=0.2,
+                keep_channels=True,
+                channel_weights=(0.114, 0.587, 0.299)),
             dict(type='RandomGaussianBlur'),
             dict(type='PackSemiInputs')
         ])

@@ -3,11 +3,11 @@ from .formatting import InitValidMap, MultiBranch, PackSemiInputs
 from .geometric import (RandomLongSideResize, RandomPadCrop, RandomShift,
                         RandomTwoSidedResize)
 from .loading import LoadStrictAnnotations, LoadStrictImage
-from .photometric import RandomGaussianBlur, RandomGrayscale, SemiColorJitter
+from .photometric import RandomGaussianBlur, SemiColorJitter
 
 __all__ = [
     'InitValidMap', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
-    'PackSemiInputs', 'RandomGaussianBlur', 'RandomGrayscale',
+    'PackSemiInputs', 'RandomGaussianBlur', 
     'RandomLongSideResize', 'RandomPadCrop', 'RandomShift',
     'RandomTwoSidedResize', 'SemiColorJitter'
 ]

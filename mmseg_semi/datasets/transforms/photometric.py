@@ -9,7 +9,6 @@ from typing import List, Tuple
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmcv.transforms import RandomGrayscale as MMCVRandomGrayscale
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
@@ -136,57 +135,6 @@ class SemiColorJitter(BaseTransform):
         return (f'{self.__class__.__name__}(p={self.p}, '
                 f'brightness={self.brightness}, contrast={self.contrast}, '
                 f'saturation={self.saturation}, hue={self.hue})')
-
-
-@TRANSFORMS.register_module()
-class RandomGrayscale(MMCVRandomGrayscale):
-    """Turn the image grey with probability p, keeping three channels.
-
-    Given ``p``, it is torchvision's RandomGrayscale (ITU-R 601 luma), as the
-    papers' code uses it. Without ``p`` it is mmcv's transform of the same
-    name, unchanged, so that configs written for that one keep their meaning.
-
-    Required Keys: img (uint8 BGR)
-
-    Modified Keys: img
-
-    Args:
-        p (float, optional): Probability. 0.2 in BRPG and UniMatch.
-        kwargs: Of mmcv's RandomGrayscale; only without ``p``.
-    """
-
-    def __init__(self, p: float = None, **kwargs) -> None:
-        if p is not None:
-            _check_probability(p)
-            if kwargs:
-                raise ValueError(
-                    f'Give either p or the arguments of mmcv, not both: '
-                    f'p={p}, {kwargs}')
-            kwargs = dict(
-                prob=p,
-                keep_channels=True,
-                channel_weights=(0.114, 0.587, 0.299))
-        super().__init__(**kwargs)
-        self.p = p
-
-    @cache_randomness
-    def random_gray(self) -> bool:
-        """Draw whether to turn the image grey."""
-        return np.random.rand() < self.p
-
-    def transform(self, results: dict) -> dict:
-        """Turn ``results['img']`` grey, or leave it."""
-        if self.p is None:
-            return super().transform(results)
-        _require_uint8(results['img'], self.__class__.__name__)
-        if self.random_gray():
-            results['img'] = to_gray(results['img'])
-        return results
-
-    def __repr__(self) -> str:
-        if self.p is None:
-            return super().__repr__()
-        return f'{self.__class__.__name__}(p={self.p})'
 
 
 @TRANSFORMS.register_module()

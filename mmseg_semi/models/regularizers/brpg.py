@@ -21,7 +21,7 @@ from .term import Term, idle
 
 
 class Samples(NamedTuple):
-    """Sampled pixels of one kind: (N, D), (N, C, K) and (N,) long."""
+    """The sampled pixels of a step: (N, D), (N, C, K) and (N,) long."""
     features: Tensor
     similarity: Tensor
     target: Tensor
@@ -154,7 +154,7 @@ class BRPG(Term):
         self.sync_prototypes = sync_prototypes
         self.pretrain_head = pretrain_head
         self.kmeans, self.center, self.seed = kmeans, center, seed
-        self.samples: Sequence[Samples] = ()
+        self.samples: Optional[Samples] = None
         self._ready = False
 
     def heads(self) -> Dict[str, dict]:
@@ -229,8 +229,6 @@ class BRPG(Term):
         else:
             masks = random_group(labeled, unlabeled, self.threshold)
         self.banks.fill(labeled, unlabeled, masks, step.generator)
-        for group, bank in self.banks.banks.items():
-            step.log[f'bank/{group}_least'] = bank.fill().min().float()
 
     def _cluster(self) -> None:
         """Turn the banks into prototypes, once, and free them."""
@@ -259,32 +257,30 @@ class BRPG(Term):
         self._ready = True  # on the host: looked at once
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        self.samples = ()
+        self.samples = None
         stage = self.stage(step)
         if stage != 'prototypes':
             if self.pretrain_head and stage == 'before':
                 return dict(loss_head=self._pretrain_loss(step))
             return dict(loss_proto=idle(self.head))
-        self.samples = [self._labeled(step)]
+        drawn = [self._grid(step)]
         if step.semi:
-            self.samples.append(self._unlabeled(step))
-        loss = sum(
-            prototype_loss(
-                prototype_logits(s.similarity, self.head.temperature),
-                s.target) for s in self.samples)
-        loss = self.loss_weight * loss
+            drawn.append(self._unlabeled(step))
+        features, target = (torch.cat(parts) for parts in zip(*drawn))
+        similarity = self.head.similarity(features)
+        logits = prototype_logits(similarity, self.head.temperature)
+        sizes = [len(labels) for _, labels in drawn]
+        loss = self.loss_weight * sum(  # a mean for each kind of image
+            map(prototype_loss, logits.split(sizes), target.split(sizes)))
+        self.samples = Samples(features, similarity, target)
         if self.per_gpu_scale:
             loss = loss / world_size()
         if self.pretrain_head:
             loss = loss + idle(self.head.conv_seg)
         return dict(loss_proto=loss)
 
-    def _labeled(self, step: Step) -> Samples:
-        """Grid samples with their ground truth (Eq. 17)."""
-        features, target = self._grid(step)
-        return Samples(features, self.head.similarity(features), target)
-
     def _grid(self, step: Step) -> Tuple[Tensor, Tensor]:
+        """Grid samples (N, D) with their ground truth (N,) (Eq. 17)."""
         labels = step.views['sup'].labels
         out = step.learner(self.net, 'sup')
         size = tuple(labels.shape[-2:])
@@ -300,7 +296,7 @@ class BRPG(Term):
         logits = self.head.conv_seg(features[:, :, None, None]).flatten(1)
         return cross_entropy(logits, target)
 
-    def _unlabeled(self, step: Step) -> Samples:
+    def _unlabeled(self, step: Step) -> Tuple[Tensor, Tensor]:
         """Confident pixels of the mixed images (Eq. 18-19)."""
         labels = step.labels[self.net, self.view]
         out = step.learner(self.net, self.view)
@@ -314,15 +310,13 @@ class BRPG(Term):
                                tuple(trusted.shape[-2:]), out.align_corners)
         target = labels['cls'][image, rows, cols].masked_fill(~drawn, 255)
         step.log['proto/drawn_ratio'] = drawn.float().mean()
-        return Samples(features, self.head.similarity(features), target)
+        return features, target
 
     def update_after(self, step: Step) -> None:
         """Move the prototypes by all samples of this step (Eq. 22)."""
-        if not self.samples:
+        if self.samples is None:
             return
-        features, similarity, target = (
-            torch.cat([s[i] for s in self.samples]) for i in range(3))
-        sums, counts = assigned_sums(features, similarity, target)
+        sums, counts = assigned_sums(*self.samples)
         if self.sync_prototypes:
             sums, counts = all_sum(sums), all_sum(counts)
         self.head.prototypes.copy_(
@@ -330,4 +324,4 @@ class BRPG(Term):
                              self.momentum))
         valid = self.head.prototype_valid
         step.log['proto/used_ratio'] = (counts > 0).sum() / valid.sum()
-        self.samples = ()
+        self.samples = None

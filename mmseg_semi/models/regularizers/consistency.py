@@ -87,14 +87,30 @@ class PixelConsistency(Term):
                                self.epoch_iters)
         return entropy_filter(entropy, known, percent)
 
+    @torch.no_grad()
+    def health(self, keep: Tensor, labels: LabelMaps,
+               logits: Tensor) -> Dict[str, Tensor]:
+        """Share kept, and how often the student agrees with its label.
+
+        The agreement is looked at on every 16th pixel.
+        """
+        some = slice(None), slice(None, None, 4), slice(None, None, 4)
+        guess = logits[:, :, ::4, ::4].argmax(dim=1)
+        known = labels['valid'][some]
+        agreed = (guess == labels['cls'][some]) & known
+        return {
+            'pseudo/keep_ratio': keep.float().mean(),
+            'pseudo/agreement': agreed.sum() / known.sum().clamp_min(1),
+        }
+
     def loss(self, step: Step) -> Dict[str, Tensor]:
         labels = step.labels.get((self.net, self.view))
         if labels is None:  # burn-in: no pseudo-label yet
             return {}
         keep = self.keep(step, labels)
         target = labels['cls'].masked_fill(~keep, 255)
-        step.log['pseudo/keep_ratio'] = keep.float().mean()
         logits = step.learner(self.net, self.view).at(target.shape[-2:])
+        step.log.update(self.health(keep, labels, logits))
         loss = cross_entropy(
             logits, target, normalizer=self.normalizer, valid=labels['valid'])
         return dict(loss_unsup=self.loss_weight * loss)
