@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_r18_digits.py',
     '../_base_/datasets/digits.py', '../_base_/methods/supervised.py',
-    '../_base_/schedules/adamw_4k_digits.py', '../_base_/semi_runtime.py'
+    '../_base_/schedules/adamw_3k_digits.py', '../_base_/semi_runtime.py'
 ]
 model = dict(segmentor=_base_.segmentor)
 train_dataloader = dict(

@@ -1,5 +1,5 @@
 train_cfg = dict(
-    type='SemiIterBasedTrainLoop', max_iters=4000, val_interval=500)
+    type='SemiIterBasedTrainLoop', max_iters=3000, val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -12,6 +12,6 @@ param_scheduler = [
         power=0.9,
         eta_min=0.,
         begin=0,
-        end=4000,
+        end=3000,
         by_epoch=False)
 ]
