@@ -112,11 +112,14 @@ class Out:
         """Logits resized bilinearly to ``size``; computed once per size."""
         size = tuple(size)
         if size not in self._full:
-            self._full[size] = resize(
-                self.logits,
-                size=size,
-                mode='bilinear',
-                align_corners=self.align_corners)
+            # Whoever asks first, without gradient perhaps: a loss may ask
+            # for the same map later.
+            with torch.set_grad_enabled(self.logits.requires_grad):
+                self._full[size] = resize(
+                    self.logits,
+                    size=size,
+                    mode='bilinear',
+                    align_corners=self.align_corners)
         return self._full[size]
 
 

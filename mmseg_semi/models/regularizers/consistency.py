@@ -15,6 +15,9 @@ from .term import Term
 class PixelConsistency(Term):
     """Cross-entropy against filtered pseudo-labels (BRPG Eq. 4-6).
 
+    A label map ``weight``, if a term or framework made one, multiplies the
+    loss of each pixel.
+
     Args:
         filter (str): ``entropy`` keeps the fraction of least entropy (Eq. 5),
             growing linearly from ``start`` to 100 % of the pixels over the
@@ -112,5 +115,9 @@ class PixelConsistency(Term):
         logits = step.learner(self.net, self.view).at(target.shape[-2:])
         step.log.update(self.health(keep, labels, logits))
         loss = cross_entropy(
-            logits, target, normalizer=self.normalizer, valid=labels['valid'])
+            logits,
+            target,
+            weight=labels.get('weight'),
+            normalizer=self.normalizer,
+            valid=labels['valid'])
         return dict(loss_unsup=self.loss_weight * loss)

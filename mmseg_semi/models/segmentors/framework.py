@@ -71,6 +71,15 @@ class Framework(SemiSegmentor):
         """The framework's own passes, in order."""
         raise NotImplementedError
 
+    def statistics_pass(self, step: Step) -> Pass:
+        """The labelling network in train mode on what the learner sees.
+
+        Terms that measure the mixed batch ask for it.
+        """
+        raise TypeError(
+            f'{type(self).__name__} has no network that could look at the '
+            'mixed images: use entropy_view="weak" in PixelConsistency.')
+
     def make_labels(self, step: Step, done: Pass) -> None:
         """Called after every pass; writes ``step.labels`` when it can."""
 
