@@ -5,15 +5,13 @@ Definitions: docs/benchmark_step.md.
 """
 import gc
 from statistics import median, quantiles
-from typing import Dict, List, Sequence
 
 import torch
 import torch.nn.functional as F
 from mmseg.models.utils import resize
-from torch import Tensor
 
 from ..models.step import Pass
-from .step_timing import StepTimer, replaced
+from .step_timing import replaced
 
 STEPS = ('bare', 'full', 'supervised')
 

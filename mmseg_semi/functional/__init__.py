@@ -24,7 +24,7 @@ __all__ = [
     'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
     'keep_percent', 'kmeans', 'masked_percentile', 'mix', 'most_scattered',
     'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
-    'pixel_losses', 'prototype_logits', 'prototype_loss', 'prototype_similarity',
-    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
-    'upcast'
+    'pixel_losses', 'prototype_logits', 'prototype_loss',
+    'prototype_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
+    'softmax_entropy', 'upcast'
 ]

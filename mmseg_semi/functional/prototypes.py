@@ -39,10 +39,12 @@ def prototype_similarity(features: Tensor, prototypes: Tensor,
         where there is no prototype.
     """
     features = _unit(upcast(features))
-    prototypes = prototypes.detach().to(features.dtype)
-    similarity = features @ _unit(prototypes).flatten(0, 1).t()
-    similarity = similarity.view(-1, *valid.shape)
-    return similarity.masked_fill(~valid, -torch.inf)
+    prototypes = _unit(prototypes.detach().to(features.dtype)).flatten(0, 1)
+    absent = torch.zeros_like(prototypes[:, :1])
+    absent = absent.masked_fill(~valid.view(-1, 1), -torch.inf)
+    # Samples last in memory: reductions over classes then run in parallel.
+    similarity = torch.addmm(absent, prototypes, features.t())
+    return similarity.view(*valid.shape, -1).permute(2, 0, 1)
 
 
 @full_precision
@@ -86,7 +88,8 @@ def prototype_loss(logits: Tensor,
     ignored = target == ignore_index
     safe = target.masked_fill(ignored, 0)
     ignored = ignored | absent.gather(1, safe[:, None]).squeeze(1)
-    losses = F.cross_entropy(logits, safe, reduction='none')
+    # As one image of N pixels, which is several times faster on the CPU.
+    losses = F.cross_entropy(logits.t()[None], safe[None], reduction='none')[0]
     total = losses.masked_fill(ignored, 0.).sum()
     return global_mean(total, (~ignored).sum())
 

@@ -176,9 +176,8 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
     rows, cols = (
         axis.to(features.device, non_blocking=True).repeat(batch)
         for axis in (rows, cols))
-    points = features_at(features,
-                         image.repeat_interleave(len(rows) // batch), rows,
-                         cols, size, align_corners)
+    points = features_at(features, image.repeat_interleave(len(rows) // batch),
+                         rows, cols, size, align_corners)
     return points.view(batch, -1, features.shape[1])
 
 

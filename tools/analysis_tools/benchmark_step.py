@@ -36,8 +36,7 @@ from mmseg.structures import SegDataSample
 
 from mmseg_semi.engine.step_benchmark import (STEPS, StepBenchmark,
                                               find_stages, summarize)
-from mmseg_semi.engine.step_timing import (MIB, StepTimer, peak_memory,
-                                           timed)
+from mmseg_semi.engine.step_timing import MIB, StepTimer, peak_memory, timed
 
 BLOB = 16  # side of a patch of one class in random labels, in pixels
 VISIBLE = .001  # the table leaves out phases below this part of (a)
@@ -98,17 +97,18 @@ def random_batch(cfg: Config, crop=None, counts=None) -> dict:
         crop, counts (Sequence[int], optional): Replace the config's.
     """
     segmentor = cfg.model.segmentor
-    crop = tuple(crop or segmentor.get('data_preprocessor', {}).get('size')
-                 or cfg.model.get('data_preprocessor', {}).get('size')
-                 or cfg.get('crop_size') or ())
+    crop = tuple(
+        crop or segmentor.get('data_preprocessor', {}).get('size')
+        or cfg.model.get('data_preprocessor', {}).get('size')
+        or cfg.get('crop_size') or ())
     if len(crop) != 2:
         raise ValueError('The config names no crop size: give --crop.')
     counts = counts or cfg.train_dataloader.sampler.counts
     head = segmentor.decode_head
     head = head[-1] if isinstance(head, list) else head
     branches = ['sup'] + (
-        [b for b in find_branches(cfg.train_dataloader) if b != 'sup']
-        if counts[1] else [])
+        [b for b in find_branches(cfg.train_dataloader)
+         if b != 'sup'] if counts[1] else [])
     inputs, samples = {}, {}
     for branch in branches:
         labelled = branch == 'sup'
@@ -156,8 +156,9 @@ def dataset_batch(cfg: Config, model, device: torch.device) -> dict:
 def move(batch: dict, device: torch.device) -> dict:
     return {
         key: {
-            branch: [s.to(device) for s in value]
-            if isinstance(value, list) else value.to(device)
+            branch:
+            [s.to(device)
+             for s in value] if isinstance(value, list) else value.to(device)
             for branch, value in part.items()
         }
         for key, part in batch.items()
@@ -234,8 +235,10 @@ def describe(args, batch: dict, model, device: torch.device) -> dict:
         clock='cuda events' if device.type == 'cuda' else args.clock,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
-        inputs={name: list(image.shape)
-                for name, image in images.items()},
+        inputs={
+            name: list(image.shape)
+            for name, image in images.items()
+        },
         iters=args.iters,
         state_mib=state / MIB,
         stages=[])
@@ -243,11 +246,11 @@ def describe(args, batch: dict, model, device: torch.device) -> dict:
 
 def table(stage: dict) -> str:
     """One stage as text."""
-    low, high = (f'{100 * share:.1f}' for share in stage['own_share_quartiles'])
+    low, high = (f'{100 * share:.1f}'
+                 for share in stage['own_share_quartiles'])
     lines = [
         f'\n{stage["name"]} (iteration {stage["iteration"]}; first step '
-        f'{stage["entry_ms"]:.0f} ms)',
-        f'{"":26}{"ms":>10}{"peak MiB":>12}'
+        f'{stage["entry_ms"]:.0f} ms)', f'{"":26}{"ms":>10}{"peak MiB":>12}'
     ]
     labels = ('(a) network passes', '(b) full step', '(c) supervised step')
     lines += [

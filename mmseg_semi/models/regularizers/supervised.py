@@ -5,8 +5,7 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...functional import (cross_entropy, ohem_cross_entropy,
-                           pixel_losses)
+from ...functional import cross_entropy, ohem_cross_entropy, pixel_losses
 from ..adapters import build_adapter
 from ..step import Step
 from .term import Term
