@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Batch mixing as a step uses it: draws on the device, one operator."""
+import warnings
 from typing import Dict
 
 import torch
@@ -61,6 +62,10 @@ class BatchMixer:
         """
         if not self.per_image and step.random.random() >= self.prob:
             return labels
+        if self.kind != 'cutout' and len(labels['cls']) == 1:
+            warnings.warn(f'{self.kind} has one unlabelled image per process: '
+                          'it is its own partner and nothing is mixed. Give '
+                          'each process two (SemiSampler counts).')
         mask = self.masks(labels, num_classes, step.generator)
         if self.per_image:
             gate = torch.rand(

@@ -51,7 +51,8 @@ class CrossPseudo(Framework):
 
     def passes(self, step):
         return [
-            Pass(net, net, ('sup', 'unsup_student'), role='learner', grad=True)
+            Pass(
+                net, net, ('sup', 'unsup_student'), role='learner', grad=True)
             for net in 'ab'
         ]
 
@@ -115,8 +116,9 @@ def test_brpg_on_another_framework_is_a_config(cls, nets):
                    for p in net.semi_heads['brpg'].projector.parameters()
                    if p.dim() > 1)
         assert net.decode_head.conv_seg.weight.grad.abs().sum() > 0
-    protos = [net.semi_heads['brpg'].prototypes for net in map(
-        model.net, nets)]
+    protos = [
+        net.semi_heads['brpg'].prototypes for net in map(model.net, nets)
+    ]
     assert len(protos) == 1 or not torch.equal(*protos)
 
 

@@ -82,8 +82,9 @@ class TestPasses:
         inputs['unsup_student2'] = inputs['unsup_student'] * 2
         samples['unsup_student2'] = samples['unsup_student']
         step = step_of(model, inputs, samples)
-        first, second = (step.labels['student', v]
-                         for v in ('unsup_student', 'unsup_student2'))
+        first, second = (
+            step.labels['student', v]
+            for v in ('unsup_student', 'unsup_student2'))
         assert torch.equal(first['cls'], second['cls'])
         assert step.learned['student', 'unsup_student2'] == \
             step.learned['student', 'sup']
@@ -148,8 +149,10 @@ class TestLosses:
 
         def pixels(logits, target):
             log_p = at_image_size(logits).log_softmax(1)
-            return [-log_p[b, target[b, i, j], i, j].item()
-                    for b, i, j in (target != 255).nonzero()]
+            return [
+                -log_p[b, target[b, i, j], i, j].item()
+                for b, i, j in (target != 255).nonzero()
+            ]
 
         labels = step.views['sup'].labels
         values = pixels(step.learner('student', 'sup').logits, labels)
@@ -157,8 +160,8 @@ class TestLosses:
             sum(values) / len(values), rel=1e-5)
 
         maps = step.labels['student', 'unsup_student']
-        probs = at_image_size(
-            step.outs['statistics', 'unsup_student'].logits).softmax(1)
+        probs = at_image_size(step.outs['statistics',
+                                        'unsup_student'].logits).softmax(1)
         entropy = -(probs * probs.log()).sum(1)
         known = maps['valid'] & (maps['cls'] != 255)
         threshold = torch.quantile(entropy[known], .8)
@@ -190,8 +193,8 @@ class TestLosses:
             target,
             ignore_index=255,
             reduction='none')
-        count = target.numel() if normalizer == 'all' else (
-            target != 255).sum()
+        count = target.numel() if normalizer == 'all' else (target
+                                                            != 255).sum()
         assert loss.item() == pytest.approx(
             (values.sum() / count).item(), rel=1e-5)
 
@@ -287,8 +290,10 @@ class TestTeacher:
 
     def test_ramp_by_hand(self):
         model = mean_teacher(burn_in=1, momentum=.6)
-        weights = {n: p.detach().clone()
-                   for n, p in model.teacher.named_parameters()}
+        weights = {
+            n: p.detach().clone()
+            for n, p in model.teacher.named_parameters()
+        }
         for it in range(6):
             model.loss(*batch(seed=it))
             with torch.no_grad():

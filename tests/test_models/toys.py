@@ -94,8 +94,8 @@ def brpg_cfg(**kwargs):
 
 def sample(labels=None, valid=None):
     """A SegDataSample with optional ground truth (H, W) or valid map."""
-    out = SegDataSample(metainfo=dict(
-        img_shape=(SIZE, SIZE), ori_shape=(SIZE, SIZE)))
+    out = SegDataSample(
+        metainfo=dict(img_shape=(SIZE, SIZE), ori_shape=(SIZE, SIZE)))
     if labels is not None:
         out.gt_sem_seg = PixelData(data=labels[None])
     if valid is not None:

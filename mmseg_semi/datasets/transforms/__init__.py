@@ -7,7 +7,6 @@ from .photometric import RandomGaussianBlur, SemiColorJitter
 
 __all__ = [
     'InitValidMap', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
-    'PackSemiInputs', 'RandomGaussianBlur', 
-    'RandomLongSideResize', 'RandomPadCrop', 'RandomShift',
-    'RandomTwoSidedResize', 'SemiColorJitter'
+    'PackSemiInputs', 'RandomGaussianBlur', 'RandomLongSideResize',
+    'RandomPadCrop', 'RandomShift', 'RandomTwoSidedResize', 'SemiColorJitter'
 ]
