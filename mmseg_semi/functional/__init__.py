@@ -2,8 +2,8 @@
 """The papers' equations: functions of tensors, without config or state."""
 from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
 from .ema import ema_update
-from .filters import (confidence_filter, entropy_filter, masked_percentile,
-                      softmax_entropy)
+from .filters import (confidence_filter, entropy_filter, entropy_of,
+                      masked_percentile, softmax_entropy)
 from .losses import (cross_entropy, global_mean, ohem_cross_entropy,
                      pixel_losses)
 from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
@@ -20,11 +20,11 @@ __all__ = [
     'assigned_sums', 'class_confidence_sums', 'class_masks',
     'class_prototypes', 'confidence_filter', 'confidence_schedule',
     'cross_entropy', 'cutout', 'draw_positions', 'ema_momentum', 'ema_update',
-    'entropy_filter', 'features_at', 'full_precision', 'global_mean',
-    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
-    'keep_percent', 'kmeans', 'masked_percentile', 'mix', 'most_scattered',
-    'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
-    'pixel_losses', 'prototype_logits', 'prototype_loss',
+    'entropy_filter', 'entropy_of', 'features_at', 'full_precision',
+    'global_mean', 'grid_features', 'grid_positions', 'half_area_boxes',
+    'iters_per_epoch', 'keep_percent', 'kmeans', 'masked_percentile', 'mix',
+    'most_scattered', 'moved_prototypes', 'moved_thresholds',
+    'ohem_cross_entropy', 'pixel_losses', 'prototype_logits', 'prototype_loss',
     'prototype_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
     'softmax_entropy', 'upcast'
 ]

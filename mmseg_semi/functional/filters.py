@@ -24,11 +24,21 @@ def softmax_entropy(logits: Tensor, dim: int = 1) -> Tensor:
     Returns:
         Tensor: The shape of ``logits`` without ``dim``, in [0, ln C].
     """
-    log_probabilities = upcast(logits).log_softmax(dim)
-    probabilities = log_probabilities.exp()
+    return entropy_of(upcast(logits).log_softmax(dim), dim)
+
+
+@full_precision
+@torch.no_grad()
+def entropy_of(log_probabilities: Tensor, dim: int = 1) -> Tensor:
+    """Entropy in nats from logarithms of probabilities, -inf for 0.
+
+    For callers who need these logarithms anyway, see
+    :func:`softmax_entropy`.
+    """
     # A finite floor: 0 * -inf would be NaN.
-    floor = torch.finfo(probabilities.dtype).min
-    return -(probabilities * log_probabilities.clamp_min_(floor)).sum(dim)
+    floor = torch.finfo(log_probabilities.dtype).min
+    probabilities = log_probabilities.exp()
+    return -probabilities.mul_(log_probabilities.clamp_min(floor)).sum(dim)
 
 
 @torch.no_grad()

@@ -5,11 +5,12 @@ from random import Random
 from typing import Dict, List, Optional
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import get_rank
 from mmengine.logging import MessageHub
 from torch import Tensor
 
-from ...functional import softmax_entropy
+from ...functional import entropy_of
 from ..regularizers.term import Term
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
@@ -189,11 +190,11 @@ class Framework(SemiSegmentor):
             dict[str, Tensor]: ``cls``, ``conf``, ``valid`` and the maps the
             terms asked for.
         """
-        logits = out.at(view.size)
-        conf, cls = logits.softmax(dim=1).max(dim=1)
+        log_probabilities = out.at(view.size).log_softmax(dim=1)
+        top, cls = log_probabilities.max(dim=1)
         labels = dict(
             cls=cls.masked_fill(~view.valid, 255),
-            conf=conf * view.valid,
+            conf=top.exp() * view.valid,
             valid=view.valid)
         wanted = {
             name
@@ -201,7 +202,7 @@ class Framework(SemiSegmentor):
             for name in term.label_maps()
         }
         if 'entropy' in wanted:
-            labels['entropy'] = softmax_entropy(logits)
+            labels['entropy'] = entropy_of(log_probabilities)
         return labels
 
     def _named(self, term: Term, losses: dict) -> dict:
@@ -216,16 +217,24 @@ def make_view(image: Tensor, samples: list) -> View:
     Pixels that the preprocessor added to reach its training size are not
     valid, whatever the sample says about the rest.
     """
-    labels, valid = None, image.new_zeros((len(image), *image.shape[-2:]),
-                                          dtype=torch.bool)
+    height, width = image.shape[-2:]
+    labels = None
     if 'gt_sem_seg' in samples[0]:
         labels = torch.stack([s.gt_sem_seg.data[0] for s in samples]).long()
-    for i, sample in enumerate(samples):
-        if 'valid_map' in sample:
-            real = sample.valid_map.data[0].to(image.device) == 0
-            valid[i, :real.shape[0], :real.shape[1]] = real
-        else:
+    if 'valid_map' in samples[0]:
+        maps = [s.valid_map.data[0] for s in samples]
+        valid = torch.stack([
+            F.pad(
+                m,
+                (0, width - m.shape[1], 0,
+                 height - m.shape[0]), value=255) if m.shape != (height,
+                                                                 width) else m
+            for m in maps
+        ]).to(image.device) == 0
+    else:
+        valid = torch.zeros(
+            len(image), height, width, dtype=torch.bool, device=image.device)
+        for i, sample in enumerate(samples):
             left, right, top, bottom = sample.get('padding_size', [0] * 4)
-            height, width = image.shape[-2:]
             valid[i, top:height - bottom, left:width - right] = True
     return View(image=image, samples=samples, valid=valid, labels=labels)
