@@ -59,16 +59,20 @@ def run_quickstart(root: Path, labels: int, seed: int, quick: bool,
         train(runs, parent, console)
         records = {METHODS[run.name]: run.read_record(parent) for run in runs}
         summary = summarize(records, labels, seed)
-        write_atomically((json.dumps(summary, indent=2) + '\n').encode(),
-                         parent / 'summary.json')
         console.print('Drawing the report ...')
         title = (f'DigitScenes, {labels} labelled and '
                  f'{summary["unlabeled"]} unlabelled images, seed {seed}')
-        draw_report(parent / 'report.png', title + ' (smoke test)' * quick,
-                    make_examples(root, runs, parent), {
-                        name: r['curve']
-                        for name, r in records.items()
-                    })
+        picture = draw_report(title + ' (smoke test)' * quick,
+                              make_examples(root, runs, parent), {
+                                  name: record['curve']
+                                  for name, record in records.items()
+                              })
+        text = json.dumps(summary, indent=2) + '\n'
+        # The plain names are of the latest call; other settings keep theirs.
+        key = f'_{labels}labels_seed{seed}_{runs[0].iterations}it'
+        for suffix in (key, ''):
+            write_atomically(text.encode(), parent / f'summary{suffix}.json')
+            write_atomically(picture, parent / f'report{suffix}.png')
     except KeyboardInterrupt:
         console.print('Interrupted; the same command goes on from here.')
         return 130

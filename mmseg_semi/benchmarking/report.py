@@ -19,7 +19,6 @@ from PIL import Image
 
 from ..apis import inference_model, init_model
 from ..datasets.digit_scenes import CLASSES, PALETTE
-from ..engine.atomic import write_atomically
 
 _COLUMNS = ('image', 'ground truth', 'supervised', 'BRPG',
             'pseudo-label\nconfidence')
@@ -65,15 +64,17 @@ def predict(cfg: Config, checkpoint: Path,
             for result, teacher in zip(predicted, taught)]
 
 
-def draw_report(path: Path, title: str, examples: Sequence[Example],
-                curves: dict) -> None:
-    """Write the picture.
+def draw_report(title: str, examples: Sequence[Example],
+                curves: dict) -> bytes:
+    """Draw the picture.
 
     Args:
-        path (Path): PNG file.
         title (str): Above everything.
         examples (Sequence[Example]): The rows.
         curves (dict[str, list]): Method -> (iteration, mIoU in percent).
+
+    Returns:
+        bytes: A PNG file.
     """
     rows = len(examples)
     figure = Figure((14, 1.55 * rows + 1.3), layout='constrained')
@@ -98,7 +99,7 @@ def draw_report(path: Path, title: str, examples: Sequence[Example],
     _draw_curves(right, curves)
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=110)
-    write_atomically(buffer.getvalue(), path)
+    return buffer.getvalue()
 
 
 def _draw_example(axes, example: Example) -> None:

@@ -69,7 +69,7 @@ def test_folders_are_keyed_by_labels_seed_and_length():
     plans = [(50, 0, None), (100, 0, None), (50, 1, None), (50, 0, 40)]
     folders = [run.folder(Path('w')) for p in plans for run in plan(ROOT, *p)]
     assert len(set(folders)) == 8
-    assert folders[2].name.startswith('supervised_100labels_seed0_4000it_')
+    assert folders[2].name.startswith('supervised_100labels_seed0_')
 
 
 def test_size_without_a_list_names_those_there_are(tmp_path, monkeypatch):
