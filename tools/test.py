@@ -10,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmseg_semi.engine.checkpoint import check_checkpoint
+from mmseg_semi.engine.readable_errors import readable_errors
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -105,9 +106,9 @@ def enable_tta(cfg: Config, path: str) -> None:
     cfg.model = cfg.tta_model
 
 
-def main() -> None:
-    cfg = load_config(parse_args())
-    Runner.from_cfg(cfg).test()
+def main(argv=None) -> None:
+    with readable_errors(__name__):
+        Runner.from_cfg(load_config(parse_args(argv))).test()
 
 
 if __name__ == '__main__':

@@ -7,12 +7,14 @@ import os.path as osp
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from mmseg_semi.engine.checkpoint import (check_checkpoint,
                                           find_resumable_checkpoint)
+from mmseg_semi.engine.readable_errors import readable_errors
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -72,6 +74,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def enable_amp(cfg: Config) -> None:
     """Exchange the plain optimizer wrapper for the mixed precision one."""
+    if get_device() in ('cpu', 'mps'):
+        raise ValueError(
+            '--amp needs a CUDA, NPU, MLU or MUSA device and PyTorch finds '
+            'none here. Leave --amp out.')
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper == 'AmpOptimWrapper':
         return
@@ -110,13 +116,14 @@ def apply_resume(cfg: Config, resume: str | None) -> None:
         cfg.load_from = newest
 
 
-def main() -> None:
-    cfg = load_config(parse_args())
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
-    runner.train()
+def main(argv=None) -> None:
+    with readable_errors(__name__):
+        cfg = load_config(parse_args(argv))
+        if 'runner_type' in cfg:
+            runner = RUNNERS.build(cfg)
+        else:
+            runner = Runner.from_cfg(cfg)
+        runner.train()
 
 
 if __name__ == '__main__':

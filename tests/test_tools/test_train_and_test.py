@@ -98,7 +98,8 @@ def test_resume_from_a_path_checks_the_file(config, tmp_path):
         config(train, '--resume', str(tmp_path / 'absent.pth'))
 
 
-def test_amp_replaces_only_the_plain_wrapper(config):
+def test_amp_replaces_only_the_plain_wrapper(config, monkeypatch):
+    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
     wrapper = config(train, '--amp').optim_wrapper
     assert wrapper.type == 'AmpOptimWrapper'
     assert wrapper.loss_scale == 'dynamic'
@@ -107,6 +108,12 @@ def test_amp_replaces_only_the_plain_wrapper(config):
     with pytest.raises(ValueError, match='ApexOptimWrapper'):
         config(
             train, '--amp', text='optim_wrapper=dict(type="ApexOptimWrapper")')
+
+
+def test_amp_without_a_device_is_refused(config, monkeypatch):
+    monkeypatch.setattr(train, 'get_device', lambda: 'cpu')
+    with pytest.raises(ValueError, match='Leave --amp out'):
+        config(train, '--amp')
 
 
 TEST_CONFIG = '''

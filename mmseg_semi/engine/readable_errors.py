@@ -1,0 +1,51 @@
+# Copyright (c) mmseg_semi authors.
+"""Mistakes of the user as one message instead of a traceback."""
+import dis
+import os
+from contextlib import contextmanager
+
+TRACEBACK = 'MMSEG_SEMI_TRACEBACK'
+_RAISE = dis.opmap['RAISE_VARARGS']
+
+
+@contextmanager
+def readable_errors(tool: str):
+    """End a command-line tool with the message of an error of ours.
+
+    What this package raises on purpose says by itself what is wrong and what
+    to do; forty lines of traceback before it only hide that. Every other
+    error, and every error if the environment has ``MMSEG_SEMI_TRACEBACK=1``,
+    passes with its traceback.
+
+    Args:
+        tool (str): ``__name__`` of the tool's module, whose errors count as
+            ours too.
+
+    Raises:
+        SystemExit: With the message; the exit status is 1.
+    """
+    try:
+        yield
+    except Exception as error:
+        if os.environ.get(TRACEBACK) or not _is_ours(error, tool):
+            raise
+        raise SystemExit(
+            f'\nerror: {error}\n\n(Set {TRACEBACK}=1 to see where in the '
+            'program this was noticed.)') from error
+
+
+def _is_ours(error: Exception, tool: str) -> bool:
+    """Whether it comes from a ``raise`` statement in this package.
+
+    The opcode tells: a tensor operation that fails in our code is a bug and
+    has this package as the innermost frame, too.
+    """
+    if isinstance(error, AssertionError):
+        return False
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame
+    name = frame.f_globals.get('__name__', '')
+    return (name.split('.')[0] == 'mmseg_semi' or name == tool
+            ) and frame.f_code.co_code[traceback.tb_lasti] == _RAISE
