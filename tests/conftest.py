@@ -19,7 +19,7 @@ import torch.distributed as torch_dist  # noqa: E402
 torch.set_num_threads(1)
 
 WORLD_SIZE = 2
-TIMEOUT = 120  # seconds per call, the start of the processes included
+TIMEOUT = 300  # seconds per call, the start of the processes included
 
 
 def _serve(rank, rendezvous, connection):

@@ -145,6 +145,40 @@ def test_model_and_dataset_are_told_what_they_need(tmp_path):
     assert runner.train_dataloader.dataset.work_dir == str(tmp_path)
 
 
+class Scheduled(ToySemi):
+    """Counts its steps in the checkpoint, as frameworks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('_iteration', torch.tensor(0))
+
+    @property
+    def iteration(self):
+        return int(self._iteration)
+
+    @iteration.setter
+    def iteration(self, value):
+        self._iteration.fill_(value)
+
+    def forward(self, inputs, mode='loss', **kwargs):
+        if mode == 'loss':
+            self.iteration += 1
+        return super().forward(inputs, mode)
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_schedule_goes_on_only_when_resuming(tmp_path, resume):
+    """With load_from a checkpoint brings weights, not its iteration."""
+    train(tmp_path / 'old', max_iters=2, model=Scheduled())
+    runner = train(
+        tmp_path / 'new',
+        max_iters=3,
+        model=Scheduled(),
+        load_from=str(tmp_path / 'old/iter_2.pth'),
+        resume=resume)
+    assert runner.iter == runner.model.iteration == 3
+
+
 def test_batch_size_must_fit_the_sampler(tmp_path):
     with pytest.raises(ValueError, match=r'batch_size is 4.*of 3.*\(1, 2\)'):
         make_runner(tmp_path, batch_size=4).train()

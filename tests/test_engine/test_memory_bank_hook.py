@@ -45,6 +45,27 @@ def test_model_without_banks_is_fine(tmp_path):
     make_runner(tmp_path, max_iters=2, hooks=hooks).train()
 
 
+def _drift(rank):
+    """Prototypes that differ by rank; returns the message of the check."""
+    model = WithBank()
+    model.official = torch.nn.Module()
+    model.official.per_rank = True
+    model.official.register_buffer('prototypes', torch.full((2, ), rank))
+    check_ranks_agree(model)
+    model.official.per_rank = False
+    try:
+        check_ranks_agree(model)
+    except RuntimeError as error:
+        return str(error)
+
+
+@pytest.mark.dist
+def test_prototypes_that_may_differ(gloo_pool):
+    """The official code of BRPG moves prototypes on every rank alone."""
+    for message in gloo_pool(_drift):
+        assert 'official.prototypes' in message
+
+
 @pytest.mark.parametrize('dtype', [
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.long,
     torch.int32, torch.uint8, torch.bool

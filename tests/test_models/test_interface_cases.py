@@ -10,7 +10,6 @@ from mmseg.registry import MODELS
 from mmseg_semi.models import Framework, MeanTeacher
 from mmseg_semi.models.regularizers import Term
 from mmseg_semi.models.step import Pass
-
 from .toys import batch, brpg_cfg, segmentor, total
 
 WEAK_TERMS = dict(

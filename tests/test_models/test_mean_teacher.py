@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from mmseg_semi.functional import ema_momentum
 from mmseg_semi.models.step import Pass, merge_passes
-
 from .toys import (NUM_CLASSES, SIZE, batch, mean_teacher, mean_teacher_cfg,
                    segmentor, total)
 

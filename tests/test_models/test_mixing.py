@@ -1,0 +1,128 @@
+# Copyright (c) mmseg_semi authors.
+from random import Random
+
+import pytest
+import torch
+
+from mmseg_semi.models.mixing import BatchMixer
+from mmseg_semi.models.step import Step, View
+
+B, H, W = 4, 10, 12
+
+
+def make_step(seed=0, batch=B):
+    """A step whose pixels say where they come from."""
+    where = torch.arange(batch * H * W).view(batch, H, W)
+    image = where[:, None].expand(-1, 3, -1, -1).float()
+    valid = where % 7 > 0
+    view = View(image=image, samples=['sample'] * batch, valid=valid)
+    step = Step(
+        iteration=0,
+        total_iters=1,
+        generator=torch.Generator().manual_seed(seed),
+        random=Random(seed),
+        semi=True,
+        views=dict(strong=view))
+    labels = dict(
+        cls=(where % 5).masked_fill(~valid, 255),
+        conf=where.double() * valid,
+        valid=valid)
+    return step, labels
+
+
+def mixed(seed=0, **kwargs):
+    step, labels = make_step(seed)
+    out = BatchMixer(**kwargs)(step, 'strong', labels, 5)
+    return step.views['strong'], out
+
+
+@pytest.mark.parametrize('kind', ['cutmix', 'cutmix_single', 'classmix'])
+def test_image_and_labels_move_together(kind):
+    view, labels = mixed(kind=kind, prob=1.)
+    source = view.image[:, 0].long()
+    assert (view.image == view.image[:, :1]).all()
+    original = torch.arange(B * H * W).view(B, H, W)
+    moved = source != original
+    assert moved.any() and not moved.all()
+    assert torch.equal(source,
+                       torch.where(moved, original.roll(-1, 0), original))
+    valid = source % 7 > 0
+    assert torch.equal(labels['valid'], valid)
+    assert torch.equal(view.valid, valid)
+    assert torch.equal(labels['cls'], (source % 5).masked_fill(~valid, 255))
+    assert torch.equal(labels['conf'], source.double() * valid)
+    assert view.samples == ['sample'] * B
+
+
+def test_cutmix_box_is_half_the_image():
+    view, _ = mixed(kind='cutmix', prob=1.)
+    moved = view.image[:, 0].long() != torch.arange(B * H * W).view(B, H, W)
+    share = moved.flatten(1).float().mean(1)
+    assert ((share - .5).abs() < .06).all()
+
+
+def test_cutout_leaves_nothing_to_learn_from():
+    view, labels = mixed(kind='cutout', prob=1.)
+    cut = (view.image[:, 0] == 0)
+    cut[0, 0, 0] = False  # this pixel is 0 anyway
+    cut &= view.image[:, 0].long() != torch.arange(B * H * W).view(B, H, W)
+    assert .4 < cut.float().mean() < .6
+    assert (labels['cls'][cut] == 255).all()
+    assert (labels['conf'][cut] == 0).all()
+    assert not view.valid[cut].any() and not labels['valid'][cut].any()
+
+
+def test_gate_is_per_batch_as_the_official_code():
+    gates = []
+    for seed in range(200):
+        step, labels = make_step(seed)
+        before = step.views['strong']
+        out = BatchMixer(prob=.5)(step, 'strong', labels, 5)
+        moved = out['cls'] is not labels['cls']
+        assert moved == (step.views['strong'] is not before)
+        if moved:
+            changed = step.views['strong'].image != before.image
+            assert changed.flatten(1).any(1).all()
+        gates.append(moved)
+    assert 70 < sum(gates) < 130
+
+
+def test_gate_per_image():
+    changed = torch.zeros(B)
+    for seed in range(100):
+        step, labels = make_step(seed)
+        before = step.views['strong'].image
+        BatchMixer(prob=.3, per_image=True)(step, 'strong', labels, 5)
+        changed += (step.views['strong'].image != before).flatten(1).any(1)
+    assert ((changed > 15) & (changed < 45)).all()
+
+
+@pytest.mark.parametrize('per_image', [True, False])
+def test_probability_zero(per_image):
+    step, labels = make_step()
+    before = step.views['strong'].image
+    out = BatchMixer(prob=0., per_image=per_image)(step, 'strong', labels, 5)
+    assert torch.equal(step.views['strong'].image, before)
+    assert all(torch.equal(out[k], labels[k]) for k in labels)
+
+
+def test_same_seed_same_mix():
+    for (a, x), (b, y) in [(mixed(3, prob=1.), mixed(3, prob=1.))]:
+        assert torch.equal(a.image, b.image) and torch.equal(
+            x['cls'], y['cls'])
+    other, _ = mixed(4, prob=1.)
+    assert not torch.equal(a.image, other.image)
+
+
+def test_one_image_is_its_own_partner():
+    """B12-11: said aloud."""
+    step, labels = make_step(batch=1)
+    with pytest.warns(UserWarning, match='one unlabelled image'):
+        BatchMixer(prob=1.)(step, 'strong', labels, 5)
+
+
+@pytest.mark.parametrize('wrong, message', [(dict(kind='mixup'), 'mixup'),
+                                            (dict(prob=1.5), 'prob')])
+def test_bad_options(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        BatchMixer(**wrong)
