@@ -127,8 +127,9 @@ def _compare(row: Row, baseline: Row, folder: Path) -> None:
     for seed, record in row.records.items():
         other = baseline.records.get(seed)
         if other and record.get('per_image') and other.get('per_image'):
-            pairs.append((_areas(record, folder), _areas(other, folder)))
-            row.by_seed.append(record['last'] - other['last'])
+            pair = _areas(record, folder), _areas(other, folder)
+            pairs.append(pair)
+            row.by_seed.append(_score(pair[0]) - _score(pair[1]))
     if pairs:
         row.difference = paired_difference(*zip(*pairs))
 
@@ -142,13 +143,17 @@ def _areas(record: dict, folder: Path) -> PerImageAreas:
             'Restore it with git, or remove the line of run '
             f'{record["run"]} from the records to train it again.')
     areas, iteration = PerImageAreas.load(path)
-    score = resampled_miou(areas, np.ones((1, len(areas.ids))))[0]
+    score = _score(areas)
     if iteration != record['iterations'] or abs(score - record['last']) > .02:
         raise ValueError(
             f'{path} is of iteration {iteration} with mIoU {score:.2f}, but '
             f'its record says {record["iterations"]} and {record["last"]}: '
             'the files do not belong together.')
     return areas
+
+
+def _score(areas: PerImageAreas) -> float:
+    return float(resampled_miou(areas, np.ones((1, len(areas.ids))))[0])
 
 
 def _mean(values: list[float]) -> str:

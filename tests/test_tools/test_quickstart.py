@@ -66,7 +66,7 @@ def checkout(tmp_path_factory):
 
 
 def run_folders(root):
-    return sorted((root / 'work_dirs/quickstart').glob('*seed*'))
+    return sorted((root / 'work_dirs/quickstart').glob('*it_*'))
 
 
 def stamps(root):
