@@ -51,10 +51,10 @@ def predict(cfg: Config, checkpoint: Path,
         softmax score of the teacher (H, W) in [0, 1]: what labels the
         unlabelled images.
     """
-    # Says what is of no use here.
-    MMLogger.get_instance('report', log_level='ERROR')
+    # Building and loading say what is of no use here.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
+        MMLogger.get_instance('report', log_level='ERROR')
         model = init_model(cfg.copy(), str(checkpoint), device='cpu')
         predicted = inference_model(model, list(images))
         model.predict_with = 'teacher'
