@@ -14,6 +14,7 @@ from ..models.step import Pass
 from .step_timing import replaced
 
 STEPS = ('bare', 'full', 'supervised')
+PASSES = ('forward', 'backward', 'optimizer')  # phases of all three
 
 
 def find_stages(model) -> dict:
@@ -205,4 +206,7 @@ def summarize(runs: dict) -> dict:
             own_share=(full - bare) / result['bare_ms'])
     order = sorted(phases, key=lambda name: -phases[name]['full_ms'])
     result['phases'] = {name: phases[name] for name in order}
+    result['outside_passes'] = sum(row['own_share']
+                                   for name, row in phases.items()
+                                   if name not in PASSES)
     return result

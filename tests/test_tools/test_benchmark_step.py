@@ -44,7 +44,9 @@ def test_every_stage_is_measured(result):
         'unsup_teacher': [2, 3, 64, 64],
         'unsup_student': [2, 3, 64, 64]
     }
-    assert result['state_mib'] > 0
+    before, _, sampling, prototypes = (
+        s['state_mib'] for s in result['stages'])
+    assert sampling > before == pytest.approx(prototypes, rel=1e-3)  # banks
     for stage in result['stages']:
         for step in ('bare', 'full', 'supervised'):
             assert stage[f'{step}_ms'] > 0
@@ -210,3 +212,4 @@ def test_summary_pairs_neighbouring_runs():
     assert result['own_share'] == pytest.approx(.2)  # of .5, .2 and .1
     assert result['bare_ms'] == 10_000
     assert result['phases']['forward']['own_share'] == pytest.approx(.2)
+    assert result['outside_passes'] == 0

@@ -196,7 +196,7 @@ def run(args: argparse.Namespace) -> dict:
     if not wanted:
         raise ValueError(f'--stage {args.stage}: this config has the stages '
                          f'{list(stages)}.')
-    result = describe(args, batch, model, device)
+    result = describe(args, batch, device)
     for name, iteration in stages.items():
         # Also the stages not asked for: each leaves the next its state.
         entry = timer.measure(lambda: benchmark.enter(iteration))
@@ -209,6 +209,7 @@ def run(args: argparse.Namespace) -> dict:
             iteration=iteration,
             entry_ms=1e3 * sum(entry.values()),
             **summarize(runs),
+            state_mib=state_mib(model),
             peak_mib={
                 step: peak_memory(getattr(benchmark, step), device)
                 for step in STEPS
@@ -222,11 +223,15 @@ def run(args: argparse.Namespace) -> dict:
     return result
 
 
-def describe(args, batch: dict, model, device: torch.device) -> dict:
+def state_mib(model) -> float:
+    """MiB of parameters and buffers."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(t.numel() * t.element_size() for t in tensors) / MIB
+
+
+def describe(args, batch: dict, device: torch.device) -> dict:
     """What is measured, on what."""
     images = batch['inputs']
-    state = sum(t.numel() * t.element_size()
-                for t in [*model.parameters(), *model.buffers()])
     return dict(
         config=args.config,
         cfg_options=args.cfg_options or {},
@@ -240,7 +245,6 @@ def describe(args, batch: dict, model, device: torch.device) -> dict:
             for name, image in images.items()
         },
         iters=args.iters,
-        state_mib=state / MIB,
         stages=[])
 
 
@@ -259,7 +263,9 @@ def table(stage: dict) -> str:
     ]
     lines += [
         f'own share ((b) - (a)) / (a): {100 * stage["own_share"]:.1f} % '
-        f'(quartiles {low} to {high})', '',
+        f'(quartiles {low} to {high})',
+        f'of it outside forward, backward and optimizer: '
+        f'{100 * stage["outside_passes"]:.1f} %', '',
         f'{"phase":26}{"in (b)":>10}{"in (a)":>10}{"own share %":>13}'
     ]
     lines += [
