@@ -85,7 +85,7 @@ def given_maps(images=4, seed=0, blocks=False):
     maps['valid'] = valid
     maps['mixed']['cls'] = maps['mixed']['cls'].masked_fill(~valid, 255)
     maps['conf'] = torch.rand(
-        images, SIZE, SIZE, generator=gen, dtype=torch.float64) * valid
+        images, SIZE, SIZE, generator=gen, dtype=torch.float64)
     return maps
 
 
@@ -115,12 +115,12 @@ def given_step(maps, iteration, semi=True, part=slice(None), seed=0):
             aux=[],
             align_corners=True)
 
-    def view(kind, labels=None, valid=None):
+    def view(kind, labels=None):
         images = maps[kind]['cls'][part]
         return View(
             image=images.new_zeros(len(images), 3, SIZE, SIZE).float(),
             samples=[],
-            valid=maps['valid'][part],
+            valid=maps['valid'][part].clone(),
             labels=labels)
 
     step.views['sup'] = view('sup', maps['sup']['cls'][part])

@@ -1,12 +1,12 @@
 # Copyright (c) mmseg_semi authors.
 import pytest
 import torch
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
 
 from mmseg_semi.models.adapters import build_adapter, network_mode
+from mmseg_semi.models.decode_heads.prototype_head import BaseDecodeHead
 from mmseg_semi.models.step import Pass
 from .given import build_stock
 from .toys import (NUM_CLASSES, SIZE, batch, brpg_cfg, mean_teacher, segmentor,

@@ -2,13 +2,7 @@
 import pytest
 import torch
 
-from mmseg_semi.models.regularizers.feature_sampling import (Candidates,
-                                                             FeatureBanks,
-                                                             candidates,
-                                                             confidence_groups,
-                                                             draw_rows,
-                                                             mask_padding,
-                                                             random_group)
+from mmseg_semi.models.regularizers import feature_sampling as sampling
 
 
 def pool(labels, predicted, confidence):
@@ -16,8 +10,8 @@ def pool(labels, predicted, confidence):
     labels, predicted = (
         torch.tensor(v)[None, None] for v in (labels, predicted))
     features = torch.arange(labels.numel()).float().view(1, 1, 1, -1)
-    return Candidates(features, labels, predicted,
-                      torch.tensor(confidence)[None, None])
+    return sampling.Candidates(features, labels, predicted,
+                               torch.tensor(confidence)[None, None])
 
 
 class TestCandidates:
@@ -26,7 +20,7 @@ class TestCandidates:
     def test_labels_are_nearest_as_the_official_code(self, full, side):
         """Source index floor(i * H / h), up to 3 px from the feature."""
         labels = torch.randint(0, 4, (1, full, full))
-        result = candidates(
+        result = sampling.candidates(
             torch.randn(1, 4, side, side), torch.randn(1, 2, side, side),
             labels)
         index = torch.tensor([i * full // side for i in range(side)])
@@ -35,7 +29,7 @@ class TestCandidates:
     def test_confidence_is_that_of_the_scores_stride(self):
         logits = torch.randn(2, 3, 5, 5, requires_grad=True)
         features = torch.randn(2, 4, 5, 5, requires_grad=True)
-        result = candidates(logits, features)
+        result = sampling.candidates(logits, features)
         probability, predicted = logits.softmax(1).max(1)
         assert torch.equal(result.confidence, probability)
         assert torch.equal(result.predicted, predicted)
@@ -43,21 +37,23 @@ class TestCandidates:
         assert not any(part.requires_grad for part in result)
 
     def test_half_precision_features_become_full(self):
-        result = candidates(
+        result = sampling.candidates(
             torch.randn(1, 2, 3, 3),
             torch.randn(1, 2, 3, 3).bfloat16())
         assert result.features.dtype == torch.float32
 
     def test_scores_of_another_stride(self):
-        result = candidates(torch.randn(1, 3, 4, 4), torch.randn(1, 2, 8, 8))
+        result = sampling.candidates(
+            torch.randn(1, 3, 4, 4), torch.randn(1, 2, 8, 8))
         assert result.labels.shape == result.confidence.shape == (1, 8, 8)
         assert torch.equal(result.labels, result.predicted)
 
     def test_padding(self):
-        maps = candidates(torch.randn(1, 3, 9, 9), torch.randn(1, 2, 9, 9))
+        maps = sampling.candidates(
+            torch.randn(1, 3, 9, 9), torch.randn(1, 2, 9, 9))
         valid = torch.ones(1, 33, 33, dtype=torch.bool)
         valid[..., 14:] = False  # feature column 4 reads pixel 14
-        masked = mask_padding(maps, valid).labels
+        masked = sampling.mask_padding(maps, valid).labels
         assert (masked[..., 4:] == 255).all()
         assert torch.equal(masked[..., :4], maps.labels[..., :4])
 
@@ -70,23 +66,25 @@ class TestGroups:
 
     def test_high_and_low(self):
         """Thresholds per class for labelled pixels, wrong ones never."""
-        groups = confidence_groups(self.labeled, self.unlabeled,
-                                   torch.tensor([.8, .6]), .8)
+        groups = sampling.confidence_groups(self.labeled, self.unlabeled,
+                                            torch.tensor([.8, .6]), .8)
         high, low = (groups[g][:, 0].int().tolist() for g in ('high', 'low'))
         assert high == [[1, 0, 1, 0, 0, 0], [1, 0, 1, 0, 0, 0]]
         assert low == [[0, 1, 0, 1, 0, 0], [0] * 6]
 
     def test_random_group(self):
-        group = random_group(self.labeled, self.unlabeled, .8)['all'][:, 0]
+        group = sampling.random_group(self.labeled, self.unlabeled,
+                                      .8)['all'][:, 0]
         assert group.int().tolist() == [[1, 1, 1, 1, 1, 0], [1, 0, 1, 0, 0, 0]]
 
 
 class TestDraws:
 
     def draw(self, mask, quota):
-        maps = candidates(torch.randn(2, 3, 4, 4), torch.randn(2, 5, 4, 4))
-        return maps, draw_rows(maps, mask, quota,
-                               torch.Generator().manual_seed(0))
+        maps = sampling.candidates(
+            torch.randn(2, 3, 4, 4), torch.randn(2, 5, 4, 4))
+        return maps, sampling.draw_rows(maps, mask, quota,
+                                        torch.Generator().manual_seed(0))
 
     def test_rows_are_those_of_their_pixel(self):
         mask = torch.rand(2, 4, 4) < .5
@@ -112,7 +110,7 @@ class TestDraws:
 
 
 def _push(rank):
-    banks = FeatureBanks(('high', 'low'), 2, 1, 4, 1)
+    banks = sampling.FeatureBanks(('high', 'low'), 2, 1, 4, 1)
     banks.allocate()
     for step in range(2):
         rows = torch.arange(3 if rank else 1) + 10 * step + 100 * rank
@@ -127,7 +125,7 @@ def test_every_rank_enqueues_the_rows_of_all(gloo_pool):
     first, second = gloo_pool(_push)
     for name in first:
         assert torch.equal(first[name], second[name])
-    banks = FeatureBanks(('high', 'low'), 2, 1, 4, 1)
+    banks = sampling.FeatureBanks(('high', 'low'), 2, 1, 4, 1)
     banks.load_state_dict(first)
     rows, _ = banks.banks['high'].rows(0)
     assert rows[:, 0].tolist() == [10, 110, 111, 112]
