@@ -47,5 +47,5 @@ def _is_ours(error: Exception, tool: str) -> bool:
         traceback = traceback.tb_next
     frame = traceback.tb_frame
     name = frame.f_globals.get('__name__', '')
-    return (name.split('.')[0] == 'mmseg_semi' or name == tool
-            ) and frame.f_code.co_code[traceback.tb_lasti] == _RAISE
+    is_ours = name == tool or name.split('.')[0] == 'mmseg_semi'
+    return is_ours and frame.f_code.co_code[traceback.tb_lasti] == _RAISE

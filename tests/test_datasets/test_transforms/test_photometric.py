@@ -127,9 +127,7 @@ def test_blur_draws():
 
 
 @pytest.mark.parametrize(
-    'transform',
-    [SemiColorJitter(),
-     RandomGaussianBlur()])
+    'transform', [SemiColorJitter(), RandomGaussianBlur()])
 def test_float_images_are_refused(transform, bgr):
     with pytest.raises(TypeError, match='uint8 BGR.*float32'):
         transform(dict(img=bgr.astype(np.float32)))
