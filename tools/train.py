@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_semi.engine.checkpoint import (check_checkpoint,
+from mmseg_semi.engine.checkpoint import (check_resumable,
                                           find_resumable_checkpoint)
 from mmseg_semi.engine.readable_errors import readable_errors
 
@@ -102,7 +102,7 @@ def apply_resume(cfg: Config, resume: str | None) -> None:
     if resume is None:
         return
     if resume != 'auto':
-        check_checkpoint(resume)
+        check_resumable(resume)
         cfg.load_from, cfg.resume = resume, True
         return
     newest = find_resumable_checkpoint(cfg.work_dir)

@@ -131,8 +131,8 @@ class SemiSegDataset(Dataset):
             raise RuntimeError(
                 f'The labelled sample {info.get("img_path", local)} (mask '
                 f'{info.get("seg_map_path")}) cannot be loaded: '
-                f'{type(err).__name__}: {err}. Repair it or take it off the '
-                'labelled list.') from err
+                f'{type(err).__name__}: {str(err).rstrip(".")}. Repair it or '
+                'take it off the labelled list.') from err
 
     def _build_unlabeled(self, cfg: dict, samples: audit.LabeledSamples,
                          val_lists: list[str],

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+import torch.nn as nn
 from mmengine.logging import print_log
 
 from .atomic import write_atomically
@@ -60,7 +61,8 @@ def check_checkpoint(path: str) -> dict:
         # Bytes that are no pickle at all raise the same class.
         if is_zip or _is_pickle(path):
             raise _unsafe(path, error) from error
-        raise _corrupt(path, error) from error
+        # Not torch's reason, which advises to switch safe loading off.
+        raise _corrupt(path, 'neither zip archive nor pickle') from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError,
             zipfile.BadZipFile) as error:
         if isinstance(error, CheckpointError):
@@ -71,6 +73,47 @@ def check_checkpoint(path: str) -> dict:
             f'{path} holds a {type(content).__name__}, not a dictionary with '
             'a state_dict: it is not a checkpoint.')
     return content
+
+
+def check_resumable(path: str) -> None:
+    """Make sure that a file is whole, safe, and more than weights.
+
+    Args:
+        path (str): Local path.
+
+    Raises:
+        FileNotFoundError: As :func:`check_checkpoint`.
+        CheckpointError: As :func:`check_checkpoint`, and if the file has no
+            optimizer state.
+    """
+    if 'optimizer' not in check_checkpoint(path):
+        raise CheckpointError(
+            f'{path} has no optimizer state: training cannot be resumed from '
+            'it. To start from its weights, give it as load_from and leave '
+            'out --resume.')
+
+
+def check_weights_fit(path: str, state_dict: dict, model: nn.Module) -> None:
+    """Make sure that a checkpoint is not one of something else.
+
+    Args:
+        path (str): Where it came from, for the message.
+        state_dict (dict): Its weights.
+        model (nn.Module): The unwrapped model. A checkpoint of one of its
+            networks (``backbone.*`` for ``student.backbone.*``) fits too.
+
+    Raises:
+        CheckpointError: If no name is known to the model.
+    """
+    known = set(model.state_dict())
+    known |= {name.split('.', 1)[-1] for name in known}
+    names = [name.removeprefix('module.') for name in state_dict]
+    if known.isdisjoint(names):
+        raise CheckpointError(
+            f'{path} fits neither {type(model).__name__} nor what it wraps: '
+            f'none of its {len(names)} names is known (first: '
+            f'{", ".join(names[:3])}). Give a checkpoint of this config or of '
+            'the wrapped segmentor.')
 
 
 def find_resumable_checkpoint(work_dir: str) -> str | None:
@@ -95,8 +138,7 @@ def find_resumable_checkpoint(work_dir: str) -> str | None:
     rejected = []
     for path in _candidates(Path(work_dir)):
         try:
-            if 'optimizer' not in check_checkpoint(path):
-                raise CheckpointError(f'{path} has no optimizer state.')
+            check_resumable(path)
         except UnsafeCheckpointError:
             raise
         except (CheckpointError, FileNotFoundError) as error:

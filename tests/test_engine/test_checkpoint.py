@@ -13,6 +13,7 @@ from mmseg_semi.engine import (CheckpointError, UnsafeCheckpointError, atomic,
                                check_checkpoint, convert_checkpoint,
                                find_resumable_checkpoint)
 from mmseg_semi.engine.atomic import AtomicLocalBackend, write_atomically
+from mmseg_semi.engine.checkpoint import check_resumable, check_weights_fit
 
 
 def write(path, iteration=1, time=None, **content):
@@ -140,6 +141,27 @@ def test_conversion_keeps_weights_and_history(tmp_path):
     assert hub['runtime_info'] == dict(best=.5)
     # What has no plain form is information, and left out.
     assert hub['resumed_keys'] == dict(loss=True, best=True)
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['student.weight', 'weight', 'module.student.weight', 'module.weight'])
+def test_weights_of_the_model_or_of_one_network_fit(name):
+    model = nn.ModuleDict(dict(student=nn.Linear(1, 1), other=nn.Identity()))
+    check_weights_fit('a.pth', {name: 0, 'unknown': 0}, model)
+
+
+def test_weights_of_something_else_do_not_fit():
+    model = nn.ModuleDict(dict(student=nn.Linear(1, 1)))
+    with pytest.raises(CheckpointError, match='a.pth fits neither.*encoder'):
+        check_weights_fit('a.pth', {'encoder.weight': 0}, model)
+
+
+def test_weights_alone_cannot_be_resumed(tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict={}), path)
+    with pytest.raises(CheckpointError, match='no optimizer.*load_from'):
+        check_resumable(path)
 
 
 def test_no_checkpoint_means_none(tmp_path):

@@ -189,9 +189,10 @@ class LoadStrictAnnotations(LoadAnnotations):
         if real.min() >= 1 and real.max() == self.num_classes:
             return ('Its ids start at 1: set reduce_zero_label=True in the '
                     'dataset, or subtract 1.')
-        if len(real) <= self.num_classes and real.max() > 63:
+        strange = real[real > 0] >= self.num_classes
+        if real.max() > 63 and strange.mean() > 0.5:
             return ('These look like grey levels of a picture, not ids: '
-                    'save the mask with ids 0, 1, 2, ...')
+                    'save the mask with the ids 0, 1, 2 and so on.')
         return ('Check num_classes, the classes of the dataset, and that '
                 'this is its label map (Cityscapes: *_labelTrainIds.png, '
                 'not *_labelIds.png).')

@@ -12,11 +12,12 @@ from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
 from ..atomic import TEMPORARY_SUFFIX, write_atomically
-from ..checkpoint import (check_checkpoint, find_resumable_checkpoint,
-                          plain_checkpoint)
+from ..checkpoint import (check_checkpoint, check_resumable, check_weights_fit,
+                          find_resumable_checkpoint, plain_checkpoint)
 from ..norm_stats import average_norm_stats
 from ..plain import from_plain
 from ..record import RECORD_KEY, VALIDATED_KEY, training_record
+from ..unwrap import unwrap
 
 
 @HOOKS.register_module()
@@ -72,7 +73,7 @@ class SemiCheckpointHook(CheckpointHook):
             path = _on_main(find_resumable_checkpoint, runner.work_dir)
             runner._load_from = path
         elif path is not None and '://' not in str(path):
-            _on_main(_check_only, path)
+            _on_main(check_resumable if runner._resume else _check_only, path)
 
     def before_train(self, runner) -> None:
         """Prepare the folder; see mmengine's hook."""
@@ -112,7 +113,13 @@ class SemiCheckpointHook(CheckpointHook):
         """Undo :meth:`before_save_checkpoint`, in place.
 
         The runner gives the message hub its history only after this.
+
+        Raises:
+            CheckpointError: If the weights are those of something else.
         """
+        check_weights_fit(runner._load_from,
+                          checkpoint.get('state_dict', checkpoint),
+                          unwrap(runner.model))
         for name in set(checkpoint) - {'state_dict'}:
             checkpoint[name] = from_plain(checkpoint[name])
 

@@ -132,7 +132,7 @@ class Framework(SemiSegmentor):
         }
         unlabeled = any(name.startswith('unsup') for name in views)
         if self.needs_unlabeled and not unlabeled:
-            terms = [t.name for t in self.terms.values() if t.unlabeled]
+            terms = [k for k, t in self.terms.items() if t.unlabeled]
             raise ValueError(
                 f'The terms {terms} need unlabelled images, but the batch '
                 f'has only the branches {sorted(views)}. Give SemiSegDataset '
