@@ -1,0 +1,128 @@
+# Copyright (c) mmseg_semi authors.
+"""A run that is killed and resumed ends as if nothing had happened."""
+import json
+import signal
+
+import pytest
+import torch
+
+from .harness import ROOT, kill_at, run_tool, write_config
+from .states import TIMES, differing, training_state
+
+pytestmark = pytest.mark.slow
+
+
+def train(folder, digits, name='run', workers=0, kill=None, resume=False):
+    """Train in ``folder/name``; returns what the process left."""
+    extra = kill_at(*kill) if kill else ''
+    config = write_config(
+        folder / f'{name}.py', digits, workers=workers, extra=extra)
+    return run_tool(
+        ROOT / 'tools/train.py',
+        config,
+        '--work-dir',
+        folder / name,
+        *(['--resume'] if resume else []),
+        log=folder / 'log.txt')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory, digits):
+    """The work directory of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp('whole')
+    finished = train(folder, digits)
+    assert finished.code == 0, finished.output
+    return folder / 'run'
+
+
+def load(work_dir, iteration):
+    path = work_dir / f'iter_{iteration}.pth'
+    return torch.load(path, weights_only=True)
+
+
+def logged(work_dir):
+    """The lines of the JSON logs by step and kind; later runs win."""
+    lines = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for text in path.read_text().splitlines():
+            line = {
+                key: value
+                for key, value in json.loads(text).items()
+                if not key.endswith(TIMES)
+            }
+            lines[line['step'], 'mIoU' in line] = line
+    return lines
+
+
+def assert_same_run(one, other, since):
+    """Compare every checkpoint from an iteration on, and all logs."""
+    for iteration in range(since, 15):
+        if (one / f'iter_{iteration}.pth').exists():
+            places = differing(*(training_state(load(folder, iteration))
+                                 for folder in (one, other)))
+            assert not places, (iteration, places)
+    assert logged(one) == logged(other)
+    best = [path.name for path in one.glob('best_*')]
+    assert best == [path.name for path in other.glob('best_*')]
+    places = differing(*(torch.load(folder /
+                                    best[0], weights_only=True)['state_dict']
+                         for folder in (one, other)))
+    assert not places
+
+
+def test_the_whole_run_goes_through_all_stages(whole):
+    """Else the tests below would prove little."""
+    state = load(whole, 6)['state_dict']
+    rows = [v for k, v in state.items() if k.endswith('high.count')]
+    assert len(rows) == 1 and rows[0].sum() > 0
+    before, state = (load(whole, i)['state_dict'] for i in (9, 12))
+    valid = 'student.semi_heads.brpg.prototype_valid'
+    assert not before[valid].any() and state[valid].any()
+    losses = [
+        line['loss_proto'] for line in logged(whole).values()
+        if 'loss_proto' in line
+    ]
+    assert losses[8] == 0 < losses[9]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_kills_while_sampling_and_after_clustering(whole, tmp_path, digits,
+                                                   workers):
+    """One run is killed again and again: each resume continues another's.
+
+    At 7 it is sampling; at 11 it has clustered, but the last checkpoint (9)
+    holds the banks and they are clustered again; at 13 the checkpoint (12)
+    holds prototypes. The reference always loads without workers.
+    """
+    resume = False
+    for iteration in (7, 11, 13):
+        kill = ('before_train_iter', iteration)
+        finished = train(
+            tmp_path, digits, workers=workers, kill=kill, resume=resume)
+        assert finished.code == -signal.SIGKILL, finished.output
+        resume = True
+    finished = train(tmp_path, digits, workers=workers, resume=True)
+    assert finished.code == 0, finished.output
+    assert_same_run(whole, tmp_path / 'run', since=3)
+
+
+def test_kill_while_a_checkpoint_is_written(whole, tmp_path, digits):
+    work_dir = tmp_path / 'run'
+    finished = train(tmp_path, digits, kill=('write', 5))
+    assert finished.code == -signal.SIGKILL, finished.output
+    assert (work_dir / 'iter_6.pth.tmp').exists()
+    assert not (work_dir / 'iter_6.pth').exists()
+    assert (work_dir / 'last_checkpoint').read_text().endswith('iter_3.pth')
+    finished = train(tmp_path, digits, resume=True)
+    assert finished.code == 0, finished.output
+    assert not list(work_dir.glob('*.tmp'))
+    assert_same_run(whole, work_dir, since=3)
+
+
+def test_kill_between_checkpoint_and_validation(whole, tmp_path, digits):
+    finished = train(tmp_path, digits, kill=('before_val', 12))
+    assert finished.code == -signal.SIGKILL, finished.output
+    finished = train(tmp_path, digits, resume=True)
+    assert finished.code == 0, finished.output
+    assert 'Running the validation of iteration 12' in finished.output
+    assert_same_run(whole, tmp_path / 'run', since=14)
