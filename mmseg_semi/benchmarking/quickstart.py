@@ -230,7 +230,7 @@ def summarize(records: dict, labels: int, seed: int) -> dict:
 
 def results_table(summary: dict, title: str) -> Table:
     """The summary for a terminal."""
-    table = Table('method', title=title)
+    table = Table('method', title=title, min_width=len(title))
     for name in ('mIoU last', 'mIoU best', 'iterations', 'time'):
         table.add_column(name, justify='right')
     for result in summary['results']:
