@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from mmseg_semi.functional import draw_positions
+from mmseg_semi.models.regularizers import brpg
 from .given import (SIDE, bare_term, features_of, given_maps, given_step,
                     set_prototypes, sorted_rows, take)
 from .toys import NUM_CLASSES, SIZE
@@ -551,3 +553,35 @@ class TestWorldSize:
         mean = sum(r[0] for r in results) / 2
         torch.testing.assert_close(mean, loss / 2, rtol=0, atol=1e-9)
         assert not torch.equal(results[0][3], results[1][3])
+
+
+@pytest.mark.parametrize('iteration', [1, 3])
+def test_a_step_never_waits_for_the_device(monkeypatch, iteration):
+    """Fake tensors have no values: reading one raises.
+
+    Only the grid is looked at, on the host, where it was made.
+    """
+
+    def first_points(features, rows, cols, *args):
+        return features.flatten(2).transpose(1, 2)[:, :len(rows)]
+
+    monkeypatch.setattr(brpg, 'grid_features', first_points)
+    term, maps = bare_term(class_threshold=(.7, .9), cells=8), given_maps()
+    set_prototypes(term)
+    term._ready = True  # looked at once, when the stage begins
+    fakes = FakeTensorMode()
+    step = given_step(maps, iteration)
+    tree = (step.views, step.outs, step.labels)
+    with fakes:
+        for part in tree:
+            for record in part.values():
+                fields = record if isinstance(record, dict) else vars(record)
+                for name, value in fields.items():
+                    if isinstance(value, torch.Tensor):
+                        fields[name] = fakes.from_tensor(value)
+        for out in step.outs.values():
+            out.features['brpg'] = fakes.from_tensor(out.features['brpg'])
+        for module in (term, *term.banks.banks.values(), term.head):
+            for name, buffer in module._buffers.items():
+                module._buffers[name] = fakes.from_tensor(buffer)
+        take(term, step)
