@@ -253,7 +253,7 @@ class TestLosses:
 
     def test_unlabelled_terms_without_unlabelled_images(self):
         model = mean_teacher()
-        with pytest.raises(ValueError, match='pixel_consistency.*unlabelled'):
+        with pytest.raises(ValueError, match='consistency.*unlabelled'):
             model.loss(*batch(unlabeled=0))
         off = mean_teacher(terms=dict(consistency=None))
         assert set(off.loss(*batch(unlabeled=0))) == {'loss_sup'}
