@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+STOCK = Path(find_spec('mmseg').origin).parent / '.mim/tools'
 ROOT = Path(__file__).resolve().parents[2]
 BRPG_DIGITS = 'configs/brpg/brpg_r18_digits_50.py'
 MAX_ITERS = 14
@@ -27,6 +29,7 @@ BURN_IN, WINDOW = 2, (4, 9)  # the tenth step makes the prototypes
 _LEAF = '''
 _base_ = {base!r}
 train_cfg = dict(max_iters={max_iters}, val_interval=6)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(interval=3, max_keep_ckpts=-1))

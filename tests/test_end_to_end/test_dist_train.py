@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mmseg_semi.datasets.miniatures import MiniatureRecipe, write_miniature
-from .harness import MAX_ITERS, ROOT, add_hook, kill_at, write_config
+from .harness import (MAX_ITERS, ROOT, STOCK, add_hook, kill_at, run_tool,
+                      write_config)
 from .states import differing, training_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.dist]
@@ -62,7 +63,7 @@ model = dict(
             samples_per_image=64,
             threshold=0.06,
             confidence=(0.04, 0.06))))
-train_cfg = dict(max_iters={max_iters}, val_interval={max_iters})
+train_cfg = dict(max_iters={max_iters}, val_interval=5)
 default_hooks = dict(checkpoint=dict(interval=100))
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
@@ -89,12 +90,26 @@ def test_published_voc_config_on_a_miniature(tmp_path):
     config.write_text(
         text + add_hook(type='DumpRanks', iterations=(BANKED, CLUSTERED)))
     pipeline = 'train_dataloader.dataset.{}.pipeline.{}.crop_size=65'
-    finished = dist_train(config, '--work-dir', tmp_path / 'run',
-                          '--cfg-options', pipeline.format('labeled', 4),
-                          pipeline.format('unlabeled', 3),
-                          'custom_hooks.1.check_interval=1')
+    options = ('--cfg-options', pipeline.format('labeled', 4),
+               pipeline.format('unlabeled',
+                               3), 'custom_hooks.1.check_interval=1')
+    finished = dist_train(config, '--work-dir', tmp_path / 'run', *options)
     assert finished.returncode == 0, finished.stdout
     assert_ranks_agree(tmp_path / 'run')
+    checkpoint = tmp_path / f'run/iter_{MAX_ITERS}.pth'
+    for tool, arguments in (('test', [checkpoint]), ('train', [
+            '--resume', '--cfg-options',
+            f'train_cfg.max_iters={MAX_ITERS + 1}', *options[1:]
+    ])):
+        finished = run_tool(
+            STOCK / f'{tool}.py',
+            config,
+            *arguments,
+            '--work-dir',
+            tmp_path / 'run',
+            log=tmp_path / f'{tool}.txt')
+        assert finished.code == 0, finished.output
+        assert 'mIoU: ' in finished.output
 
 
 def test_resume_over_processes(tmp_path, digits):

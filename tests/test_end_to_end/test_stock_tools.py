@@ -2,10 +2,8 @@
 """MMSegmentation's own tools and API drive our configs and checkpoints."""
 import json
 import signal
-from pathlib import Path
 
 import cv2
-import mmseg
 import numpy as np
 import pytest
 import torch
@@ -15,12 +13,11 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_semi.apis import MMSegInferencer, inference_model, init_model
-from .harness import MAX_ITERS, kill_at, run_tool, write_config
+from .harness import MAX_ITERS, STOCK, kill_at, run_tool, write_config
 from .states import differing, training_state
 
 pytestmark = pytest.mark.slow
 
-STOCK = Path(mmseg.__file__).parent / '.mim/tools'
 SLIDE = dict(mode='slide', crop_size=(48, 48), stride=(16, 16))
 
 
