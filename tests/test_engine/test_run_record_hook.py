@@ -1,7 +1,9 @@
 # Copyright (c) mmseg_semi authors.
+import itertools
 import json
 import math
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,6 +51,13 @@ def run(work_dir, hooks=(), record_file=None, **kwargs):
 
 def read(work_dir):
     return json.loads((work_dir / 'record.json').read_text())
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The hook's clock: a second passes between any two looks at it."""
+    clock = SimpleNamespace(perf_counter=itertools.count().__next__)
+    monkeypatch.setattr('mmseg_semi.engine.hooks.run_record_hook.time', clock)
 
 
 def test_record_of_a_complete_run(tmp_path):
