@@ -100,6 +100,18 @@ class TestStockView:
         assert model.student.semi_heads['brpg'].align_corners is True
 
 
+def test_a_method_starts_from_the_network_of_its_baseline():
+    """Rows of a table with one seed differ by the method alone."""
+    plain = mean_teacher()
+    after_plain = torch.rand(3)
+    model = mean_teacher(terms=dict(brpg=brpg_cfg()))
+    after = torch.rand(3)
+    state = model.student.state_dict()
+    for name, value in plain.student.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert torch.equal(after, after_plain)
+
+
 class TestResolve:
 
     def test_dict_is_copied(self):

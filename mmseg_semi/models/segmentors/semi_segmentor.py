@@ -1,7 +1,9 @@
 # Copyright (c) mmseg_semi authors.
 """The wrapper: any stock segmentor config as one or several networks."""
+from contextlib import contextmanager
 from typing import Dict, Optional, Sequence, Union
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.hub import get_config
@@ -46,6 +48,21 @@ def _without_sync_on_cpu(module: nn.Module) -> nn.Module:
     if get_device() == 'cpu':
         module = revert_sync_batchnorm(module)
     return module
+
+
+@contextmanager
+def own_random_stream(number: int):
+    """Random numbers apart from those of the networks.
+
+    A term's heads draw from it, so that a method and its baseline start from
+    the same network when they share the seed.
+
+    Args:
+        number (int): Distinguishes streams of one seed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed((torch.initial_seed() + 1 + number) % 2**63)
+        yield
 
 
 class SemiSegmentor(BaseSegmentor):
@@ -132,19 +149,20 @@ class SemiSegmentor(BaseSegmentor):
             if clash:
                 raise ValueError(f'{term.name} replaces {sorted(clash)}: '
                                  'remove the replaced term from the config.')
-        for net_name in self.learners:
+        for i, net_name in enumerate(self.learners):
             net = self.net(net_name)
             mine = [t for t in self.terms.values() if t.net == net_name]
-            net.semi_heads = _without_sync_on_cpu(
-                nn.ModuleDict({
-                    name:
-                    MODELS.build({
-                        'align_corners': net.align_corners,
-                        **cfg, 'num_classes': num_classes
-                    })
-                    for term in mine
-                    for name, cfg in term.heads().items()
-                }))
+            with own_random_stream(i):
+                net.semi_heads = _without_sync_on_cpu(
+                    nn.ModuleDict({
+                        name:
+                        MODELS.build({
+                            'align_corners': net.align_corners,
+                            **cfg, 'num_classes': num_classes
+                        })
+                        for term in mine
+                        for name, cfg in term.heads().items()
+                    }))
             taps = {head.tap for head in net.semi_heads.values()}
             for term in mine:
                 taps |= set(term.taps()) - set(net.semi_heads)
@@ -219,11 +237,12 @@ class SemiSegmentor(BaseSegmentor):
 
     def init_weights(self) -> None:
         """Initialise every learner; frameworks copy the others from them."""
-        for name in self.learners:
+        for i, name in enumerate(self.learners):
             net = self.net(name)
             net.init_weights()
-            for head in net.semi_heads.values():
-                head.init_weights()
+            with own_random_stream(i):
+                for head in net.semi_heads.values():
+                    head.init_weights()
 
     def _adopt_checkpoint(self, state_dict: Dict[str, Tensor], prefix: str,
                           *args) -> None:
