@@ -12,19 +12,21 @@ from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
                          prototype_loss, prototype_similarity)
 from .sampling import (draw_positions, features_at, grid_features,
                        grid_positions)
-from .schedules import (confidence_schedule, ema_momentum, iters_per_epoch,
-                        keep_percent, sampling_window)
+from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
+                        iters_per_epoch, keep_percent, sampling_window,
+                        warm_up)
 from .thresholds import class_confidence_sums, moved_thresholds
 
 __all__ = [
     'assigned_sums', 'class_confidence_sums', 'class_masks',
     'class_prototypes', 'confidence_filter', 'confidence_schedule',
-    'cross_entropy', 'cutout', 'draw_positions', 'ema_momentum', 'ema_update',
-    'entropy_filter', 'entropy_of', 'features_at', 'full_precision',
-    'global_mean', 'grid_features', 'grid_positions', 'half_area_boxes',
-    'iters_per_epoch', 'keep_percent', 'kmeans', 'masked_percentile', 'mix',
-    'most_scattered', 'moved_prototypes', 'moved_thresholds',
-    'ohem_cross_entropy', 'pixel_losses', 'prototype_logits', 'prototype_loss',
-    'prototype_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
-    'softmax_entropy', 'upcast'
+    'cosine_ema_momentum', 'cross_entropy', 'cutout', 'draw_positions',
+    'ema_momentum', 'ema_update', 'entropy_filter', 'entropy_of',
+    'features_at', 'full_precision', 'global_mean', 'grid_features',
+    'grid_positions', 'half_area_boxes', 'iters_per_epoch', 'keep_percent',
+    'kmeans', 'masked_percentile', 'mix', 'most_scattered', 'moved_prototypes',
+    'moved_thresholds', 'ohem_cross_entropy', 'pixel_losses',
+    'prototype_logits', 'prototype_loss', 'prototype_similarity',
+    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
+    'upcast', 'warm_up'
 ]

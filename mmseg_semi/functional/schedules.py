@@ -3,6 +3,7 @@
 
 Iterations count from 0: ``it`` is the number of finished training steps.
 """
+import math
 from typing import Optional, Tuple
 
 
@@ -17,6 +18,48 @@ def ema_momentum(k: int, momentum: float) -> float:
         float: ``min(1 - 1 / (k + 1), momentum)``.
     """
     return min(1 - 1 / (k + 1), momentum)
+
+
+def cosine_ema_momentum(k: int, total: int, momentum: float) -> float:
+    """Decay that rises to 1 over the training (CMB's official code).
+
+    The paper prints a constant 0.997; the code starts from 0.995 and caps
+    the first updates ten times less than :func:`ema_momentum` does.
+
+    Args:
+        k (int): Number of earlier updates. The first one copies the student.
+        total (int): Length of the training in updates.
+        momentum (float): In [0, 1), of the first iterations.
+
+    Returns:
+        float: ``min(1 - 1 / (10 k + 1), 1 - (1 - momentum) (1 + cos(pi k /
+        total)) / 2)``.
+    """
+    share = (1 + math.cos(math.pi * min(k / total, 1.))) / 2
+    return min(1 - 1 / (10 * k + 1), 1 - (1 - momentum) * share)
+
+
+def warm_up(it: int, length: int, kind: str = 'exp') -> float:
+    """Weight r(t) of the pseudo-label loss at the start (CMB, Eq. 6).
+
+    Args:
+        it (int): Iteration.
+        length (int): Iterations until the weight is 1; 0 for none.
+        kind (str): ``exp`` is exp(-5 (1 - it / length) ** 2), the official
+            code; ``hard`` is 0 until then, the paper's text.
+
+    Returns:
+        float: In [0, 1].
+
+    Raises:
+        ValueError: Unknown kind.
+    """
+    if kind not in ('exp', 'hard'):
+        raise ValueError(
+            f'warm_up kind {kind!r} is unknown: use "exp" or "hard".')
+    if it >= length:
+        return 1.
+    return math.exp(-5 * (1 - it / length)**2) if kind == 'exp' else 0.
 
 
 def keep_percent(it: int,

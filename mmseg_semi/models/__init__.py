@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
+from .augment import ViewAugment
 from .banks import ClassBank
 from .data_preprocessor import SemiDataPreProcessor
 from .decode_heads import PrototypeHead, PublishedDeepLabV3PlusHead
@@ -9,5 +10,6 @@ from .segmentors import Framework, MeanTeacher, SemiSegmentor
 __all__ = [
     'BRPG', 'BatchMixer', 'ClassBank', 'Framework', 'MeanTeacher',
     'PixelConsistency', 'PrototypeHead', 'PublishedDeepLabV3PlusHead',
-    'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term'
+    'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term',
+    'ViewAugment'
 ]

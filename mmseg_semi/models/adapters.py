@@ -115,7 +115,8 @@ class DenseAdapter:
                     n: f[i]
                     for n, f in named.items()
                 },
-                align_corners=net.align_corners) for i in range(len(sizes))
+                align_corners=net.align_corners,
+                heads=net.semi_heads) for i in range(len(sizes))
         ]
 
     def head_losses(self, net: nn.Module, out: Out, samples: list) -> dict:

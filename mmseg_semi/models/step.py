@@ -7,11 +7,12 @@ A framework declares network passes (:class:`Pass`), runs them into
 """
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import (Dict, FrozenSet, Iterable, List, Mapping, Optional,
+                    Sequence, Tuple)
 
 import torch
 from mmseg.models.utils import resize
-from torch import Tensor
+from torch import Tensor, nn
 
 LabelMaps = Dict[str, Tensor]
 """What travels with the pixels of a view: ``cls`` (B, H, W) long class ids
@@ -81,15 +82,35 @@ class View:
         samples (list[SegDataSample]): As the pipeline packed them.
         valid (Tensor): (B, H, W) bool, False on padding.
         labels (Tensor, optional): (B, H, W) long ground truth, 255 ignored.
+        target (Tensor, optional): (B, H, W) bool, False on the pixels of a
+            labelled image of the source domain (its sample says
+            ``domain='source'``); None where all is target.
     """
     image: Tensor
     samples: list
     valid: Tensor
     labels: Optional[Tensor] = None
+    target: Optional[Tensor] = None
 
     @property
     def size(self) -> Tuple[int, int]:
         return tuple(self.image.shape[-2:])
+
+
+def moved_view(view: View, maps: Dict[str, Tensor]) -> View:
+    """A view whose pixels were moved: its maps, taken out of ``maps``.
+
+    Args:
+        view (View): Before.
+        maps (dict[str, Tensor]): ``image``, the label maps and, if the view
+            has one, ``target``; the label maps alone are left.
+    """
+    return replace(
+        view,
+        image=maps.pop('image'),
+        valid=maps['valid'],
+        labels=None if view.labels is None else maps['cls'],
+        target=maps.pop('target', None))
 
 
 @dataclass
@@ -101,11 +122,14 @@ class Out:
         features (dict[str, Tensor]): (B, D, h', w') by requested name.
         aux (list[Tensor]): Logits of auxiliary heads, (B, C, h, w) each.
         align_corners (bool): How the network resizes its logits.
+        heads (Mapping[str, nn.Module]): Term-owned heads of the network that
+            made the pass: how a term reaches the teacher's.
     """
     logits: Tensor
     features: Dict[str, Tensor]
     aux: List[Tensor]
     align_corners: bool
+    heads: Mapping[str, nn.Module] = field(default_factory=dict, repr=False)
     _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
 
     def at(self, size: Sequence[int]) -> Tensor:
@@ -136,12 +160,17 @@ class Step:
             decisions that must not read the device.
         semi (bool): Unlabelled images take part (False during burn-in and
             in supervised-only training).
-        views (dict[str, View]): By branch name; mixing replaces a view.
+        views (dict[str, View]): By branch name; mixing and augmentation on
+            the device replace a view.
+        originals (dict[str, View]): The views as the pipeline made them.
         outs (dict): (pass name, view name) -> :class:`Out`.
-        labels (dict): (learning net, view name) -> :data:`LabelMaps`.
+        labels (dict): (learning net, view name) -> :data:`LabelMaps`; at
+            the labelling view itself they are neither mixed nor warped.
         learned (dict): (net, view name) -> name of the learner pass.
         sources (dict): (learning net, view name) -> (pass name, view name)
             whose output became the pseudo-label.
+        class_weights (Tensor, optional): (C,) fp32 weights of the classes
+            in the cross-entropies; None weighs all alike.
         log (dict[str, Tensor]): Health scalars, logged but not optimised.
     """
     iteration: int
@@ -150,16 +179,25 @@ class Step:
     random: Random
     semi: bool
     views: Dict[str, View]
+    originals: Dict[str, View] = field(default_factory=dict)
     outs: Dict[Tuple[str, str], Out] = field(default_factory=dict)
     labels: Dict[Tuple[str, str], LabelMaps] = field(default_factory=dict)
     learned: Dict[Tuple[str, str], str] = field(default_factory=dict)
     sources: Dict[Tuple[str, str], Tuple[str,
                                          str]] = field(default_factory=dict)
+    class_weights: Optional[Tensor] = None
     log: Dict[str, Tensor] = field(default_factory=dict)
 
     def learner(self, net: str, view: str) -> Out:
         """Output of the pass that carries ``net``'s gradient on ``view``."""
         return self.outs[self.learned[net, view], view]
+
+    def learned_views(self, net: str) -> List[str]:
+        """The views ``net`` learns from with a pseudo-label, in order."""
+        return [
+            view for owner, view in self.labels
+            if owner == net and (net, view) in self.learned
+        ]
 
     def labeler(self, net: str, view: str) -> Out:
         """Output whose argmax became ``net``'s pseudo-label on ``view``."""

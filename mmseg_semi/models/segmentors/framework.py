@@ -144,7 +144,8 @@ class Framework(SemiSegmentor):
             generator=torch.Generator(device).manual_seed(seeds['method']),
             random=Random(seeds['method']),
             semi=self.needs_unlabeled and self.iteration >= self.burn_in,
-            views=views)
+            views=views,
+            originals=dict(views))
 
     def _total_iters(self) -> int:
         if self.total_iters is None:
@@ -237,4 +238,15 @@ def make_view(image: Tensor, samples: list) -> View:
         for i, sample in enumerate(samples):
             left, right, top, bottom = sample.get('padding_size', [0] * 4)
             valid[i, top:height - bottom, left:width - right] = True
-    return View(image=image, samples=samples, valid=valid, labels=labels)
+    target = None
+    source = [i for i, s in enumerate(samples) if s.get('domain') == 'source']
+    if source:
+        target = torch.ones_like(valid)
+        for i in source:
+            target[i] = False
+    return View(
+        image=image,
+        samples=samples,
+        valid=valid,
+        labels=labels,
+        target=target)

@@ -1,12 +1,15 @@
 # Copyright (c) mmseg_semi authors.
 from copy import deepcopy
+from dataclasses import replace
 from typing import List, Optional
 
 import torch
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
-from ...functional import ema_momentum, ema_update
-from ..step import Pass, Step
+from ...functional import cosine_ema_momentum, ema_momentum, ema_update
+from ..mixing import BatchMixer
+from ..step import LabelMaps, Pass, Step, View
 from .framework import Framework
 
 
@@ -14,18 +17,36 @@ from .framework import Framework
 class MeanTeacher(Framework):
     """An EMA teacher labels the weak view, the student learns the mixed one.
 
-    Order of passes in a step: teacher (eval mode) on the weak unlabelled
-    view; mixing; student on labelled + mixed images in one forward; with
-    ``buffers='own'`` the teacher in train mode on the same batch, which is
-    how the official U2PL and BRPG code feeds its BatchNorm statistics.
+    Order of passes in a step: teacher on the weak unlabelled view; mixing
+    and augmentation of the strong views; student on labelled + mixed images
+    in one forward; with ``buffers='own'`` the teacher in train mode on the
+    same batch, which is how the official U2PL and BRPG code feeds its
+    BatchNorm statistics (unless it labels in train mode, which does).
 
     Args:
         segmentor (str | dict): The stock segmentor.
         terms (dict[str, dict | None]): Loss terms.
         mixing (dict, optional): Arguments of :class:`BatchMixer`; None
-            leaves the strong view as it is.
+            leaves the strong views as they are.
+        labeled_mixing (dict, optional): The same for the labelled images,
+            with their ground truth (CMB). Defaults to None.
+        augment (dict, optional): Arguments of :class:`ViewAugment` for the
+            labelled images (``sup``) and the strong views (``strong``), each
+            after mixing; one that is absent or None does nothing.
+        strong_copies (int): Make so many strong views ``unsup_student``,
+            ``unsup_student2``, ... of the weak images on the device, each
+            with draws of its own (CMB: 2). 0 takes those of the pipeline.
         momentum (float): EMA momentum, reached by the ramp
             min(1 - 1 / (k + 1), momentum). Defaults to 0.99.
+        momentum_schedule (str): ``constant``, or ``cosine``: from
+            ``momentum`` to 1 over the training with a faster ramp, as CMB's
+            code does (from 0.995).
+        labeler_mode (str): The teacher labels in ``eval`` mode, or in
+            ``train`` mode with the statistics of the batch (CMB).
+        labeler_dropout (bool): Dropout is active when labelling in train
+            mode, as in CMB's code on DeepLabV3+. Defaults to False.
+        label_padding (bool): Padding of unlabelled images gets pseudo-labels
+            like every other pixel, as in CMB's code. Defaults to False.
         buffers (str): Normalisation statistics of the teacher: ``copy`` of
             the student's, ``ema``, or its ``own`` from train-mode passes.
             Defaults to ``own``.
@@ -43,7 +64,14 @@ class MeanTeacher(Framework):
                  segmentor,
                  terms,
                  mixing: Optional[dict] = dict(kind='cutmix'),
+                 labeled_mixing: Optional[dict] = None,
+                 augment: Optional[dict] = None,
+                 strong_copies: int = 0,
                  momentum: float = .99,
+                 momentum_schedule: str = 'constant',
+                 labeler_mode: str = 'eval',
+                 labeler_dropout: bool = False,
+                 label_padding: bool = False,
                  buffers: str = 'own',
                  joint: bool = True,
                  predict_with: str = 'teacher',
@@ -55,8 +83,28 @@ class MeanTeacher(Framework):
         if buffers not in ('copy', 'ema', 'own'):
             raise ValueError(f'buffers={buffers!r} is unknown: use "copy", '
                              '"ema" or "own".')
-        self.mixer = mixing and MODELS.build(dict(mixing, type='BatchMixer'))
+        if momentum_schedule not in ('constant', 'cosine'):
+            raise ValueError(f'momentum_schedule={momentum_schedule!r} is '
+                             'unknown: use "constant" or "cosine".')
+        if labeler_mode not in ('eval', 'train'):
+            raise ValueError(f'labeler_mode={labeler_mode!r} is unknown: use '
+                             '"eval" or "train".')
+        augment = dict(augment or {})
+        if set(augment) - {'sup', 'strong'}:
+            raise ValueError(
+                f'augment names {sorted(augment)}: give '
+                'arguments of ViewAugment for "sup" and "strong".')
+        self.mixer = _build(mixing, 'BatchMixer')
+        self.labeled_mixer = _build(labeled_mixing, 'BatchMixer')
+        self.augment = {
+            name: _build(cfg, 'ViewAugment')
+            for name, cfg in augment.items()
+        }
+        self.strong_copies, self.label_padding = strong_copies, label_padding
+        self.labeler_mode = labeler_mode
+        self.labeler_dropout = labeler_dropout
         self.momentum, self.joint = momentum, joint
+        self.momentum_schedule = momentum_schedule
         self.buffer_policy = buffers  # `buffers` is a method of modules
         self.teacher = deepcopy(self.student).requires_grad_(False).eval()
         self.register_buffer('_ema_steps', torch.zeros((), dtype=torch.long))
@@ -91,14 +139,56 @@ class MeanTeacher(Framework):
         checkpoint brought a teacher that had been averaged before.
         """
         ramping = self.iteration > self.burn_in or self.ema_steps > 0
-        decay = ema_momentum(self.ema_steps, self.momentum) if ramping else 0.
+        decay = self._decay() if ramping else 0.
         ema_update(
             self.teacher, self.student, decay, buffers=self.buffer_policy)
         if ramping:
             self._host_ema_steps = self.ema_steps + 1
             self._ema_steps += 1
 
+    def _decay(self) -> float:
+        if self.momentum_schedule == 'cosine':
+            return cosine_ema_momentum(self.ema_steps, self.total_iters,
+                                       self.momentum)
+        return ema_momentum(self.ema_steps, self.momentum)
+
+    def begin(self, inputs: dict, data_samples: dict) -> Step:
+        """Also mixes and augments the labelled images."""
+        step = super().begin(inputs, data_samples)
+        strong = sorted(v for v in step.views if v.startswith('unsup_student'))
+        if self.strong_copies and strong:
+            raise ValueError(
+                f'strong_copies={self.strong_copies} makes the strong views '
+                f'on the device, but the pipeline brings {strong}: remove '
+                'these branches from MultiBranch, or strong_copies.')
+        if self.label_padding:
+            for views in (step.views, step.originals):
+                views.update({
+                    name: replace(v, valid=torch.ones_like(v.valid))
+                    for name, v in views.items() if name.startswith('unsup')
+                })
+        view = step.views['sup']
+        labels = dict(cls=view.labels, valid=view.valid)
+        self._vary(step, 'sup', labels, self.labeled_mixer, 'sup')
+        if step.views['sup'] is not view:
+            step.views['sup'] = _with_own_labels(step.views['sup'])
+        return step
+
+    def _vary(self, step: Step, view: str, labels: LabelMaps,
+              mixer: Optional[BatchMixer], kind: str) -> LabelMaps:
+        """Mix and augment one view; its label maps move along."""
+        if mixer:
+            labels = mixer(step, view, labels, self.num_classes)
+        augment = self.augment.get(kind)
+        if augment:
+            labels = augment(step, view, labels, self.data_preprocessor)
+        return labels
+
     def strong_views(self, step: Step) -> List[str]:
+        if self.strong_copies:
+            return ['unsup_student'] + [
+                f'unsup_student{i}' for i in range(2, self.strong_copies + 1)
+            ]
         return sorted(v for v in step.views if v.startswith('unsup_student'))
 
     def statistics_pass(self, step: Step) -> Pass:
@@ -115,14 +205,16 @@ class MeanTeacher(Framework):
                     'labeler',
                     'teacher', ('unsup_teacher', ),
                     role='labeler',
-                    train=False)
+                    train=self.labeler_mode == 'train',
+                    dropout=self.labeler_dropout)
             ]
         learn = [('sup', *strong)] if self.joint else [strong, ('sup', )]
         passes += [
             Pass('+'.join(views), 'student', views, role='learner', grad=True)
             for views in learn if views
         ]
-        if self.buffer_policy == 'own':
+        labels_in_train = step.semi and self.labeler_mode == 'train'
+        if self.buffer_policy == 'own' and not labels_in_train:
             passes.append(self.statistics_pass(step))
         return passes
 
@@ -134,9 +226,25 @@ class MeanTeacher(Framework):
         labels = self.pseudo_labels(step.outs[done.name, weak],
                                     step.views[weak])
         step.log['pseudo/confidence'] = labels['conf'].mean()
+        step.labels['student', weak] = labels
         for view in self.strong_views(step):
-            mixed = dict(labels)
-            if self.mixer:
-                mixed = self.mixer(step, view, mixed, self.num_classes)
-            step.labels['student', view] = mixed
+            if self.strong_copies:
+                step.views[view] = step.views[weak]
+            step.labels['student', view] = self._vary(step, view, dict(labels),
+                                                      self.mixer, 'strong')
             step.sources['student', view] = (done.name, weak)
+
+
+def _build(cfg: Optional[dict], kind: str):
+    return cfg and MODELS.build(dict(cfg, type=kind))
+
+
+def _with_own_labels(view: View) -> View:
+    """Let the samples carry the labels of the varied images.
+
+    The losses that a wrapped config declares read them there.
+    """
+    samples = [sample.new() for sample in view.samples]
+    for sample, labels in zip(samples, view.labels):
+        sample.gt_sem_seg = PixelData(data=labels[None])
+    return replace(view, samples=samples)
