@@ -11,6 +11,12 @@ from torch.utils.data import Sampler
 
 from mmseg_semi.functional.schedules import iters_per_epoch
 
+_NAMES = ('labelled', 'unlabelled', 'source')
+_WITHOUT = dict(
+    labelled='',
+    unlabelled=', or set unlabeled=None',
+    source=', or set labeled_source=None')
+
 
 class StreamIndex(int):
     """A dataset index that knows where in the sample stream it stands.
@@ -54,28 +60,47 @@ class SemiSampler(Sampler):
     :meth:`load_state_dict` (0 at first), so looking at a batch before training
     does not shift the training data.
 
+    With a labelled source domain (semi-supervised domain adaptation) there
+    are three sources: labelled, unlabelled, source. Either every batch holds
+    all three (``counts`` has three entries), or the labelled and the source
+    images take turns (``alternate``, CMB spec 1.11): batch 0 has labelled
+    ones, batch 1 source ones, and so on, and the last
+    ``target_only_last`` batches have labelled ones again. :math:`b` above
+    then counts the batches that draw from the source in question.
+
     Args:
         dataset (SemiSegDataset): Anything with ``source_lengths``, a tuple
             with the number of images per source; the indices of the sources
             follow one another.
         counts (Sequence[int]): Samples per source in the batch of one rank.
             Positive for a source with images, 0 for one without (an
-            unlabelled source that is ``None``).
+            unlabelled source that is ``None``). With ``alternate`` two
+            entries: the labelled and the source images share the first.
         seed (int, optional): Non-negative seed, equal on all ranks. Defaults
             to None: drawn once and shared by the ranks.
         shuffle (bool): Whether to permute every pass. Defaults to True.
+        alternate (bool): Whether labelled and source images take turns.
+            Defaults to False.
+        target_only_last (int): Batches at the end of the training without
+            source images, for ``alternate``. Defaults to 100.
+
+    Attributes:
+        total_batches (int, optional): Batches of the training, which
+            ``alternate`` has to know; the training loop sets it.
 
     Raises:
         TypeError: If ``dataset`` has no ``source_lengths``.
-        ValueError: If ``counts`` do not fit the sources, or ``seed`` is
-            negative.
+        ValueError: If ``counts`` do not fit the sources, ``seed`` is
+            negative, or there is nothing to alternate with.
     """
 
     def __init__(self,
                  dataset,
                  counts: Sequence[int] = (8, 8),
                  seed: int | None = None,
-                 shuffle: bool = True) -> None:
+                 shuffle: bool = True,
+                 alternate: bool = False,
+                 target_only_last: int = 100) -> None:
         lengths = getattr(dataset, 'source_lengths', None)
         if lengths is None:
             raise TypeError(
@@ -84,7 +109,15 @@ class SemiSampler(Sampler):
                 'dataset of train_dataloader (and leave num_batch_per_epoch '
                 'unset).')
         self.source_lengths = tuple(int(length) for length in lengths)
-        self.counts = _check_counts(counts, self.source_lengths)
+        self.alternate, self.target_only_last = alternate, target_only_last
+        self.total_batches: int | None = None
+        if alternate:
+            _check_alternation(self.source_lengths, counts, target_only_last)
+            self.counts = _check_counts(counts, self.source_lengths[:2])
+            self._draws = (*self.counts, self.counts[0])
+        else:
+            self.counts = _check_counts(counts, self.source_lengths)
+            self._draws = self.counts
         self.rank, self.world_size = get_dist_info()
         self.seed = _check_seed(sync_random_seed() if seed is None else seed)
         self.shuffle = shuffle
@@ -105,18 +138,21 @@ class SemiSampler(Sampler):
         return self._position
 
     def __iter__(self) -> Iterator[StreamIndex]:
+        end = self._alternation_end()
         slots = [(source, i) for source, count in enumerate(self.counts)
                  for i in range(count)]
         position = self._start
         while True:
             batch, slot = divmod(position, len(slots))
-            # Turn of this rank in the sequence of all ranks' batches.
-            turn = batch * self.world_size + self.rank
             source, i = slots[slot]
-            index = self._draw(source, turn * self.counts[source] + i)
+            source, earlier = _turn(source, batch, end)
+            # Turn of this rank in the sequence of all ranks' batches.
+            turn = earlier * self.world_size + self.rank
+            index = self._draw(source, turn * self._draws[source] + i)
+            place = (batch * self.world_size + self.rank) * len(slots) + slot
             position += 1
             self._position = position
-            yield StreamIndex(index, turn * len(slots) + slot, self.seed)
+            yield StreamIndex(index, place, self.seed)
 
     def __len__(self) -> int:
         """Samples of one rank in one pass over the unlabelled images.
@@ -126,7 +162,7 @@ class SemiSampler(Sampler):
         one, so ``len(dataloader)`` is the number of iterations of an
         "epoch". The stream itself does not stop there.
         """
-        source = max(s for s, count in enumerate(self.counts) if count)
+        source = 1 if self.counts[1] else 0
         batches = iters_per_epoch(self.source_lengths[source], self.world_size,
                                   self.counts[source])
         return max(1, batches) * self.batch_size
@@ -158,6 +194,17 @@ class SemiSampler(Sampler):
         self._orders.clear()
         self.skip(state['position'])
 
+    def _alternation_end(self) -> int | None:
+        """First batch after the alternation; None without alternation."""
+        if not self.alternate:
+            return None
+        if self.total_batches is None:
+            raise RuntimeError(
+                'SemiSampler(alternate=True) has to know when the training '
+                'ends. Train with SemiIterBasedTrainLoop, which tells it, or '
+                'set `sampler.total_batches` to the number of iterations.')
+        return max(self.total_batches - self.target_only_last, 0)
+
     def _draw(self, source: int, draw: int) -> int:
         """Dataset index of draw number ``draw`` of a source."""
         length = self.source_lengths[source]
@@ -172,8 +219,8 @@ class SemiSampler(Sampler):
         return self._offsets[source] + place
 
     def _warn_small_sources(self) -> None:
-        for name, length, count in zip(('labelled', 'unlabelled'),
-                                       self.source_lengths, self.counts):
+        for name, length, count in zip(_NAMES, self.source_lengths,
+                                       self._draws):
             if 0 < length < count * self.world_size:
                 warnings.warn(
                     f'The {name} set has {length} image(s), fewer than the '
@@ -182,21 +229,46 @@ class SemiSampler(Sampler):
                     'batch. Lower `counts` if that is not meant.')
 
 
+def _turn(source: int, batch: int, end: int | None) -> tuple[int, int]:
+    """Whose turn a slot is, and how many earlier batches drew from it.
+
+    Args:
+        source (int): 0 for a labelled slot, 1 for an unlabelled one, 2 for a
+            slot of the source domain.
+        batch (int): Number of the batch.
+        end (int, optional): Batches ``[0, end)`` give their labelled slots
+            to source 0 (even) and source 2 (odd) in turn; None for none.
+
+    Returns:
+        tuple[int, int]: The source drawn from, and the number of batches
+        before this one that drew from it.
+    """
+    if source != 0 or end is None:
+        return source, batch
+    if batch >= end:
+        return 0, batch - end // 2
+    return 2 * (batch % 2), batch // 2
+
+
 def _check_counts(counts: Sequence[int], lengths: tuple) -> tuple:
     counts = tuple(counts) if isinstance(counts, Sequence) else (counts, )
+    names = _NAMES[:len(lengths)]
     if len(counts) != len(lengths) or any(
             not isinstance(c, Integral) or isinstance(c, bool) or c < 0
             for c in counts):
+        hint = ''
+        if len(lengths) == 3:
+            hint = (' Or set alternate=True and counts=(labelled or source, '
+                    'unlabelled).')
         raise ValueError(
-            f'SemiSampler needs counts=(labelled, unlabelled), {len(lengths)} '
-            f'non-negative integers, but got {counts}.')
-    for name, length, count in zip(('labelled', 'unlabelled'), lengths,
-                                   counts):
+            f'SemiSampler needs counts=({", ".join(names)}), {len(lengths)} '
+            f'non-negative integers, but got {counts}.{hint}')
+    for name, length, count in zip(names, lengths, counts):
         if length and not count:
             raise ValueError(
                 f'SemiSampler: counts={counts} draws none of the {length} '
                 f'{name} images. Give the {name} source a positive count'
-                f'{"" if name == "labelled" else ", or set unlabeled=None"}.')
+                f'{_WITHOUT[name]}.')
         if count and not length:
             raise ValueError(
                 f'SemiSampler: counts={counts} asks for {count} {name} '
@@ -208,9 +280,29 @@ def _check_counts(counts: Sequence[int], lengths: tuple) -> tuple:
 def _remedy(name: str, counts: tuple) -> str:
     if name == 'labelled':
         return 'Check the labelled list.'
-    return (f'For supervised training set counts=({counts[0]}, 0) and '
-            f'batch_size={counts[0]}; otherwise give SemiSegDataset '
+    if name == 'source':
+        return 'Check the list of the source domain (labeled_source).'
+    rest = (counts[0], 0, *counts[2:])
+    return (f'For supervised training set counts={rest} and '
+            f'batch_size={sum(rest)}; otherwise give SemiSegDataset '
             'an `unlabeled` set.')
+
+
+def _check_alternation(lengths: tuple, counts, last: int) -> None:
+    if len(lengths) != 3 or not lengths[2]:
+        raise ValueError(
+            'SemiSampler(alternate=True) needs a labelled source domain, but '
+            f'the dataset has the sources {lengths} (labelled, unlabelled). '
+            'Give SemiSegDataset a `labeled_source`, or set alternate=False.')
+    if isinstance(counts, Sequence) and len(counts) == 3:
+        raise ValueError(
+            f'SemiSampler(alternate=True): counts={tuple(counts)} has three '
+            'entries, but labelled and source images share one. Set counts='
+            f'{tuple(counts[:2])}, or alternate=False for all three in every '
+            'batch.')
+    if not isinstance(last, Integral) or last < 0:
+        raise ValueError('SemiSampler: target_only_last counts batches, but '
+                         f'is {last!r}. Give a non-negative integer.')
 
 
 def _check_seed(seed: int) -> int:

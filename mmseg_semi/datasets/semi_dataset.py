@@ -2,6 +2,7 @@
 """The outermost training dataset: labelled images, then unlabelled ones."""
 import bisect
 import copy
+import itertools
 from collections.abc import Sequence
 
 from mmengine.logging import print_log
@@ -13,14 +14,15 @@ from .paths import first_few
 from .sampler import StreamIndex
 from .seeding import position_seed
 from .splits import split_hash
-from .unlabeled import UnlabeledSegDataset
+from .unlabeled import UnlabeledSegDataset, file_keys
 
 
 @DATASETS.register_module()
 class SemiSegDataset(Dataset):
     """Labelled and unlabelled images as one dataset.
 
-    Indices ``[0, n_l)`` are labelled, ``[n_l, n_l + n_u)`` unlabelled. Before
+    Indices ``[0, n_l)`` are labelled, ``[n_l, n_l + n_u)`` unlabelled; the
+    labelled images of a source domain, if there is one, follow. Before
     anything is built, folders and lists are checked; afterwards every labelled
     image and mask must exist. Labelled images leave the unlabelled set by
     themselves, validation images through lists. A labelled sample that cannot
@@ -38,14 +40,21 @@ class SemiSegDataset(Dataset):
             classes and palette. Defaults to None: supervised training.
         val_ann_file (str | Sequence[str]): Validation list(s), relative to
             the labelled ``data_root``. Labelled images in them are an error,
-            unlabelled ones are left out. Defaults to none.
+            unlabelled ones are left out. Defaults to none. They are about
+            the target domain, not about ``labeled_source``.
         verify_split (bool): Whether lists with the name of a published split
             must hold its images. Defaults to True.
+        labeled_source (dict | list[dict], optional): Labelled images of
+            another domain with the same classes (semi-supervised domain
+            adaptation; GTA5 for Cityscapes). Their samples carry the meta
+            information ``domain='source'``. Defaults to None.
 
     Attributes:
-        source_lengths (tuple[int, int]): Labelled and unlabelled images.
+        source_lengths (tuple[int]): Labelled and unlabelled images, and
+            those of the source domain if there is one.
         split_info (dict): ``name`` and ``sha256`` of the labelled list,
-            numbers ``labeled`` and ``unlabeled``.
+            numbers ``labeled`` and ``unlabeled``; with a source domain also
+            ``source`` and ``source_sha256``.
 
     Raises:
         FileNotFoundError: If a folder, list, image or mask is missing.
@@ -57,28 +66,37 @@ class SemiSegDataset(Dataset):
                  labeled: dict | list[dict],
                  unlabeled: dict | None = None,
                  val_ann_file: str | Sequence[str] = (),
-                 verify_split: bool = True) -> None:
-        labeled = copy.deepcopy(labeled)
-        if isinstance(labeled, Sequence):
-            labeled = dict(type='ConcatDataset', datasets=list(labeled))
+                 verify_split: bool = True,
+                 labeled_source: dict | list[dict] | None = None) -> None:
+        labeled = _one_config(labeled)
         lists = audit.check_labeled(labeled, verify_split)
         val_lists = audit.val_lists(labeled, val_ann_file, verify_split)
         self.labeled = DATASETS.build(labeled)
         samples = audit.labeled_samples(self.labeled)
         audit.check_overlap(samples.ids, val_lists, nested_ok=False)
 
+        self.labeled_source, source = None, audit.LabeledSamples()
+        if labeled_source is not None:
+            source = self._build_source(
+                _one_config(labeled_source), samples, verify_split)
         self.unlabeled = None
         if unlabeled is not None:
             self.unlabeled = self._build_unlabeled(
-                copy.deepcopy(unlabeled), samples, val_lists, verify_split)
-        self.source_lengths = (len(self.labeled), 0 if self.unlabeled is None
-                               else len(self.unlabeled))
-        self._ends = (self.source_lengths[0], sum(self.source_lengths))
+                copy.deepcopy(unlabeled), samples, source, val_lists,
+                verify_split)
+        lengths = [
+            len(dataset or ()) for dataset in self._sets[:2 + bool(source.ids)]
+        ]
+        self.source_lengths = tuple(lengths)
+        self._ends = tuple(itertools.accumulate(lengths))
         self.split_info = dict(
             name='+'.join(lists) or 'all images of the folder',
             labeled=self.source_lengths[0],
             unlabeled=self.source_lengths[1],
             sha256=split_hash(samples.names))
+        if labeled_source is not None:
+            self.split_info.update(
+                source=lengths[2], source_sha256=split_hash(source.names))
         self._log()
 
     @property
@@ -97,7 +115,7 @@ class SemiSegDataset(Dataset):
     def get_data_info(self, idx: int) -> dict:
         """Annotation of a sample, before the pipeline."""
         source, local = self._locate(idx)
-        info = (self.labeled, self.unlabeled)[source].get_data_info(local)
+        info = self._sets[source].get_data_info(local)
         info['sample_idx'] = int(idx)
         return info
 
@@ -121,21 +139,53 @@ class SemiSegDataset(Dataset):
         source = bisect.bisect_right(self._ends, value)
         return source, value - (self._ends[source - 1] if source else 0)
 
+    @property
+    def _sets(self) -> tuple:
+        return self.labeled, self.unlabeled, self.labeled_source
+
     def _load(self, source: int, local: int) -> dict:
-        if source:
+        if source == 1:
             return self.unlabeled[local]
         try:
-            return self.labeled[local]
+            sample = self._sets[source][local]
         except Exception as err:
-            info = self.labeled.get_data_info(local)
+            info = self._sets[source].get_data_info(local)
             raise RuntimeError(
                 f'The labelled sample {info.get("img_path", local)} (mask '
                 f'{info.get("seg_map_path")}) cannot be loaded: '
                 f'{type(err).__name__}: {str(err).rstrip(".")}. Repair it or '
                 'take it off the labelled list.') from err
+        if source == 2:
+            _mark_source(sample)
+        return sample
+
+    def _build_source(self, cfg: dict, samples: audit.LabeledSamples,
+                      verify_split: bool) -> audit.LabeledSamples:
+        """Build the labelled set of the source domain."""
+        audit.check_labeled(cfg, verify_split)
+        self.labeled_source = DATASETS.build(cfg)
+        target, source = (
+            list(dataset.metainfo.get('classes') or ())
+            for dataset in (self.labeled, self.labeled_source))
+        if target != source:
+            raise ValueError(
+                f'SemiSegDataset: the source domain has the classes {source}, '
+                f'the labelled set {target}. Both domains need the same '
+                'classes in the same order: choose another dataset type or '
+                'convert the masks.')
+        found = audit.labeled_samples(self.labeled_source)
+        shared = sorted(
+            set(file_keys(found.images)) & set(file_keys(samples.images)))
+        if shared:
+            raise ValueError(
+                f'{len(shared)} image(s) are in the labelled set and in '
+                'labeled_source: '
+                f'{first_few("/".join(key) for key in shared)}. An image '
+                'belongs to one domain: take it off one of the lists.')
+        return found
 
     def _build_unlabeled(self, cfg: dict, samples: audit.LabeledSamples,
-                         val_lists: list[str],
+                         source: audit.LabeledSamples, val_lists: list[str],
                          verify_split: bool) -> UnlabeledSegDataset:
         if not isinstance(cfg, dict):
             raise TypeError(
@@ -163,7 +213,8 @@ class SemiSegDataset(Dataset):
         audit.verify_lists([*dataset.ann_file, *dataset.exclude], verify_split)
         audit.check_overlap(samples.ids, dataset.exclude, nested_ok=True)
         dataset.exclude += tuple(val_lists)
-        dataset.drop_labeled(samples.images, samples.masks)
+        dataset.drop_labeled([*samples.images, *source.images],
+                             [*samples.masks, *source.masks])
         dataset.full_init()
         return dataset
 
@@ -171,6 +222,8 @@ class SemiSegDataset(Dataset):
         info = self.split_info
         text = (f'Labelled: {info["labeled"]} images, {info["name"]}, '
                 f'SHA-256 {info["sha256"]}.')
+        if self.labeled_source is not None:
+            text += f' Labelled source domain: {info["source"]} images.'
         if self.unlabeled is None:
             text += ' No unlabelled images: supervised training.'
         else:
@@ -185,3 +238,20 @@ class SemiSegDataset(Dataset):
                          'of a labelled image of another folder: if these are '
                          'copies, add the labelled list to `exclude`.')
         print_log(text, logger='current')
+
+
+def _one_config(cfg: dict | list[dict]) -> dict:
+    """A copy of a config; a list becomes a concatenation."""
+    cfg = copy.deepcopy(cfg)
+    if isinstance(cfg, Sequence):
+        cfg = dict(type='ConcatDataset', datasets=list(cfg))
+    return cfg
+
+
+def _mark_source(sample: dict) -> None:
+    """Write ``domain='source'`` into the packed samples."""
+    packed = sample['data_samples']
+    branches = packed.values() if isinstance(packed, dict) else [packed]
+    for data_sample in branches:
+        if data_sample is not None:
+            data_sample.set_metainfo(dict(domain='source'))

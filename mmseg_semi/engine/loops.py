@@ -43,8 +43,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - refuses, before training, a batch size that does not fit the sampler and
       a number of classes that does not fit the dataset; warns if the number
       of processes, the batch size or the split changed since the checkpoint;
-    - gives the model ``total_iters``, ``seed`` and ``iteration`` and the
-      dataset, if it has ``set_work_dir``, the work directory.
+    - gives the model ``total_iters``, ``seed`` and ``iteration``, the
+      sampler, if it has them, ``total_batches``, and the dataset, if it has
+      ``set_work_dir``, the work directory.
 
     ``max_iters`` counts batches, also under gradient accumulation.
 
@@ -108,6 +109,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         check_num_classes(model, dataset)
         model.total_iters = self._max_iters
         model.seed = self.runner.seed
+        if hasattr(self.dataloader.sampler, 'total_batches'):
+            self.dataloader.sampler.total_batches = self._max_iters
         # Equal already when resuming; a checkpoint that came by load_from
         # brings weights, not its place in the schedule.
         model.iteration = self._iter

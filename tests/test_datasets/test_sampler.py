@@ -263,3 +263,101 @@ def test_tiny_sources_repeat_with_a_warning(lengths, name):
         source = make(lengths)
     draws = [int(i) for i in take(source, 10)]
     assert {i < lengths[0] for i in draws} == {True, False}
+
+
+# A labelled source domain: (labelled, unlabelled, source) images.
+DOMAINS = (5, 12, 7)
+
+
+def domain(index):
+    return 0 if index < 5 else 1 if index < 17 else 2
+
+
+def alternating(total=20, last=6, counts=(2, 3), **kwargs):
+    source = make(
+        DOMAINS, counts, alternate=True, target_only_last=last, **kwargs)
+    source.total_batches = total
+    return source
+
+
+def test_three_sources_in_every_batch():
+    draws = take(make(DOMAINS, (2, 3, 1)), 60)
+    assert [domain(i) for i in draws] == [0, 0, 1, 1, 1, 2] * 10
+
+
+def test_a_third_source_leaves_the_first_two_alone():
+    """The stream of a config does not change when a source is added."""
+    two = [int(i) for i in take(make(DOMAINS[:2], (2, 3)), 50)]
+    three = [int(i) for i in take(make(DOMAINS, (2, 3, 1)), 60)]
+    assert [i for i in three if i < 17] == two
+
+
+@pytest.mark.parametrize('total, last', [(20, 6), (20, 7), (20, 0), (20, 99)])
+def test_labelled_and_source_images_take_turns(total, last):
+    draws = take(alternating(total, last), 5 * total)
+    end = max(total - last, 0)
+    for batch in range(total):
+        who = 2 if batch < end and batch % 2 else 0
+        found = [domain(i) for i in draws[5 * batch:5 * batch + 5]]
+        assert found == [who, who, 1, 1, 1], batch
+
+
+@pytest.mark.parametrize('world', [1, 2])
+@pytest.mark.filterwarnings('ignore:The (labelled|source) set has')
+def test_an_alternating_pass_visits_every_image_once(world):
+    ranks = [alternating(40, 11, rank=r, world=world) for r in range(world)]
+    streams = [take(r, 5 * 60) for r in ranks]
+    for wanted, length in enumerate(DOMAINS):
+        order = [
+            int(i) for b in range(60) for s in streams
+            for i in s[5 * b:5 * b + 5] if domain(i) == wanted
+        ]
+        assert len(order) // length >= 2
+        for begin in range(0, len(order) - length + 1, length):
+            assert len(set(order[begin:begin + length])) == length
+
+
+@pytest.mark.parametrize('num', [0, 1, 5, 37, 69, 70, 71, 100])
+@pytest.mark.parametrize('rank, world', [(0, 1), (1, 2)])
+@pytest.mark.filterwarnings('ignore:The (labelled|source) set has')
+def test_skip_equals_consuming_while_alternating(num, rank, world):
+    skipped = alternating(rank=rank, world=world)
+    skipped.skip(num)
+    whole = take(alternating(rank=rank, world=world), num + 30)
+    assert facts(take(skipped, 30)) == facts(whole[num:])
+    assert [i.position for i in whole[::5]] == [
+        5 * (b * world + rank) for b in range(len(whole[::5]))
+    ]
+
+
+def test_far_skips_are_cheap_while_alternating():
+    source = alternating(total=10**12)
+    source.skip(5 * (10**12 - 7))  # odd, and the last one with GTA5
+    assert [domain(i) for i in take(source, 15)[::5]] == [2, 0, 0]
+
+
+def test_alternation_has_to_know_the_end():
+    source = alternating(total=None)
+    with pytest.raises(RuntimeError, match='SemiIterBasedTrainLoop'):
+        next(iter(source))
+
+
+def test_length_of_an_alternating_epoch():
+    assert len(alternating()) == 4 * 5  # 12 unlabelled images, 3 a batch
+
+
+@pytest.mark.parametrize('lengths, counts, kwargs, words', [
+    (DOMAINS, (2, 3), {}, r'counts=\(labelled, unlabelled, source\).*'
+     'alternate=True'),
+    (DOMAINS, (2, 3, 0), {}, 'draws none of the 7 source .*labeled_source='),
+    ((5, 12, 0), (2, 3, 1), {}, 'list of the source domain'),
+    ((5, 0, 7), (2, 3, 1), {}, r'set counts=\(2, 0, 1\) and batch_size=3'),
+    (DOMAINS, (2, 3, 2), dict(alternate=True), r'Set counts=\(2, 3\)'),
+    (DOMAINS, (0, 3), dict(alternate=True), 'draws none of the 5 labelled'),
+    ((5, 12), (2, 3), dict(alternate=True), 'Give .* a `labeled_source`'),
+    (DOMAINS, (2, 3), dict(alternate=True, target_only_last=-1),
+     'target_only_last counts batches, but is -1'),
+])
+def test_domains_that_cannot_work_are_refused(lengths, counts, kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        make(lengths, counts, **kwargs)
