@@ -1,0 +1,159 @@
+# Copyright (c) mmseg_semi authors.
+"""Reading inner features of trained networks."""
+from typing import Optional, Sequence
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..engine.checkpoint import (CheckpointError, check_checkpoint,
+                                 check_weights_fit)
+from ..models.adapters import build_adapter
+from ..models.taps import TapRecorder
+
+
+class FeatureReader:
+    """Read one feature map of one network.
+
+    Args:
+        model (nn.Module): A :class:`SemiSegmentor`, or a stock segmentor
+            with a decode head that scores pixels.
+        feature (str): A feature tap, logical (``decoder``: what the
+            classification block reads, Z in the PCR paper; ``pre_cls``) or
+            explicit (``module.path:input|output``), or the name of a term's
+            head, whose features are then read.
+        network (str, optional): Of a :class:`SemiSegmentor`: ``student``,
+            ``teacher``, .... Defaults to the one that predicts.
+
+    Raises:
+        ValueError: There is no such network.
+        KeyError: The feature is not known for this decode head.
+    """
+
+    def __init__(self,
+                 model: nn.Module,
+                 feature: str = 'decoder',
+                 network: Optional[str] = None) -> None:
+        networks = getattr(model, 'networks', ())
+        if network is not None and network not in networks:
+            raise ValueError(
+                f'{type(model).__name__} has no network {network!r}: ' +
+                (f'use one of {list(networks)}.'
+                 if networks else 'it is one itself, leave it out.'))
+        self.network = network or getattr(model, 'predict_with', None)
+        self.net = model.net(self.network) if networks else model
+        self.adapter = build_adapter(self.net)
+        self.feature = feature
+        heads = getattr(self.net, 'semi_heads', {})
+        self.head = heads[feature] if feature in heads else None
+        self.tap = feature if self.head is None else self.head.tap
+        self.recorder = TapRecorder(self.net, [self.tap])
+
+    @property
+    def align_corners(self) -> bool:
+        """How the network resizes this map."""
+        return self.net.align_corners
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features (B, D, h, w) of normalised images (B, 3, H, W)."""
+        with self.recorder.capture([self.tap], grad=False) as tapped:
+            self.adapter.scores(self.net, self.net.extract_feat(images))
+        features = tapped[self.tap]
+        if not isinstance(features, Tensor) or features.dim() != 4:
+            found = getattr(features, 'shape', type(features).__name__)
+            raise ValueError(
+                f'Feature tap {self.tap!r} is no feature map (B, D, h, w) '
+                f'but {found}. Choose the tap of a convolution.')
+        return features if self.head is None else self.head.features(features)
+
+
+def labels_at_input(samples: Sequence, size: Sequence[int],
+                    num_classes: int) -> Tensor:
+    """Ground truth at the pixels that the network sees.
+
+    A test pipeline may resize the image but not its annotation, and the
+    preprocessor may pad at the right and at the bottom: labels are resized
+    to the image (nearest neighbour), and padding is ignored.
+
+    Args:
+        samples (Sequence[SegDataSample]): With ``gt_sem_seg``.
+        size (Sequence[int]): Height and width of the network's input.
+        num_classes (int): C.
+
+    Returns:
+        Tensor: (B, H, W) long, in [0, C), 255 where ignored.
+
+    Raises:
+        ValueError: An annotation is missing or holds other ids.
+    """
+    result = []
+    for sample in samples:
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{sample.get("img_path")} has no annotation: the pipeline '
+                'needs LoadAnnotations.')
+        labels = sample.gt_sem_seg.data[:1]
+        wrong = labels[(labels != 255)
+                       & ~((labels >= 0) & (labels < num_classes))]
+        if len(wrong):
+            raise ValueError(
+                f'The annotation of {sample.get("img_path")} holds ids '
+                f'{wrong.unique().tolist()[:5]} but there are {num_classes} '
+                'classes. Check reduce_zero_label and the data set.')
+        height, width = sample.img_shape[:2]
+        if labels.shape[1:] != (height, width):
+            labels = F.interpolate(
+                labels[None].float(), (height, width),
+                mode='nearest-exact')[0].long()
+        padding = (0, size[1] - width, 0, size[0] - height)
+        result.append(F.pad(labels, padding, value=255).long())
+    return torch.cat(result)
+
+
+def load_for_analysis(config: str,
+                      checkpoint: str,
+                      cfg_options: Optional[dict] = None) -> tuple:
+    """Build a model and load all its weights.
+
+    Args:
+        config (str): Config file, ours or any of mmseg's.
+        checkpoint (str): Local file; that of a plain segmentor fits our
+            configs too.
+        cfg_options (dict, optional): Overrides of the config.
+
+    Returns:
+        tuple[Config, nn.Module]: The model is on the CPU and in eval mode.
+
+    Raises:
+        CheckpointError: The file is damaged, unsafe, or of another model, or
+            lacks weights of a backbone, neck or decode head.
+    """
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(cfg_options or {})
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    model = MODELS.build(cfg.model)
+    content = check_checkpoint(checkpoint)
+    state = {
+        name.removeprefix('module.'): value
+        for name, value in content.get('state_dict', content).items()
+    }
+    check_weights_fit(checkpoint, state, model)
+    try:
+        missing = model.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError as error:
+        raise CheckpointError(
+            f'{checkpoint} does not fit {config}: {error}') from error
+    parts = {'backbone', 'neck', 'decode_head'}
+    missing = [
+        name for name in missing if parts.intersection(name.split('.')[:2])
+        and not name.endswith('num_batches_tracked')
+    ]
+    if missing:
+        raise CheckpointError(
+            f'{checkpoint} lacks {len(missing)} weights of {config} (first: '
+            f'{", ".join(missing[:3])}): what would be analysed is random.')
+    return cfg, model.eval()
