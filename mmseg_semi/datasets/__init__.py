@@ -4,11 +4,13 @@ from . import transforms
 from .bad_images import BadImageLog
 from .digit_scenes_dataset import DigitScenesDataset
 from .errors import UnreadableImageError
+from .gta5 import GTA5Dataset
 from .sampler import SemiSampler, StreamIndex
 from .semi_dataset import SemiSegDataset
 from .unlabeled import UnlabeledSegDataset
 
 __all__ = [
-    'BadImageLog', 'DigitScenesDataset', 'SemiSampler', 'SemiSegDataset',
-    'StreamIndex', 'UnlabeledSegDataset', 'UnreadableImageError', 'transforms'
+    'BadImageLog', 'DigitScenesDataset', 'GTA5Dataset', 'SemiSampler',
+    'SemiSegDataset', 'StreamIndex', 'UnlabeledSegDataset',
+    'UnreadableImageError', 'transforms'
 ]

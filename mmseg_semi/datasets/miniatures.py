@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-"""Miniatures of PASCAL VOC, Cityscapes and COCO: the layout, not the data.
+"""Miniatures of VOC, Cityscapes, COCO and GTA5: the layout, not the data.
 
 Tens of small scenes with the folders, file names, label conventions and split
 lists of the real sets, so that every shipped config can be run for a few
@@ -12,8 +12,9 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
-from mmseg.datasets import PascalVOCDataset
+from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
+from .gta5_labels import CLASS_IDS, convert
 from .scene_drawing import (load_digit_images, load_photos, palette_bytes,
                             paste_digit, photo_background, save_image,
                             save_label)
@@ -266,9 +267,34 @@ def _write_coco(root: Path, recipe: MiniatureRecipe) -> Dict[str, List[str]]:
     return {**lists, **_semi_lists(root, 'coco-', pools, recipe.seed)}
 
 
-_WRITERS = dict(voc=_write_voc, city=_write_city, coco=_write_coco)
+def _write_gta5(root: Path, recipe: MiniatureRecipe) -> Dict[str, List[str]]:
+    rng = np.random.default_rng([recipe.seed, 3])
+    size = (round(66 * recipe.scale), round(120 * recipe.scale))
+    classes = _class_stream(range(19), rng, 4)
+    palette = np.zeros((max(CLASS_IDS) + 1, 3), np.uint8)
+    palette[list(CLASS_IDS)] = CityscapesDataset.METAINFO['palette']
+    label_ids = np.zeros(256, np.uint8)
+    label_ids[:len(CLASS_IDS)] = CLASS_IDS
+    for folder in ('images', 'labels'):
+        (root / folder).mkdir()
+    stems = [f'{i:05d}' for i in range(1, recipe.num_train + 1)]
+    for stem in stems:
+        image, label = street_scene(size, classes(), rng)
+        image_path, label_path = (
+            root / f'{folder}/{stem}.png' for folder in ('images', 'labels'))
+        save_image(image_path, image)
+        save_label(label_path, label_ids[label],
+                   palette_bytes(palette.tolist()))
+        convert(label_path, image_path)
+    write_list(root / _SEGMENTATION / 'train.txt', stems)
+    return dict(train=stems)
 
-FOLDERS = dict(voc='VOCdevkit/VOC2012', city='cityscapes', coco='coco')
+
+_WRITERS = dict(
+    voc=_write_voc, city=_write_city, coco=_write_coco, gta5=_write_gta5)
+
+FOLDERS = dict(
+    voc='VOCdevkit/VOC2012', city='cityscapes', coco='coco', gta5='GTA5')
 """Folder of each kind below the common output folder."""
 
 
@@ -284,11 +310,13 @@ def write_miniature(kind: str,
       ``*_labelTrainIds.png``; list entries are ``city/stem``
     - ``coco``: 81 classes, 0 = background and no 255; train2017, val2017,
       masks, ImageSets/Segmentation/{train,val}.txt
+    - ``gta5``: 19 classes; images, labels (palette PNG of Cityscapes' label
+      ids) with ``*_labelTrainIds.png``, ImageSets/Segmentation/train.txt
 
-    Each has a list ImageSets/Semi/<name>.txt for every published name.
+    The others have a list ImageSets/Semi/<name>.txt for every published name.
 
     Args:
-        kind (str): 'voc', 'city' or 'coco'.
+        kind (str): 'voc', 'city', 'coco' or 'gta5'.
         root (str | Path): The dataset folder itself.
         recipe (MiniatureRecipe, optional): Sizes.
 

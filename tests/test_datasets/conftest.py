@@ -4,6 +4,8 @@ import pytest
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+import mmseg_semi  # noqa: F401  (before any test imports mmseg)
+
 
 class Tree:
     """A small dataset in PASCAL VOC layout: 20 images, all with masks."""

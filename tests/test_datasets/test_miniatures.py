@@ -8,6 +8,8 @@ from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from mmseg_semi.datasets import GTA5Dataset
+from mmseg_semi.datasets.gta5_labels import CLASS_IDS
 from mmseg_semi.datasets.miniatures import (FOLDERS, MiniatureRecipe,
                                             class_color, write_miniature)
 from mmseg_semi.datasets.splits import known_splits
@@ -36,7 +38,7 @@ def ids_in(paths):
     return set(np.unique(np.concatenate([array(p).ravel() for p in paths])))
 
 
-@pytest.mark.parametrize('kind', FOLDERS)
+@pytest.mark.parametrize('kind', PREFIXES)
 def test_every_published_name_has_a_list(trees, kind):
     names = {n for n in known_splits() if n.startswith(PREFIXES[kind])}
     lists = {p.stem: read(p) for p in trees[kind].glob('ImageSets/Semi/*')}
@@ -130,6 +132,18 @@ def test_coco_content(trees):
             assert len(present) > 65
 
 
+def test_gta5_content(trees):
+    root = trees['gta5']
+    stems = read(root / 'ImageSets/Segmentation/train.txt')
+    assert len(stems) == 24 and stems[0] == '00001'
+    for folder, suffix in (('images', '.png'), ('labels', '.png'),
+                           ('labels', '_labelTrainIds.png')):
+        assert all((root / f'{folder}/{s}{suffix}').is_file() for s in stems)
+    assert ids_in(root.glob('labels/*TrainIds.png')) == {*range(19), 255}
+    assert ids_in(root / f'labels/{s}.png' for s in stems) == {0, *CLASS_IDS}
+    assert all(array(p).shape == (66, 120) for p in root.glob('labels/*.png'))
+
+
 def build(dataset_type, root, ann_file, num_classes, **prefix):
     return DATASETS.build(
         dict(
@@ -159,8 +173,16 @@ def test_stock_datasets_read_them(trees):
         19,
         img_path='leftImg8bit/train',
         seg_map_path='gtFine/train')
-    for dataset in (voc, city):
-        assert len(dataset) == 4
+    gta5 = build(
+        GTA5Dataset,
+        trees['gta5'],
+        'ImageSets/Segmentation/train.txt',
+        19,
+        img_path='images',
+        seg_map_path='labels')
+    assert gta5.metainfo == city.metainfo
+    for dataset in (voc, city, gta5):
+        assert len(dataset) == (24 if dataset is gta5 else 4)
         for sample in dataset:
             shape = sample['inputs'].shape[1:]
             label = sample['data_samples'].gt_sem_seg.data
@@ -173,7 +195,7 @@ def test_deterministic_and_scaled(trees, tmp_path, kind):
     assert again == verify_tree(trees[kind])
     small = MiniatureRecipe(num_train=8, num_val=2, scale=0.5)
     manifest = write_miniature(kind, tmp_path / 'small', small)
-    assert manifest['lists']['val']['count'] == 2
+    assert kind == 'gta5' or manifest['lists']['val']['count'] == 2
     assert manifest['lists']['train']['count'] in (4, 8)
     image = next((tmp_path / 'small').rglob('*0*.[jp]*g'))
     assert max(Image.open(image).size) <= 64

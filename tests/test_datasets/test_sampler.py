@@ -325,9 +325,8 @@ def test_skip_equals_consuming_while_alternating(num, rank, world):
     skipped.skip(num)
     whole = take(alternating(rank=rank, world=world), num + 30)
     assert facts(take(skipped, 30)) == facts(whole[num:])
-    assert [i.position for i in whole[::5]] == [
-        5 * (b * world + rank) for b in range(len(whole[::5]))
-    ]
+    assert [i.position for i in whole[::5]
+            ] == [5 * (b * world + rank) for b in range(len(whole[::5]))]
 
 
 def test_far_skips_are_cheap_while_alternating():

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-"""Write miniatures of PASCAL VOC, Cityscapes and COCO to try configs on."""
+"""Write miniatures of VOC, Cityscapes, COCO and GTA5 to try configs on."""
 import argparse
 from pathlib import Path
 
