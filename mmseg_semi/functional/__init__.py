@@ -1,11 +1,12 @@
 # Copyright (c) mmseg_semi authors.
 """The papers' equations: functions of tensors, without config or state."""
+from .class_balance import balancing_weights, class_counts, weights_at
 from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
 from .ema import ema_update
 from .filters import (confidence_filter, entropy_filter, entropy_of,
                       masked_percentile, softmax_entropy)
 from .losses import (cross_entropy, global_mean, ohem_cross_entropy,
-                     pixel_losses)
+                     pixel_entropies, pixel_losses)
 from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
 from .precision import full_precision, upcast
 from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
@@ -18,15 +19,15 @@ from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
 from .thresholds import class_confidence_sums, moved_thresholds
 
 __all__ = [
-    'assigned_sums', 'class_confidence_sums', 'class_masks',
-    'class_prototypes', 'confidence_filter', 'confidence_schedule',
-    'cosine_ema_momentum', 'cross_entropy', 'cutout', 'draw_positions',
-    'ema_momentum', 'ema_update', 'entropy_filter', 'entropy_of',
-    'features_at', 'full_precision', 'global_mean', 'grid_features',
-    'grid_positions', 'half_area_boxes', 'iters_per_epoch', 'keep_percent',
-    'kmeans', 'masked_percentile', 'mix', 'most_scattered', 'moved_prototypes',
-    'moved_thresholds', 'ohem_cross_entropy', 'pixel_losses',
-    'prototype_logits', 'prototype_loss', 'prototype_similarity',
-    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
-    'upcast', 'warm_up'
+    'assigned_sums', 'balancing_weights', 'class_confidence_sums',
+    'class_counts', 'class_masks', 'class_prototypes', 'confidence_filter',
+    'confidence_schedule', 'cosine_ema_momentum', 'cross_entropy', 'cutout',
+    'draw_positions', 'ema_momentum', 'ema_update', 'entropy_filter',
+    'entropy_of', 'features_at', 'full_precision', 'global_mean',
+    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
+    'keep_percent', 'kmeans', 'masked_percentile', 'mix', 'most_scattered',
+    'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
+    'pixel_entropies', 'pixel_losses', 'prototype_logits', 'prototype_loss',
+    'prototype_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
+    'softmax_entropy', 'upcast', 'warm_up', 'weights_at'
 ]

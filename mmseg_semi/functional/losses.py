@@ -54,6 +54,20 @@ def pixel_losses(logits: Tensor,
 
 
 @full_precision
+def pixel_entropies(logits: Tensor) -> Tensor:
+    """Entropy of the softmax per pixel, with gradient (CMB Eq. 7).
+
+    Args:
+        logits (Tensor): (N, C, *). Half precision is computed in fp32.
+
+    Returns:
+        Tensor: (N, *), in nats, fp32 (fp64 for fp64 logits).
+    """
+    log_probabilities = upcast(logits).log_softmax(dim=1)
+    return -(log_probabilities.exp() * log_probabilities).sum(dim=1)
+
+
+@full_precision
 def cross_entropy(logits: Tensor,
                   target: Tensor,
                   *,

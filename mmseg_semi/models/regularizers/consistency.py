@@ -1,28 +1,32 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Dict, Iterable, List
+from functools import reduce
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...functional import (confidence_filter, cross_entropy, entropy_filter,
-                           keep_percent, softmax_entropy)
+                           keep_percent, pixel_losses, softmax_entropy,
+                           warm_up, weights_at)
 from ..step import LabelMaps, Pass, Step
 from .term import Term
 
 
 @MODELS.register_module()
 class PixelConsistency(Term):
-    """Cross-entropy against filtered pseudo-labels (BRPG Eq. 4-6).
+    """Cross-entropy against filtered pseudo-labels (BRPG Eq. 4-6, CMB Eq. 6).
 
-    A label map ``weight``, if a term or framework made one, multiplies the
-    loss of each pixel.
+    A label map ``weight``, if a term or framework made one, and the step's
+    class weights multiply the loss of each pixel. CMB's form is
+    ``filter='none', sharpen=6, normalizer='all', ramp=dict(length=2000)``.
 
     Args:
         filter (str): ``entropy`` keeps the fraction of least entropy (Eq. 5),
             growing linearly from ``start`` to 100 % of the pixels over the
             training; ``confidence`` keeps pixels whose mixed confidence is
-            at least ``threshold`` (Eq. 4). Defaults to ``entropy``.
+            at least ``threshold`` (Eq. 4); ``none`` keeps all. Defaults to
+            ``entropy``.
         start (float): Kept percentage at the first iteration. Defaults to 80.
         epoch_iters (int, optional): Move the percentage once per this many
             iterations, as the official code does; None moves it smoothly.
@@ -33,7 +37,13 @@ class PixelConsistency(Term):
         normalizer (str): See :func:`mmseg_semi.functional.cross_entropy`.
             Defaults to ``kept_boost``, the official mean over kept pixels
             times pixels / kept (spec B10-2); ``valid`` is Eq. 6.
-        view (str): The learner's view. Defaults to ``unsup_student``.
+        sharpen (float): The loss of a pixel is multiplied by its confidence
+            to this power (CMB: 6). Defaults to 0: all alike.
+        ramp (dict, optional): Arguments ``length`` and ``kind`` of
+            :func:`mmseg_semi.functional.warm_up`, whose value multiplies the
+            loss (CMB: 2000 iterations, ``exp``; its text prints ``hard``).
+        views (sequence[str], optional): Views whose pixels form one mean;
+            None takes every view the network learns with a pseudo-label.
         loss_weight (float): lambda_u. Defaults to 1.
     """
     name = 'pixel_consistency'
@@ -46,19 +56,24 @@ class PixelConsistency(Term):
                  threshold: float = .8,
                  entropy_view: str = 'mixed',
                  normalizer: str = 'kept_boost',
-                 view: str = 'unsup_student',
+                 sharpen: float = 0.,
+                 ramp: Optional[dict] = None,
+                 views: Optional[Sequence[str]] = None,
                  loss_weight: float = 1.,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        if filter not in ('entropy', 'confidence'):
-            raise ValueError(f'filter {filter!r} is unknown: use "entropy" '
-                             'or "confidence".')
+        if filter not in ('entropy', 'confidence', 'none'):
+            raise ValueError(f'filter {filter!r} is unknown: use "entropy", '
+                             '"confidence" or "none".')
         if entropy_view not in ('mixed', 'weak'):
             raise ValueError(f'entropy_view {entropy_view!r} is unknown: use '
                              '"mixed" or "weak".')
         self.filter, self.start, self.threshold = filter, start, threshold
         self.epoch_iters, self.entropy_view = epoch_iters, entropy_view
-        self.normalizer, self.view = normalizer, view
+        self.normalizer, self.views = normalizer, views
+        self.sharpen, self.ramp = sharpen, ramp and dict(ramp)
+        if self.ramp:
+            warm_up(0, **self.ramp)  # wrong arguments shall fail now
         self.loss_weight = loss_weight
 
     @property
@@ -75,20 +90,32 @@ class PixelConsistency(Term):
         return ('entropy', ) if weak else ()
 
     @torch.no_grad()
-    def keep(self, step: Step, labels: LabelMaps) -> Tensor:
+    def keep(self, step: Step, view: str, labels: LabelMaps) -> Tensor:
         """(B, H, W) bool: the pixels whose pseudo-label is trusted."""
         known = labels['valid'] & (labels['cls'] != 255)
+        if self.filter == 'none':
+            return known
         if self.filter == 'confidence':
             return confidence_filter(labels['conf'], known, self.threshold)
         if self._measures_mixed:
             size = labels['cls'].shape[-2:]
-            out = step.outs['statistics', self.view]
+            out = step.outs['statistics', view]
             entropy = softmax_entropy(out.at(size))
         else:
             entropy = labels['entropy']
         percent = keep_percent(step.iteration, step.total_iters, self.start,
                                self.epoch_iters)
         return entropy_filter(entropy, known, percent)
+
+    @torch.no_grad()
+    def weight(self, step: Step, labels: LabelMaps) -> Optional[Tensor]:
+        """(B, H, W) factor of every pixel's loss; None for ones."""
+        factors = [labels['weight']] if 'weight' in labels else []
+        if self.sharpen:
+            factors.append(labels['conf']**self.sharpen)
+        if step.class_weights is not None:
+            factors.append(weights_at(step.class_weights, labels['cls']))
+        return reduce(torch.mul, factors) if factors else None
 
     @torch.no_grad()
     def health(self, keep: Tensor, labels: LabelMaps,
@@ -107,17 +134,34 @@ class PixelConsistency(Term):
         }
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        labels = step.labels.get((self.net, self.view))
-        if labels is None:  # burn-in: no pseudo-label yet
+        views = [
+            view for view in step.learned_views(self.net)
+            if self.views is None or view in self.views
+        ]
+        if not views:  # burn-in: no pseudo-label yet
             return {}
-        keep = self.keep(step, labels)
-        target = labels['cls'].masked_fill(~keep, 255)
-        logits = step.learner(self.net, self.view).at(target.shape[-2:])
-        step.log.update(self.health(keep, labels, logits))
-        loss = cross_entropy(
-            logits,
-            target,
-            weight=labels.get('weight'),
-            normalizer=self.normalizer,
-            valid=labels['valid'])
+        parts = [self._view_maps(step, view) for view in views]
+        maps = {
+            name: torch.cat([part[name] for part in parts])
+            for name in parts[0]
+        } if len(parts) > 1 else parts[0]
+        logits = step.learner(self.net, views[0]).logits
+        loss = cross_entropy(logits, normalizer=self.normalizer, **maps)
+        if self.ramp:
+            loss = loss * warm_up(step.iteration, **self.ramp)
         return dict(loss_unsup=self.loss_weight * loss)
+
+    def _view_maps(self, step: Step, view: str) -> Dict[str, Tensor]:
+        """What the mean over pixels needs of one view."""
+        labels = step.labels[self.net, view]
+        keep = self.keep(step, view, labels)
+        target = labels['cls'].masked_fill(~keep, 255)
+        logits = step.learner(self.net, view).at(target.shape[-2:])
+        if 'pseudo/keep_ratio' not in step.log:  # of the first view
+            step.log.update(self.health(keep, labels, logits))
+        maps = dict(
+            losses=pixel_losses(logits, target),
+            target=target,
+            valid=labels['valid'])
+        weight = self.weight(step, labels)
+        return maps if weight is None else dict(maps, weight=weight)

@@ -5,7 +5,8 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...functional import cross_entropy, ohem_cross_entropy, pixel_losses
+from ...functional import (cross_entropy, ohem_cross_entropy, pixel_losses,
+                           weights_at)
 from ..adapters import build_adapter
 from ..step import Step
 from .term import Term
@@ -26,6 +27,10 @@ class SupervisedLoss(Term):
             plain CE.
         aux_weight (float): Weight of auxiliary heads under ``criterion``.
             Defaults to 0.4.
+        by_pixels (bool): With class weights (:class:`ClassBalance`), divide
+            the weighted sum by the number of pixels, as CMB's Eq. 3 prints,
+            and not by the sum of the weights, as its code does. Defaults to
+            False.
     """
     name = 'supervised'
 
@@ -33,10 +38,11 @@ class SupervisedLoss(Term):
                  criterion: Optional[Sequence[dict]] = (dict(
                      type='cross_entropy', weight=1.), ),
                  aux_weight: float = .4,
+                 by_pixels: bool = False,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         self.criterion = criterion and [dict(c) for c in criterion]
-        self.aux_weight = aux_weight
+        self.aux_weight, self.by_pixels = aux_weight, by_pixels
         for item in self.criterion or ():
             if item.get('type') not in CRITERIA:
                 raise ValueError(f'supervised criterion {item} is unknown: '
@@ -48,34 +54,57 @@ class SupervisedLoss(Term):
             self.head_losses = lambda out, samples: adapter.head_losses(
                 net, out, samples)
 
-    def _criteria(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _criteria(self,
+                  logits: Tensor,
+                  labels: Tensor,
+                  class_weights: Optional[Tensor] = None) -> Tensor:
         total, losses = 0., pixel_losses(logits, labels)
+        weighted = {}
+        if class_weights is not None:
+            weighted = dict(
+                weight=weights_at(class_weights, labels),
+                normalizer='valid' if self.by_pixels else 'weight')
         for item in self.criterion:
             options = dict(item)
             loss = CRITERIA[options.pop('type')]
             weight = options.pop('weight', 1.)
             total = total + weight * loss(
-                logits, labels, losses=losses, **options)
+                logits, labels, losses=losses, **{
+                    **weighted,
+                    **options
+                })
         return total
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
         out, view = step.learner(self.net, 'sup'), step.views['sup']
+        weights = step.class_weights
+        if weights is not None and not self._weighs_classes():
+            raise ValueError(
+                'Class weights (ClassBalance) apply to the criterion '
+                f'"cross_entropy" alone, not to {self.criterion}: change the '
+                'criterion of SupervisedLoss or remove ClassBalance.')
         if self.criterion is None:
             return self.head_losses(out, view.samples)
         losses = dict(
             loss_sup=self._criteria(
-                out.at(view.labels.shape[-2:]), view.labels))
+                out.at(view.labels.shape[-2:]), view.labels, weights))
         if out.aux:  # at weight 0 too: DDP wants a gradient for these heads
             losses['loss_aux'] = self.aux_weight * self._auxiliary(
-                out.aux, view.labels, out.align_corners)
+                out.aux, view.labels, out.align_corners, weights)
         return losses
 
+    def _weighs_classes(self) -> bool:
+        return self.criterion is not None and all(
+            item['type'] == 'cross_entropy' for item in self.criterion)
+
     def _auxiliary(self, maps: List[Tensor], labels: Tensor,
-                   align_corners: bool) -> Tensor:
+                   align_corners: bool,
+                   class_weights: Optional[Tensor]) -> Tensor:
         return sum(
             self._criteria(
                 resize(
                     m,
                     size=labels.shape[-2:],
                     mode='bilinear',
-                    align_corners=align_corners), labels) for m in maps)
+                    align_corners=align_corners), labels, class_weights)
+            for m in maps)
