@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Exponential moving average of a student network."""
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -9,38 +9,58 @@ from torch.nn.modules.batchnorm import _NormBase
 BUFFER_POLICIES = ('copy', 'ema', 'own')
 
 
-def _pairs(teacher: Dict[str, Tensor], student: Dict[str, Tensor],
-           kind: str) -> Tuple[List[Tensor], List[Tensor]]:
-    """Match tensors by name; raise if names or shapes differ."""
-    odd = sorted(teacher.keys() ^ student.keys())
-    odd = odd or [
-        name for name, value in teacher.items()
-        if value.shape != student[name].shape
-    ]
-    if odd:
-        raise ValueError(
-            f'ema_update: teacher and student differ in the {kind} '
-            f'{odd[:5]}{" ..." if len(odd) > 5 else ""}; both must be built '
-            'from the same config.')
-    return list(teacher.values()), [student[name] for name in teacher]
+def _differences(teacher: nn.Module, student: nn.Module) -> List[str]:
+    """Names of tensors that only one has, or that differ in shape."""
+    mine, theirs = ({
+        name: value.shape
+        for name, value in (*net.named_parameters(), *net.named_buffers())
+    } for net in (teacher, student))
+    return sorted(name for name in mine.keys() | theirs.keys()
+                  if mine.get(name) != theirs.get(name))
 
 
-def _tensors(module: nn.Module) -> Tuple[Dict, Dict, Dict]:
-    """Parameters, normalisation statistics and other buffers, by name.
+def _matched(teacher: nn.Module,
+             student: nn.Module) -> Iterator[Tuple[str, Tensor, Tensor]]:
+    """Pairs of tensors of the same name, each tensor of the teacher once.
 
-    In one walk: on small networks the names take longer than the average.
+    Both networks are walked together, because on small ones building the
+    names takes longer than the average.
+
+    Yields:
+        tuple[str, Tensor, Tensor]: 'parameter', 'statistic' or 'buffer', the
+        teacher's tensor and the student's.
     """
-    parameters, statistics, others = {}, {}, {}
-    seen = set()
-    for prefix, child in module.named_modules():
-        buffers = statistics if isinstance(child, _NormBase) else others
-        for found, own in ((parameters, child._parameters), (buffers,
-                                                             child._buffers)):
-            for name, tensor in own.items():
-                if tensor is not None and tensor not in seen:
-                    seen.add(tensor)  # a shared tensor moves once
-                    found[f'{prefix}.{name}'.lstrip('.')] = tensor
-    return parameters, statistics, others
+    pairs, seen, equal = [(teacher, student)], set(), True
+    while pairs and equal:
+        mine, theirs = pairs.pop()
+        buffer = 'statistic' if isinstance(mine, _NormBase) else 'buffer'
+        for kind, own, other in (('parameter', mine._parameters,
+                                  theirs._parameters), (buffer, mine._buffers,
+                                                        theirs._buffers)):
+            equal &= own.keys() == other.keys()
+            for name, value in own.items():
+                source = other.get(name)
+                if value is None or source is None:
+                    equal &= value is source
+                elif value.shape != source.shape:
+                    equal = False
+                elif id(value) not in seen:  # a shared tensor moves once
+                    seen.add(id(value))
+                    yield kind, value, source
+        equal &= mine._modules.keys() == theirs._modules.keys()
+        for name, child in mine._modules.items():
+            other = theirs._modules.get(name)
+            if child is not None and other is not None:
+                pairs.append((child, other))
+            else:
+                equal &= child is other
+    if not equal:
+        odd = _differences(teacher, student)
+        where = f'{odd[:5]}{" ..." if len(odd) > 5 else ""}' if odd \
+            else 'modules without parameters'
+        raise ValueError(
+            f'ema_update: teacher and student differ in {where}; both must '
+            'be built from the same config.')
 
 
 @torch.no_grad()
@@ -61,27 +81,25 @@ def ema_update(teacher: nn.Module,
             BRPG. Every other buffer is copied.
 
     Raises:
-        ValueError: Unknown policy, or names or shapes differ.
+        ValueError: Unknown policy, or modules, names or shapes differ.
     """
     if buffers not in BUFFER_POLICIES:
         raise ValueError(
             f'buffers={buffers!r} is not one of {BUFFER_POLICIES}.')
-    parameters, statistics, others = zip(_tensors(teacher), _tensors(student))
-    averaged, sources = _pairs(*parameters, 'parameters')
-    copied, originals = _pairs(*others, 'buffers')
-    pairs = _pairs(*statistics, 'buffers')
-    if buffers != 'own':
-        for value, source in zip(*pairs):
-            average = buffers == 'ema' and value.is_floating_point()
-            (averaged if average else copied).append(value)
-            (sources if average else originals).append(source)
-    if decay == 0:
-        copied, originals = copied + averaged, originals + sources
-    elif averaged:
-        torch._foreach_lerp_(averaged, sources, 1 - decay)
+    averaged: Tuple[list, list] = ([], [])
     # By kind: one integer counter in the list would end the fused copy.
-    for floating in (True, False):
-        pairs = [(value, source) for value, source in zip(copied, originals)
-                 if value.is_floating_point() == floating]
-        if pairs:
-            torch._foreach_copy_(*map(list, zip(*pairs)))
+    copied: Dict[bool, Tuple[list, list]] = {True: ([], []), False: ([], [])}
+    for kind, value, source in _matched(teacher, student):
+        if kind == 'statistic' and buffers == 'own':
+            continue
+        floating = value.is_floating_point()
+        average = floating and decay > 0 and (
+            kind == 'parameter' or kind == 'statistic' and buffers == 'ema')
+        values, sources = averaged if average else copied[floating]
+        values.append(value)
+        sources.append(source)
+    if averaged[0]:
+        torch._foreach_lerp_(*averaged, 1 - decay)
+    for values, sources in copied.values():
+        if values:
+            torch._foreach_copy_(values, sources)
