@@ -24,7 +24,7 @@ from .written_trees import write_list, write_tree
 MIN_LABELED = 4
 """Smallest labelled list, enough for one batch of the shipped configs."""
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _SEMI = 'ImageSets/Semi'
 _SEGMENTATION = 'ImageSets/Segmentation'
 _SKY, _BUILDING, _SIDEWALK, _ROAD = 10, 2, 1, 0

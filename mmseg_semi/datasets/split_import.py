@@ -12,7 +12,7 @@ from .splits import (identify, image_id, line_fault, split_hash, stem,
 _CITY = re.compile(r'[a-z-]+_\d{6}_\d{6}')
 
 
-def parse_published(path: str) -> list[str]:
+def parse_published(path: str, in_order: bool = False) -> list[str]:
     """Read a published list.
 
     Understood are plain stems (U2PL and CPS, VOC), ``image mask`` pairs
@@ -22,11 +22,13 @@ def parse_published(path: str) -> list[str]:
     Args:
         path (str): Text file; blank lines and a missing final newline are
             accepted.
+        in_order (bool): Keep the order of the file. Defaults to False.
 
     Returns:
         list[str]: Lines for stock datasets: stems, and
-        ``aachen/aachen_000000_000019`` for Cityscapes. Sorted, so that a list
-        is the same file whichever repository it came from.
+        ``aachen/aachen_000000_000019`` for Cityscapes. Sorted unless
+        ``in_order``, so that a list is the same file whichever repository it
+        came from.
 
     Raises:
         ValueError: If the file is not such a list.
@@ -38,8 +40,8 @@ def parse_published(path: str) -> list[str]:
     except UnicodeDecodeError as err:
         raise ValueError(
             f'{path} is not a UTF-8 text file ({err}). Only text lists are '
-            'read; a pickled list must be written out as text by its '
-            'owner\'s tools.') from err
+            'read; the pickled permutations of CMB are for '
+            'tools/dataset_converters/permutation_splits.py.') from err
     entries = {}
     for number, line in enumerate(lines, 1):
         columns = line.split()
@@ -58,7 +60,7 @@ def parse_published(path: str) -> list[str]:
         entries[entry] = number
     if not entries:
         raise ValueError(f'{path} is empty.')
-    return sorted(entries)
+    return list(entries) if in_order else sorted(entries)
 
 
 def import_list(path: str,

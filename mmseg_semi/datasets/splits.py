@@ -4,7 +4,8 @@
 A list is a UTF-8 text file with one image per line: its path below the image
 folder without the suffix. A list whose file name is a published name
 (``voc12-classic-366.txt``) must hold exactly the published images; the package
-stores the count and the SHA-256 of those, not the lists.
+stores the count and the SHA-256 of those, not the lists. Of some published
+lists it knows the count alone (``sha256`` is None).
 """
 import functools
 import hashlib
@@ -85,6 +86,15 @@ def verify_split(path: str, entries: Iterable[str]) -> None:
     if split is None:
         return
     entries = list(entries)
+    if split['sha256'] is None:
+        if len(stems(entries)) != split['count']:
+            raise ValueError(
+                f'{path} is named like the published split {name}, but holds '
+                f'{len(stems(entries))} images instead of {split["count"]} '
+                f'({split["source"]}). Write it with '
+                'tools/dataset_converters/permutation_splits.py, rename your '
+                'own, or set verify_split=False.')
+        return
     digest = split_hash(entries)
     if digest == split['sha256']:
         return

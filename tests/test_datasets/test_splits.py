@@ -21,8 +21,10 @@ FULL = {
     'city-train': 'city/train.txt',
     'city-val': 'city/val.txt'
 }
-PUBLISHED = sorted(name for name in known_splits()
-                   if name.startswith(('voc', 'city', 'coco')))
+PUBLISHED = sorted(
+    name for name, split in known_splits().items()
+    if name.startswith(('voc', 'city', 'coco')) and split['sha256'])
+COUNTED = [n for n, s in known_splits().items() if s['sha256'] is None]
 
 
 def published_file(name):
@@ -79,7 +81,9 @@ def test_known_splits_are_complete_and_unique_up_to_equal_lists():
     known = known_splits()
     assert len(PUBLISHED) == 39
     for split in known.values():
-        assert split['count'] > 0 and len(split['sha256']) == 64
+        assert split['count'] > 0
+        assert split['sha256'] is None or len(split['sha256']) == 64
+    assert len(COUNTED) == 3 * 6 + 3 * 3 and all('-cmb' in n for n in COUNTED)
     for a, b in (('voc12-classic-92', 'voc12-pseudoseg-1_16'),
                  ('voc12-classic-366', 'voc12-pseudoseg-1_4'),
                  ('coco-brpg-1_128', 'coco-unimatch-1_128')):
@@ -230,3 +234,11 @@ def test_strict_lists(text, words, tmp_path):
 def test_good_lists(text, tmp_path):
     path = write(tmp_path / 'list.txt', text)
     assert read_list(path) == ['a', 'b..c', 'd/e']
+
+
+def test_of_some_published_lists_the_number_alone_is_checked():
+    entries = [f'{i:04d}' for i in range(212)]
+    verify_split('lists/voc12-cmb0-212.txt', entries)
+    assert not set(identify(entries)) & set(COUNTED)
+    with pytest.raises(ValueError, match='211 images instead of 212'):
+        verify_split('lists/voc12-cmb0-212.txt', entries[1:])

@@ -55,8 +55,8 @@ def main() -> None:
     args = parse_args()
     if args.known:
         for name, split in known_splits().items():
-            print(f'{name:<24} {split["count"]:>6}  {split["sha256"]}  '
-                  f'{split["source"]}')
+            print(f'{name:<24} {split["count"]:>6}  '
+                  f'{split["sha256"] or "-":<64}  {split["source"]}')
         return
     out = args.out or osp.join(args.data_root, 'ImageSets', 'Semi')
     try:
