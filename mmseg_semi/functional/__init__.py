@@ -2,6 +2,8 @@
 """The papers' equations: functions of tensors, without config or state."""
 from .class_balance import balancing_weights, class_counts, weights_at
 from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
+from .color import (adjust_brightness, adjust_contrast, adjust_hue,
+                    adjust_saturation, gaussian_blur)
 from .ema import ema_update
 from .filters import (confidence_filter, entropy_filter, entropy_of,
                       masked_percentile, softmax_entropy)
@@ -17,17 +19,21 @@ from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
                         iters_per_epoch, keep_percent, sampling_window,
                         warm_up)
 from .thresholds import class_confidence_sums, moved_thresholds
+from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'assigned_sums', 'balancing_weights', 'class_confidence_sums',
-    'class_counts', 'class_masks', 'class_prototypes', 'confidence_filter',
-    'confidence_schedule', 'cosine_ema_momentum', 'cross_entropy', 'cutout',
-    'draw_positions', 'ema_momentum', 'ema_update', 'entropy_filter',
-    'entropy_of', 'features_at', 'full_precision', 'global_mean',
+    'Placement', 'adjust_brightness', 'adjust_contrast', 'adjust_hue',
+    'adjust_saturation', 'assigned_sums', 'balancing_weights',
+    'class_confidence_sums', 'class_counts', 'class_masks', 'class_prototypes',
+    'confidence_filter', 'confidence_schedule', 'cosine_ema_momentum',
+    'cross_entropy', 'cutout', 'draw_placements', 'draw_positions',
+    'ema_momentum', 'ema_update', 'entropy_filter', 'entropy_of',
+    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
     'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
     'keep_percent', 'kmeans', 'masked_percentile', 'mix', 'most_scattered',
     'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
-    'pixel_entropies', 'pixel_losses', 'prototype_logits', 'prototype_loss',
-    'prototype_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
-    'softmax_entropy', 'upcast', 'warm_up', 'weights_at'
+    'pixel_entropies', 'pixel_losses', 'place', 'prototype_logits',
+    'prototype_loss', 'prototype_similarity', 'sampling_window',
+    'scatter_score', 'single_boxes', 'softmax_entropy', 'upcast', 'warm_up',
+    'weights_at'
 ]

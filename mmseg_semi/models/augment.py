@@ -1,12 +1,61 @@
 # Copyright (c) mmseg_semi authors.
 """Augmentation of a view on the device, after mixing."""
-from typing import Optional, Tuple
+from dataclasses import dataclass
+from typing import Callable, Tuple
 
 import torch
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..functional import (adjust_brightness, adjust_contrast, adjust_hue,
+                          adjust_saturation, draw_placements, gaussian_blur,
+                          place)
+from .mixing import CUTOUT_FILL
 from .step import LabelMaps, Step, moved_view
+
+ADJUST = dict(
+    brightness=adjust_brightness,
+    contrast=adjust_contrast,
+    saturation=adjust_saturation)
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How a preprocessor turned raw pixels, 0 to 255, into network input.
+
+    Args:
+        mean (Tensor): (3, 1, 1), subtracted.
+        std (Tensor): (3, 1, 1), then divided by.
+        rgb (bool): Channels are red, green, blue; otherwise blue, green, red.
+    """
+    mean: Tensor
+    std: Tensor
+    rgb: bool
+
+    @classmethod
+    def of(cls, preprocessor: nn.Module, like: Tensor) -> 'PixelFormat':
+        """Read a :class:`SegDataPreProcessor`; images are loaded as BGR.
+
+        Args:
+            preprocessor (nn.Module): What made the images.
+            like (Tensor): An image, for dtype and device.
+        """
+        mean, std = like.new_zeros(3, 1, 1), like.new_ones(3, 1, 1)
+        if preprocessor._enable_normalize:
+            mean, std = preprocessor.mean.to(mean), preprocessor.std.to(std)
+        return cls(mean, std, preprocessor.channel_conversion)
+
+    def normalized(self, raw: Tensor) -> Tensor:
+        return (raw - self.mean) / self.std
+
+    def colors(self, images: Tensor) -> Tensor:
+        """RGB in [0, 1] of normalised images (B, 3, H, W)."""
+        colors = ((images * self.std + self.mean) / 255).clamp(0, 1)
+        return colors if self.rgb else colors.flip(1)
+
+    def from_colors(self, colors: Tensor) -> Tensor:
+        """The inverse of :meth:`colors`."""
+        return self.normalized((colors if self.rgb else colors.flip(1)) * 255)
 
 
 @MODELS.register_module()
@@ -49,30 +98,106 @@ class ViewAugment:
                  blur_sigma: Tuple[float, float] = (.1, 1.5),
                  batch_level: bool = False,
                  one_axis_blur: bool = False) -> None:
-        self.flip_prob = flip_prob
+        chances = (scale_prob, flip_prob, jitter_prob, blur_prob)
+        if not all(0 <= chance <= 1 for chance in chances):
+            raise ValueError('ViewAugment probabilities must be in [0, 1], '
+                             f'got {chances} for scale, flip, jitter, blur.')
+        if min(brightness, contrast, saturation) < 0 or not 0 <= hue <= .5:
+            raise ValueError(
+                'ViewAugment: brightness, contrast and saturation must be at '
+                f'least 0 and hue in [0, 0.5], got {brightness}, {contrast}, '
+                f'{saturation}, {hue}.')
+        for name, (low, high) in dict(
+                scale=scale, blur_sigma=blur_sigma).items():
+            if not 0 < low <= high:
+                raise ValueError(f'ViewAugment {name} must be a range (low, '
+                                 f'high) above 0, got {(low, high)}.')
+        self.scale, self.scale_prob = scale, scale_prob
+        self.flip_prob, self.jitter_prob = flip_prob, jitter_prob
+        self.widths = dict(
+            brightness=brightness, contrast=contrast, saturation=saturation)
+        self.hue = hue
+        self.blur_prob, self.blur_sigma = blur_prob, blur_sigma
+        self.batch_level, self.one_axis_blur = batch_level, one_axis_blur
 
+    @torch.no_grad()
     def __call__(self, step: Step, view: str, labels: LabelMaps,
-                 preprocessor: Optional[object]) -> LabelMaps:
-        """Change ``step.views[view]`` and its labels alike.
+                 pixels: PixelFormat) -> LabelMaps:
+        """Change ``step.views[view]`` in place of the view and its labels.
+
+        Args:
+            step (Step): Gives the draws.
+            view (str): Name of the view.
+            labels (dict[str, Tensor]): Its label maps.
+            pixels (PixelFormat): How its image was normalised.
 
         Returns:
             dict[str, Tensor]: The moved label maps.
         """
         old = step.views[view]
-        maps = dict(labels, image=old.image)
-        maps['valid'] = old.valid
+        maps = {**labels, 'image': old.image, 'valid': old.valid}
         if old.target is not None:
             maps['target'] = old.target
-        gate = torch.rand(
-            len(old.image), device=old.image.device, generator=step.generator)
-        maps = {
-            name: flipped(value, gate < self.flip_prob)
-            for name, value in maps.items()
-        }
+        placement = draw_placements(
+            len(old.image), *old.size, step.generator, self.scale,
+            self.scale_prob, self.flip_prob, self.batch_level)
+        fill = {name: CUTOUT_FILL.get(name, 0) for name in maps}
+        fill['image'] = pixels.normalized(torch.zeros_like(pixels.mean))
+        maps = place(maps, placement, fill)
+        images = self._on_some(step, maps['image'], self.jitter_prob,
+                               lambda image: self.jitter(step, image, pixels))
+        maps['image'] = self._on_some(step, images, self.blur_prob,
+                                      lambda image: self.blur(step, image))
         step.views[view] = moved_view(old, maps)
         return maps
 
+    def _on_some(self, step: Step, images: Tensor, prob: float,
+                 change: Callable) -> Tensor:
+        """Change the images that are drawn, and compute no others.
 
-def flipped(value: Tensor, gate: Tensor) -> Tensor:
-    gate = gate.view(-1, *(1, ) * (value.dim() - 1))
-    return torch.where(gate, value.flip(-1), value)
+        The draw is the host's, so that the device is not waited for.
+        """
+        draws = [step.random.random() for _ in images]
+        if self.batch_level:
+            draws = draws[:1] * len(draws)
+        chosen = [i for i, draw in enumerate(draws) if draw < prob]
+        if not chosen:
+            return images
+        if len(chosen) == len(images):
+            return change(images)
+        rows = list(images)
+        changed = change(torch.stack([rows[i] for i in chosen]))
+        for i, image in zip(chosen, changed):
+            rows[i] = image
+        return torch.stack(rows)
+
+    def jitter(self, step: Step, images: Tensor,
+               pixels: PixelFormat) -> Tensor:
+        """Colour changes in a random order, clamped to what pixels can be."""
+        colors = pixels.colors(images)
+        steps = [(ADJUST[name],
+                  self._uniform(step, len(images), max(0, 1 - width),
+                                1 + width))
+                 for name, width in self.widths.items() if width]
+        if self.hue:
+            turn = self._uniform(step, len(images), -self.hue, self.hue)
+            steps.append((adjust_hue, turn))
+        step.random.shuffle(steps)
+        for adjust, amount in steps:
+            colors = adjust(colors, amount)
+        return pixels.from_colors(colors)
+
+    def blur(self, step: Step, images: Tensor) -> Tensor:
+        """Gaussian blur; normalised images need not be undone for it."""
+        low, high = self.blur_sigma
+        if self.one_axis_blur:
+            ones = images.new_ones(len(images))
+            return gaussian_blur(images, low * ones, high * ones)
+        sigma = self._uniform(step, len(images), low, high)
+        return gaussian_blur(images, sigma, sigma)
+
+    @staticmethod
+    def _uniform(step: Step, number: int, low: float, high: float) -> Tensor:
+        draws = torch.rand(
+            number, generator=step.generator, device=step.generator.device)
+        return low + (high - low) * draws

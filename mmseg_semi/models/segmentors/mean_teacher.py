@@ -8,6 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 from ...functional import cosine_ema_momentum, ema_momentum, ema_update
+from ..augment import PixelFormat
 from ..mixing import BatchMixer
 from ..step import LabelMaps, Pass, Step, View
 from .framework import Framework
@@ -181,7 +182,9 @@ class MeanTeacher(Framework):
             labels = mixer(step, view, labels, self.num_classes)
         augment = self.augment.get(kind)
         if augment:
-            labels = augment(step, view, labels, self.data_preprocessor)
+            pixels = PixelFormat.of(self.data_preprocessor,
+                                    step.views[view].image)
+            labels = augment(step, view, labels, pixels)
         return labels
 
     def strong_views(self, step: Step) -> List[str]:

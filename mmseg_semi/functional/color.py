@@ -1,0 +1,108 @@
+# Copyright (c) mmseg_semi authors.
+"""Colour changes and blur of a batch on the device.
+
+The definitions are those of PIL and torchvision without their rounding to 8
+bits. Images are RGB in [0, 1]; every image has an amount of its own.
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+
+
+def _per_image(amount: Tensor) -> Tensor:
+    return amount.view(-1, 1, 1, 1)
+
+
+def to_gray(image: Tensor) -> Tensor:
+    """Luma, (B, 1, H, W), of images (B, 3, H, W)."""
+    red, green, blue = image.split(1, dim=1)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def adjust_brightness(image: Tensor, factor: Tensor) -> Tensor:
+    """Blend with black.
+
+    Args:
+        image (Tensor): (B, 3, H, W), in [0, 1].
+        factor (Tensor): (B,), at least 0; 1 changes nothing.
+
+    Returns:
+        Tensor: Like ``image``, clamped to [0, 1].
+    """
+    return (image * _per_image(factor)).clamp(0, 1)
+
+
+def adjust_contrast(image: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the mean luma of the image; see :func:`adjust_brightness`."""
+    mean = to_gray(image).mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(mean, image, _per_image(factor)).clamp(0, 1)
+
+
+def adjust_saturation(image: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the luma of each pixel; see :func:`adjust_brightness`."""
+    return torch.lerp(to_gray(image), image, _per_image(factor)).clamp(0, 1)
+
+
+def adjust_hue(image: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue in HSV space.
+
+    Args:
+        image (Tensor): (B, 3, H, W), in [0, 1].
+        turn (Tensor): (B,), in circles; 0 changes nothing.
+
+    Returns:
+        Tensor: Like ``image``.
+    """
+    red, green, blue = image.split(1, dim=1)
+    value = image.amax(dim=1, keepdim=True)
+    chroma = value - image.amin(dim=1, keepdim=True)
+    safe = torch.where(chroma > 0, chroma, 1.)
+    # Hue in sixths of a circle; any value where there is no chroma.
+    hue = torch.where(
+        value == red, (green - blue) / safe,
+        torch.where(value == green, (blue - red) / safe + 2,
+                    (red - green) / safe + 4))
+    hue = hue + 6 * _per_image(turn)
+    channels = []
+    for place in (5, 3, 1):
+        angle = (hue + place) % 6
+        channels.append(value -
+                        chroma * torch.minimum(angle, 4 - angle).clamp(0, 1))
+    return torch.cat(channels, dim=1)
+
+
+def gaussian_blur(image: Tensor,
+                  sigma_rows: Tensor,
+                  sigma_cols: Tensor,
+                  kernel_size: int = 23) -> Tensor:
+    """Blur with a Gaussian, border pixels mirrored.
+
+    Args:
+        image (Tensor): (B, D, H, W), any range.
+        sigma_rows (Tensor): (B,), standard deviation across rows, in pixels,
+            above 0.
+        sigma_cols (Tensor): (B,), across columns.
+        kernel_size (int): Odd; an image smaller than half of it is mirrored
+            as far as it reaches.
+
+    Returns:
+        Tensor: Like ``image``.
+    """
+    batch, channels, height, width = image.shape
+    result = image.reshape(1, batch * channels, height, width)
+    for axis, sigma, length in ((0, sigma_rows, height), (1, sigma_cols,
+                                                          width)):
+        radius = min(kernel_size // 2, length - 1)
+        offset = torch.arange(-radius, radius + 1, device=image.device)
+        kernel = (-(offset / sigma[:, None])**2 / 2).softmax(dim=1)
+        kernel = kernel.to(image.dtype).repeat_interleave(channels, dim=0)
+        shape, padding = [-1, 1, 1, 1], [0, 0, 0, 0]
+        shape[2 + axis] = 2 * radius + 1
+        padding[2 - 2 * axis:4 - 2 * axis] = radius, radius
+        result = F.conv2d(
+            F.pad(result, padding, mode='reflect'),
+            kernel.view(shape),
+            groups=batch * channels)
+    return result.view_as(image)
