@@ -77,15 +77,34 @@ def _bank(maps, generator):
     bank.fill()
 
 
+def _class_balance(maps, generator):
+    weights = func.balancing_weights(func.class_counts(maps['target'], C))
+    func.weights_at(weights, maps['target'])
+    func.pixel_entropies(maps['logits']).sum().backward()
+
+
+def _augmentation(maps, generator):
+    func.place(
+        dict(target=maps['target'], confidence=maps['confidence']),
+        func.draw_placements(B, SIDE, SIDE, generator),
+        dict(target=255, confidence=0.))
+    images, amount = torch.rand(B, 3, SIDE, SIDE), torch.rand(B)
+    for adjust in (func.adjust_brightness, func.adjust_contrast,
+                   func.adjust_saturation, func.adjust_hue):
+        images = adjust(images, amount)
+    func.gaussian_blur(images, amount, amount)
+
+
 def _teacher(maps, generator):
     nets = [torch.nn.BatchNorm2d(3) for _ in range(2)]
     for buffers in ('copy', 'ema', 'own'):
         func.ema_update(*nets, 0.9, buffers)
 
 
-@pytest.mark.parametrize(
-    'step',
-    [_losses, _filters, _mixing, _prototypes, _thresholds, _bank, _teacher])
+@pytest.mark.parametrize('step', [
+    _losses, _filters, _mixing, _prototypes, _thresholds, _bank, _teacher,
+    _class_balance, _augmentation
+])
 def test_step_functions_never_synchronise(step):
     generator = torch.Generator()
     with FakeTensorMode():

@@ -1,9 +1,11 @@
 # Copyright (c) mmseg_semi authors.
+import math
+
 import pytest
 
-from mmseg_semi.functional import (confidence_schedule, ema_momentum,
-                                   iters_per_epoch, keep_percent,
-                                   sampling_window)
+from mmseg_semi.functional import (confidence_schedule, cosine_ema_momentum,
+                                   ema_momentum, iters_per_epoch, keep_percent,
+                                   sampling_window, warm_up)
 
 
 def test_ema_momentum():
@@ -66,3 +68,24 @@ def test_iters_per_epoch_equals_published_tables(number, world_size, batch,
 def test_sampling_window():
     assert sampling_window(1, 1, 638) == (638, 1276)
     assert sampling_window(3, 3, 325) == (975, 1950)
+
+
+def test_cosine_momentum_of_cmb():
+    # 0.995 -> 1, capped by 1 - 1 / (10 t + 1).
+    values = [cosine_ema_momentum(k, 1000, .995) for k in range(1001)]
+    for k, value in enumerate(values):
+        rising = 1 - .005 * (1 + math.cos(math.pi * k / 1000)) / 2
+        assert value == pytest.approx(min(rising, 1 - 1 / (10 * k + 1)))
+    assert values[0] == 0 and values[1] == 1 - 1 / 11
+    assert values[100] > .995 and values[1000] == pytest.approx(1 - 1e-4)
+
+
+def test_warm_up():
+    assert warm_up(0, 2000) == pytest.approx(math.exp(-5))
+    assert warm_up(1000, 2000) == pytest.approx(math.exp(-1.25))
+    assert warm_up(2000, 2000) == warm_up(10**6, 2000) == 1
+    assert warm_up(1999, 2000, 'hard') == 0 and warm_up(2000, 2000,
+                                                        'hard') == 1
+    assert warm_up(0, 0) == warm_up(0, 0, 'hard') == 1
+    with pytest.raises(ValueError, match='soft'):
+        warm_up(0, 1, 'soft')
