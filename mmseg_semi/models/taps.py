@@ -13,6 +13,14 @@ HEAD_TAPS = {
         'decoder': 'decode_head.fuse:output',
         'pre_cls': 'decode_head.classifier:output',
     },
+    'CMBDeepLabV3PlusHead': {
+        'decoder': 'decode_head.fuse:output',
+        'pre_cls': 'decode_head.classifier:output',
+    },
+    'DeepLabV2Head': {
+        'decoder': 'decode_head.conv2d_list.0:input',
+        'pre_cls': 'decode_head.conv2d_list.0:input',
+    },
     'DepthwiseSeparableASPPHead': {
         'decoder': 'decode_head.sep_bottleneck:input',
     },

@@ -1,0 +1,4 @@
+# Copyright (c) mmseg_semi authors.
+from .ceil_pool_resnet import CeilPoolResNet
+
+__all__ = ['CeilPoolResNet']
