@@ -5,10 +5,11 @@ from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
 from .color import (adjust_brightness, adjust_contrast, adjust_hue,
                     adjust_saturation, gaussian_blur)
 from .ema import ema_update
-from .filters import (confidence_filter, entropy_filter, entropy_of,
-                      masked_percentile, softmax_entropy)
+from .filters import (confidence_filter, entropy_filter,
+                      masked_percentile, predictions, softmax_entropy)
 from .losses import (cross_entropy, global_mean, ohem_cross_entropy,
                      pixel_entropies, pixel_losses)
+from .maximum import max_along
 from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
 from .precision import full_precision, upcast
 from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
@@ -27,13 +28,13 @@ __all__ = [
     'class_confidence_sums', 'class_counts', 'class_masks', 'class_prototypes',
     'confidence_filter', 'confidence_schedule', 'cosine_ema_momentum',
     'cross_entropy', 'cutout', 'draw_placements', 'draw_positions',
-    'ema_momentum', 'ema_update', 'entropy_filter', 'entropy_of',
-    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
-    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
-    'keep_percent', 'kmeans', 'masked_percentile', 'mix', 'most_scattered',
+    'ema_momentum', 'ema_update', 'entropy_filter', 'features_at',
+    'full_precision', 'gaussian_blur', 'global_mean', 'grid_features',
+    'grid_positions', 'half_area_boxes', 'iters_per_epoch', 'keep_percent',
+    'kmeans', 'masked_percentile', 'max_along', 'mix', 'most_scattered',
     'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
-    'pixel_entropies', 'pixel_losses', 'place', 'prototype_logits',
-    'prototype_loss', 'prototype_similarity', 'sampling_window',
-    'scatter_score', 'single_boxes', 'softmax_entropy', 'upcast', 'warm_up',
-    'weights_at'
+    'pixel_entropies', 'pixel_losses', 'place', 'predictions',
+    'prototype_logits', 'prototype_loss', 'prototype_similarity',
+    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
+    'upcast', 'warm_up', 'weights_at'
 ]

@@ -1,11 +1,12 @@
 # Copyright (c) mmseg_semi authors.
 """Which pseudo-labels are kept."""
 import math
-from typing import Union
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor
 
+from .maximum import max_along
 from .precision import full_precision, upcast
 
 
@@ -24,21 +25,45 @@ def softmax_entropy(logits: Tensor, dim: int = 1) -> Tensor:
     Returns:
         Tensor: The shape of ``logits`` without ``dim``, in [0, ln C].
     """
-    return entropy_of(upcast(logits).log_softmax(dim), dim)
+    logits = upcast(logits)
+    shifted = logits - logits.amax(dim, keepdim=True)
+    odds = shifted.exp()
+    return _entropy(shifted, odds, odds.sum(dim), dim)
 
 
 @full_precision
 @torch.no_grad()
-def entropy_of(log_probabilities: Tensor, dim: int = 1) -> Tensor:
-    """Entropy in nats from logarithms of probabilities, -inf for 0.
+def predictions(
+        logits: Tensor,
+        dim: int = 1,
+        entropy: bool = False) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    """The class of the largest softmax probability.
 
-    For callers who need these logarithms anyway, see
-    :func:`softmax_entropy`.
+    Args:
+        logits (Tensor): Class scores along ``dim``. Half precision is
+            computed in fp32; -inf is a probability of 0.
+        dim (int): Class dimension.
+        entropy (bool): Also return what :func:`softmax_entropy` does, which
+            needs the same exponentials.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor | None]: Class, long; its probability;
+        the entropy or None. The shape of ``logits`` without ``dim``.
     """
+    logits = upcast(logits)
+    best, label = max_along(logits, dim)
+    shifted = logits - best.unsqueeze(dim)
+    odds = shifted.exp()  # against the most probable class
+    total = odds.sum(dim)
+    return label, total.reciprocal(), _entropy(shifted, odds, total,
+                                               dim) if entropy else None
+
+
+def _entropy(shifted: Tensor, odds: Tensor, total: Tensor, dim: int) -> Tensor:
+    """ln(total) - sum(odds * shifted) / total; overwrites its arguments."""
     # A finite floor: 0 * -inf would be NaN.
-    floor = torch.finfo(log_probabilities.dtype).min
-    probabilities = log_probabilities.exp()
-    return -probabilities.mul_(log_probabilities.clamp_min(floor)).sum(dim)
+    shifted.clamp_min_(torch.finfo(shifted.dtype).min)
+    return total.log() - odds.mul_(shifted).sum(dim) / total
 
 
 @torch.no_grad()

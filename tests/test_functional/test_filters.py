@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mmseg_semi.functional import (confidence_filter, entropy_filter,
-                                   masked_percentile, softmax_entropy)
+                                   masked_percentile, predictions,
+                                   softmax_entropy)
 
 
 def test_softmax_entropy_equals_loops():
@@ -34,6 +35,18 @@ def test_softmax_entropy_keeps_small_values_under_autocast():
         entropy = softmax_entropy(logits.bfloat16())
     assert entropy.dtype == torch.float32 and not entropy.requires_grad
     assert entropy.item() == pytest.approx(21 * math.exp(-20), rel=0.1)
+
+
+def test_predictions_equal_softmax():
+    logits = 3 * torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    logits[0, 1] = -torch.inf
+    label, confidence, entropy = predictions(logits, entropy=True)
+    expected = logits.softmax(1).max(1)
+    assert torch.equal(label, expected.indices)
+    torch.testing.assert_close(confidence, expected.values)
+    torch.testing.assert_close(entropy, softmax_entropy(logits))
+    assert predictions(logits)[2] is None
+    assert predictions(logits.bfloat16())[1].dtype == torch.float32
 
 
 @pytest.mark.parametrize('q', [0, 12.5, 50, 80, 99.9, 100])

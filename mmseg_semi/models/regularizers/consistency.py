@@ -7,8 +7,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...functional import (confidence_filter, cross_entropy, entropy_filter,
-                           keep_percent, pixel_losses, softmax_entropy,
-                           warm_up, weights_at)
+                           keep_percent, max_along, pixel_losses,
+                           softmax_entropy, warm_up, weights_at)
 from ..step import LabelMaps, Pass, Step
 from .term import Term
 
@@ -125,7 +125,7 @@ class PixelConsistency(Term):
         The agreement is looked at on every 16th pixel.
         """
         some = slice(None), slice(None, None, 4), slice(None, None, 4)
-        guess = logits[:, :, ::4, ::4].argmax(dim=1)
+        _, guess = max_along(logits[:, :, ::4, ::4], dim=1)
         known = labels['valid'][some]
         agreed = (guess == labels['cls'][some]) & known
         return {
