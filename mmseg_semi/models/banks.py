@@ -23,6 +23,8 @@ class ClassBank(nn.Module):
         confidence (Tensor): (C, V), fp32.
         pointer (Tensor): (C,), long, where the next row goes.
         count (Tensor): (C,), long, rows present, at most V.
+        arrival (Tensor): (C, V), long, the push that brought a row.
+        pushes (Tensor): 0-dim, long, pushes so far.
     """
 
     def __init__(self, num_classes: int, capacity: int, dim: int) -> None:
@@ -32,6 +34,9 @@ class ClassBank(nn.Module):
         self.dim = dim
         self.register_buffer('features', torch.zeros(num_classes, 0, dim))
         self.register_buffer('confidence', torch.zeros(num_classes, 0))
+        self.register_buffer('arrival',
+                             torch.zeros(num_classes, 0, dtype=torch.long))
+        self.register_buffer('pushes', torch.zeros((), dtype=torch.long))
         zeros = torch.zeros(num_classes, dtype=torch.long)
         self.register_buffer('pointer', zeros)
         self.register_buffer('count', zeros.clone())
@@ -45,6 +50,8 @@ class ClassBank(nn.Module):
         self.features = self.features.new_zeros(self.num_classes, capacity,
                                                 self.dim)
         self.confidence = self.confidence.new_zeros(self.num_classes, capacity)
+        self.arrival = self.arrival.new_zeros(self.num_classes, capacity)
+        self.pushes.zero_()
         self.pointer.zero_()
         self.count.zero_()
 
@@ -76,6 +83,7 @@ class ClassBank(nn.Module):
         """
         if not self.allocated:
             raise RuntimeError('ClassBank.push: call allocate() first.')
+        self.pushes += 1
         if len(features) == 0:
             return
         rows = features.to(self.features.dtype)
@@ -92,6 +100,8 @@ class ClassBank(nn.Module):
         self._write(self.confidence.flatten(),
                     confidence.to(self.confidence.dtype), order[source], place,
                     some)
+        self._write(self.arrival.flatten(), self.pushes.expand(len(rows)),
+                    order[source], place, some)
         added = added[:-1]
         self.pointer.copy_((self.pointer + added) % self.capacity)
         self.count.copy_((self.count + added).clamp_max(self.capacity))
@@ -146,6 +156,20 @@ class ClassBank(nn.Module):
     def fill(self) -> Tensor:
         """Share (C,) of the capacity in use, in [0, 1]."""
         return self.count / self.capacity
+
+    def age(self) -> Tuple[Tensor, Tensor]:
+        """How old the rows of an allocated bank are, in pushes since theirs.
+
+        Returns:
+            tuple[Tensor, Tensor]: Mean and maximum over all rows present,
+            0-dim, fp32; 0 in an empty bank.
+        """
+        places = torch.arange(
+            self.arrival.shape[1], device=self.arrival.device)
+        present = places < self.count[:, None]
+        age = (self.pushes - self.arrival).masked_fill(~present, 0)
+        mean = age.sum() / present.sum().clamp_min(1)
+        return mean, age.max().to(mean.dtype)
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         stored = state_dict.get(prefix + 'features')

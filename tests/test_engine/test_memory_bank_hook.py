@@ -27,7 +27,7 @@ class WithBank(ToySemi):
         return super().forward(inputs, mode)
 
 
-def test_fill_is_logged_at_the_interval(tmp_path):
+def test_fill_and_age_are_logged_at_the_interval(tmp_path):
     runner = make_runner(
         tmp_path,
         max_iters=7,
@@ -37,6 +37,9 @@ def test_fill_is_logged_at_the_interval(tmp_path):
     scalars = MessageHub.get_instance(runner.experiment_name).log_scalars
     assert scalars['train/bank.fill_mean'].data[0].tolist() == [3 / 8, 4 / 8]
     assert scalars['train/bank.fill_min'].data[0].tolist() == [0, 0]
+    # Rows of 3 pushes; then the latest 4 of 6.
+    assert scalars['train/bank.age_mean'].data[0].tolist() == [1, 1.5]
+    assert scalars['train/bank.age_max'].data[0].tolist() == [2, 3]
     assert not any('spare' in name for name in scalars)  # released
 
 
@@ -109,7 +112,7 @@ def disagreement(rank, change):
     ('own', None),
     ('prototype', 'on prototypes.'),
     ('bank', 'on bank.count.'),
-    ('released', 'on bank.features, bank.confidence.'),
+    ('released', 'on bank.features, bank.confidence, bank.arrival.'),
 ])
 def test_disagreement_names_the_buffers(gloo_pool, change, names):
     for message in gloo_pool(disagreement, change):

@@ -68,8 +68,8 @@ def test_one_push_equals_several(capacity):
     whole.push(features, labels, confidence)
     for part in torch.arange(60).split([1, 20, 2, 37]):
         parts.push(features[part], labels[part], confidence[part])
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, parts.state_dict()[name])
+    for name in ('features', 'confidence', 'pointer', 'count'):
+        assert torch.equal(getattr(whole, name), getattr(parts, name))
 
 
 def test_push_skips_rows_that_do_not_belong():
@@ -79,8 +79,9 @@ def test_push_skips_rows_that_do_not_belong():
     bank.push(torch.zeros(3, D), torch.tensor([-1, 255, C]), torch.zeros(3))
     overflow = torch.tensor([[0., torch.inf, 0.], [torch.nan, 0., 0.]])
     bank.push(overflow, torch.tensor([0, 0]), torch.ones(2))
-    for name, value in bank.state_dict().items():
-        assert torch.equal(value, before[name])
+    assert bank.pushes == before.pop('pushes') + 2
+    for name, value in before.items():
+        assert torch.equal(bank.state_dict()[name], value)
 
 
 def test_push_of_only_the_last_or_first_class():
@@ -106,6 +107,24 @@ def test_rows_that_meet_in_one_place_agree_on_the_content():
     for row, target in zip(source.tolist(), place.tolist()):
         assert content.setdefault(target, row) == row
     assert len(content) == added[:C].clamp_max(3).sum()
+
+
+def test_age_counts_pushes():
+    bank = ClassBank(C, 3, D)
+    bank.allocate()
+    assert bank.age() == (0, 0)
+
+    def push(*labels):
+        rows = torch.ones(len(labels), D)
+        bank.push(rows, torch.tensor(labels).long(), torch.ones(len(labels)))
+
+    push(0, 1)
+    assert bank.age() == (0, 0)
+    push()  # a push without rows is one too
+    push(1, 1, -1)
+    assert bank.age() == (pytest.approx((2 + 2 + 0 + 0) / 4), 2)
+    push(1, 1)  # class 1 drops its oldest two
+    assert bank.age() == (pytest.approx((3 + 1 + 0 + 0) / 4), 3)
 
 
 def test_push_keeps_no_graph_and_converts_half():
@@ -192,7 +211,8 @@ def test_checkpoint_without_the_bank():
     missing = target.load_state_dict(state, strict=False).missing_keys
     assert sorted(missing) == [
         'bank.' + name
-        for name in ('confidence', 'count', 'features', 'pointer')
+        for name in ('arrival', 'confidence', 'count', 'features', 'pointer',
+                     'pushes')
     ]
 
 

@@ -23,8 +23,9 @@ class MemoryBankHook(Hook):
     Args:
         interval (int): Log every so many iterations the least and the mean
             fill over classes, in [0, 1], as ``<bank>.fill_min`` and
-            ``<bank>.fill_mean``. Reading them waits for the device. Defaults
-            to 50.
+            ``<bank>.fill_mean``, and the mean and greatest age of the rows,
+            in pushes, as ``<bank>.age_mean`` and ``<bank>.age_max``. Reading
+            them waits for the device. Defaults to 50.
         check_interval (int): Compare checksums over processes every so many
             iterations and before training; 0 for never. Defaults to 1000.
     """
@@ -50,12 +51,16 @@ class MemoryBankHook(Hook):
         if self.every_n_train_iters(runner, self.interval):
             for name, module in model.named_modules():
                 if isinstance(module, ClassBank) and module.allocated:
-                    fill = module.fill()
+                    fill, age = module.fill(), module.age()
+                    values = dict(
+                        fill_min=fill.min(),
+                        fill_mean=fill.mean(),
+                        age_mean=age[0],
+                        age_max=age[1])
                     runner.message_hub.update_scalars({
-                        f'train/{name}.fill_min':
-                        fill.min(),
-                        f'train/{name}.fill_mean':
-                        fill.mean()
+                        f'train/{name}.{key}':
+                        value
+                        for key, value in values.items()
                     })
         if self.every_n_train_iters(runner, self.check_interval):
             check_ranks_agree(model)

@@ -1,10 +1,11 @@
 # Copyright (c) mmseg_semi authors.
 from .cmb_deeplabv3plus_head import CMBDeepLabV3PlusHead
+from .contrast_head import ContrastHead
 from .deeplabv2_head import DeepLabV2Head
 from .prototype_head import PrototypeHead
 from .published_deeplabv3plus_head import PublishedDeepLabV3PlusHead
 
 __all__ = [
-    'CMBDeepLabV3PlusHead', 'DeepLabV2Head', 'PrototypeHead',
+    'CMBDeepLabV3PlusHead', 'ContrastHead', 'DeepLabV2Head', 'PrototypeHead',
     'PublishedDeepLabV3PlusHead'
 ]

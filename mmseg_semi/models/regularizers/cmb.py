@@ -1,0 +1,344 @@
+# Copyright (c) mmseg_semi authors.
+"""CMB: contrast with a class-wise memory bank (arXiv 2104.13415)."""
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ...dist import gather_rows
+from ...functional import (best_rows, class_directions, contrastive_loss,
+                           grid_features, memory_rows_per_image,
+                           quality_filter)
+from ..banks import ClassBank
+from ..step import Pass, Step
+from .term import Term, idle
+
+SELECTIONS = ('highest', 'lowest', 'random')
+
+
+@MODELS.register_module()
+class CMB(Term):
+    """Pull every feature towards the features of its class in memory.
+
+    Memory holds projections by the teacher of labelled features it predicts
+    right and confidently (Sec. 3.4); the student's predictions, labelled and
+    pseudo-labelled, are contrasted with it (Sec. 3.3, Eq. 8-11). By
+    iteration ``it``:
+
+    - ``it < memory_start``: nothing.
+    - ``memory_start <= it < contrast_start``: memory fills.
+    - from then on: memory is updated, then the loss compares with it.
+
+    The pseudo-label, entropy and balancing parts of CMB are terms of their
+    own (:class:`PixelConsistency`, :class:`EntropyMinimization`,
+    :class:`ClassBalance`).
+
+    Args:
+        head (dict): :class:`ContrastHead` config: ``in_channels``, ``tap``,
+            ``channels``.
+        num_labeled (int, optional): Labelled images of the target domain;
+            needed unless ``rows_per_image`` is a number.
+        rows_per_image (str | int): New vectors per class, iteration and
+            image, see :func:`mmseg_semi.functional.memory_rows_per_image`;
+            all vectors of a batch compete (1.12 row 14). Defaults to
+            ``city``.
+        capacity (int): psi, vectors per class (Table 7). Defaults to 256.
+        memory_start (int): First iteration that fills memory; the code's
+            t > 1000. Defaults to 1000.
+        contrast_start (int): First iteration with the loss; the code's
+            t > 2000. Defaults to 2000.
+        quality_filter (bool): Only features predicted right with more than
+            ``threshold`` enter memory. False admits every labelled feature
+            (Table 8). Defaults to True.
+        threshold (float): phi. Defaults to 0.95.
+        memory_network (str): Whose features and projections fill memory,
+            ``teacher``, or ``student`` (Table 8 without "teacher features").
+        memory_dropout (bool): Dropout is active in the teacher's pass, as in
+            the code on DeepLabV3+. Defaults to False.
+        class_attention (bool): Train the selectors and weigh by them. False
+            (Table 8): no selectors, equal weights, ``memory_select`` is
+            ``random``. Defaults to True.
+        memory_attention (bool): Weigh vectors in memory too (Eq. 8). In the
+            code these weights are 1 (row 2). Defaults to True.
+        memory_select (str): When more vectors pass than may enter, take
+            those of ``highest`` score, the ``lowest`` as the code does (row
+            1), or a ``random`` choice. Defaults to ``highest``.
+        rank_with (str, optional): Rank by the teacher's ``memory`` selector,
+            trained on projections, or by its ``feature`` selector, trained on
+            predictions (code, row 3). Defaults to ``memory`` if that one is
+            trained (``memory_attention``).
+        normalize_memory (bool): The memory selector sees L2-normalised
+            vectors (code, row 4). Defaults to False.
+        feat_stride (int, optional): Take features at this stride of the
+            image where the network's own is finer (row 16).
+        loss_weight (tuple[float, float]): lambda_contr of labelled and of
+            unlabelled features (row 15). Defaults to (0.1, 0.1).
+    """
+    name = 'cmb'
+    unlabeled = True
+    presets = dict(
+        paper={},
+        official=dict(
+            memory_dropout=True,
+            memory_attention=False,
+            memory_select='lowest',
+            rank_with='feature',
+            normalize_memory=True))
+
+    def __init__(self,
+                 head: dict,
+                 num_labeled: Optional[int] = None,
+                 rows_per_image: Union[str, int] = 'city',
+                 capacity: int = 256,
+                 memory_start: int = 1000,
+                 contrast_start: int = 2000,
+                 quality_filter: bool = True,
+                 threshold: float = .95,
+                 memory_network: str = 'teacher',
+                 memory_dropout: bool = False,
+                 class_attention: bool = True,
+                 memory_attention: bool = True,
+                 memory_select: str = 'highest',
+                 rank_with: Optional[str] = None,
+                 normalize_memory: bool = False,
+                 feat_stride: Optional[int] = None,
+                 loss_weight: Sequence[float] = (.1, .1),
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        memory_attention = memory_attention and class_attention
+        if rank_with is None:
+            rank_with = 'memory' if memory_attention else 'feature'
+        self._check(num_labeled, rows_per_image, memory_start, contrast_start,
+                    memory_network, memory_select, rank_with, class_attention,
+                    memory_attention)
+        self.head_cfg = dict(
+            head,
+            type='ContrastHead',
+            selectors=class_attention,
+            memory_selectors=memory_attention)
+        self.bank = ClassBank(self.num_classes, capacity,
+                              head.get('channels', 256))
+        self.rows_per_image = memory_rows_per_image(rows_per_image, capacity,
+                                                    num_labeled,
+                                                    self.num_classes)
+        self.memory_start = memory_start
+        self.contrast_start = contrast_start
+        self.quality_filter, self.threshold = quality_filter, threshold
+        self.memory_network = memory_network
+        self.memory_dropout = memory_dropout
+        self.class_attention = class_attention
+        self.memory_attention = memory_attention
+        self.memory_select = memory_select if class_attention else 'random'
+        self.rank_with, self.normalize_memory = rank_with, normalize_memory
+        self.feat_stride = feat_stride
+        self.loss_weight = tuple(loss_weight)
+
+    def _check(self, num_labeled, rows_per_image, memory_start, contrast_start,
+               memory_network, memory_select, rank_with, class_attention,
+               memory_attention) -> None:
+        if isinstance(rows_per_image, str) and not num_labeled:
+            raise ValueError(
+                f'CMB: rows_per_image={rows_per_image!r} needs num_labeled, '
+                'the number of labelled images.')
+        if not 0 <= memory_start <= contrast_start:
+            raise ValueError(
+                f'CMB: memory_start={memory_start} must not be negative and '
+                f'not come after contrast_start={contrast_start}.')
+        for name, value, known in (('memory_network', memory_network,
+                                    ('teacher', 'student')),
+                                   ('memory_select', memory_select,
+                                    SELECTIONS), ('rank_with', rank_with,
+                                                  ('memory', 'feature'))):
+            if value not in known:
+                raise ValueError(f'CMB: {name}={value!r} is unknown: use one '
+                                 f'of {known}.')
+        if rank_with == 'memory' and class_attention and not memory_attention:
+            raise ValueError(
+                'CMB: rank_with="memory" ranks by selectors that '
+                'memory_attention=False does not train: use "feature".')
+
+    def heads(self) -> Dict[str, dict]:
+        return {self.name: self.head_cfg}
+
+    def bind(self, net) -> None:
+        # A list hides the head from the term's own parameters and state.
+        self._head = [net.semi_heads[self.name]]
+
+    @property
+    def head(self):
+        return self._head[0]
+
+    def stages(self) -> Dict[str, int]:
+        return dict(
+            before=0, memory=self.memory_start, contrast=self.contrast_start)
+
+    def features(self, role: str, step: Step) -> Iterable[str]:
+        learner = self.contrast_start
+        if self.memory_network == 'student':
+            learner = self.memory_start
+        start = dict(learner=learner, bank=self.memory_start)
+        wanted = role in start and step.iteration >= start[role]
+        return (self.name, ) if wanted else ()
+
+    def passes(self, framework, step: Step) -> List[Pass]:
+        """The teacher in train mode on the augmented labelled images."""
+        if self.memory_network == 'student' or (step.iteration
+                                                < self.memory_start):
+            return []
+        if 'teacher' not in framework.networks:
+            raise TypeError(
+                f'CMB: {type(framework).__name__} has no teacher to fill '
+                'memory: use memory_network="student".')
+        return [
+            Pass(
+                'bank',
+                'teacher', ('sup', ),
+                role='bank',
+                dropout=self.memory_dropout)
+        ]
+
+    # ------------------------------------------------------------- memory
+
+    def update_before(self, step: Step) -> None:
+        """Add this step's vectors of all ranks, in rank order (Sec. 3.4)."""
+        if step.iteration < self.memory_start:
+            return
+        self.bank.allocate()
+        if self.memory_network == 'student':
+            out = step.learner(self.net, 'sup')
+        else:
+            out = step.outs['bank', 'sup']
+        view = step.views['sup']
+        labels = view.labels
+        if view.target is not None:  # memory is the target domain's
+            labels = labels.masked_fill(~view.target, 255)
+        features, labels, pixels = self._at_stride(out.features[self.name],
+                                                   labels)
+        probabilities = grid_features(out.logits, *pixels, view.size,
+                                      out.align_corners).softmax(dim=-1)
+        probabilities = probabilities.flatten(0, 1)
+        known = labels != 255
+        if self.quality_filter:
+            passed = quality_filter(probabilities, labels, self.threshold)
+            step.log['bank/passed_ratio'] = passed.sum() / known.sum(
+            ).clamp_min(1)
+            labels = labels.masked_fill(~passed, 255)
+        head = out.heads[self.name]
+        vectors = head.projections(features, labels != 255)
+        scores = self._ranking(head, vectors, labels, step.generator)
+        number = int(self.rows_per_image * len(view.image))
+        index, valid = best_rows(scores, labels, self.num_classes,
+                                 min(number, self.bank.capacity))
+        index, valid = index.flatten(), valid.flatten()
+        labels = labels[index].masked_fill(~valid, -1)
+        confidence = probabilities.amax(dim=1)[index]
+        self.bank.push(*(gather_rows(rows, equal=True)
+                         for rows in (vectors[index], labels, confidence)))
+
+    def _at_stride(
+            self, features: Tensor,
+            labels: Tensor) -> Tuple[Tensor, Tensor, Tuple[Tensor, Tensor]]:
+        """Feature rows with the label of the nearest pixel.
+
+        Args:
+            features (Tensor): (B, D, h, w).
+            labels (Tensor): (B, H, W), long.
+
+        Returns:
+            tuple: features (B h w, D), labels (B h w,), and the rows and
+            columns (h w,) of the pixels, on the CPU.
+        """
+        size = list(features.shape[-2:])
+        if self.feat_stride is not None:
+            wanted = [
+                -(-side // self.feat_stride) for side in labels.shape[1:]
+            ]
+            wanted = [min(pair) for pair in zip(size, wanted)]
+            if wanted != size:
+                features = F.interpolate(features, size=wanted)  # nearest
+                size = wanted
+        rows, cols = (torch.arange(small) * full // small
+                      for small, full in zip(size, labels.shape[1:]))
+        pixels = torch.meshgrid(rows, cols, indexing='ij')
+        rows, cols = (
+            axis.to(labels.device, non_blocking=True) for axis in (rows, cols))
+        labels = labels[:, rows[:, None], cols].flatten()
+        features = features.permute(0, 2, 3, 1).flatten(0, 2)
+        return features, labels, tuple(axis.flatten() for axis in pixels)
+
+    def _ranking(self, head, vectors: Tensor, labels: Tensor,
+                 generator: torch.Generator) -> Tensor:
+        """What memory prefers, (N,): more is better."""
+        if self.memory_select == 'random':
+            return torch.rand(
+                len(labels), device=labels.device, generator=generator)
+        if self.rank_with == 'memory':
+            scores = self._memory_scores(head, vectors, labels)
+        else:
+            scores = head.selectors(vectors, labels)
+        return scores if self.memory_select == 'highest' else -scores
+
+    def _memory_scores(self, head, vectors: Tensor, labels: Tensor) -> Tensor:
+        if self.normalize_memory:
+            vectors = F.normalize(vectors, dim=-1)
+        return head.memory_selectors(vectors, labels)
+
+    # --------------------------------------------------------------- loss
+
+    def loss(self, step: Step) -> Dict[str, Tensor]:
+        views = dict(
+            loss_contrast=['sup'],
+            loss_contrast_unsup=sorted(view for net, view in step.learned
+                                       if net == self.net and view != 'sup'))
+        active = {
+            name: weight
+            for name, weight in zip(views, self.loss_weight)
+            if weight and views[name]
+        }
+        if step.iteration < self.contrast_start or not active:
+            return dict(loss_contrast=idle(self.head))
+        directions, present = self._directions()
+        return {
+            name:
+            weight * self._contrast(step, views[name], directions, present)
+            for name, weight in active.items()
+        }
+
+    def _directions(self) -> Tuple[Tensor, Tensor]:
+        """What memory holds of each class: (C, D), and (C,) bool whether it
+        is enough. The memory selectors get their gradient through it."""
+        bank = self.bank
+        slots = torch.arange(bank.capacity, device=bank.count.device)
+        stored = slots < bank.count[:, None]
+        attention = None
+        if self.memory_attention:
+            classes = torch.arange(self.num_classes, device=slots.device)
+            labels = classes[:, None].masked_fill(~stored, -1).flatten()
+            attention = self._memory_scores(self.head,
+                                            bank.features.flatten(0, 1),
+                                            labels).sigmoid().view_as(stored)
+        directions = class_directions(bank.features, stored, attention)
+        return directions, bank.count > 1
+
+    def _contrast(self, step: Step, views: Sequence[str], directions: Tensor,
+                  present: Tensor) -> Tensor:
+        """The loss of several views' features, taken as one set."""
+        parts = []
+        for view in views:
+            if view == 'sup':
+                labels = step.views[view].labels
+            else:
+                labels = step.labels[self.net, view]['cls']
+            features = step.learner(self.net, view).features[self.name]
+            parts.append(self._at_stride(features, labels)[:2])
+        features, labels = (torch.cat(part) for part in zip(*parts))
+        keep = labels != 255
+        projected = self.head.projections(features, keep)
+        predicted = self.head.predictions(projected, keep)
+        attention = None
+        if self.class_attention:
+            attention = self.head.selectors(predicted, labels).sigmoid()
+        return contrastive_loss(predicted, labels, directions, present,
+                                attention)
