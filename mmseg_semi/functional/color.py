@@ -11,8 +11,8 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
-def _per_image(amount: Tensor) -> Tensor:
-    return amount.view(-1, 1, 1, 1)
+def _per_image(amount: Tensor, image: Tensor) -> Tensor:
+    return amount.to(image.dtype).view(-1, 1, 1, 1)
 
 
 def to_gray(image: Tensor) -> Tensor:
@@ -31,18 +31,19 @@ def adjust_brightness(image: Tensor, factor: Tensor) -> Tensor:
     Returns:
         Tensor: Like ``image``, clamped to [0, 1].
     """
-    return (image * _per_image(factor)).clamp(0, 1)
+    return (image * _per_image(factor, image)).clamp(0, 1)
 
 
 def adjust_contrast(image: Tensor, factor: Tensor) -> Tensor:
     """Blend with the mean luma of the image; see :func:`adjust_brightness`."""
     mean = to_gray(image).mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(mean, image, _per_image(factor)).clamp(0, 1)
+    return torch.lerp(mean, image, _per_image(factor, image)).clamp(0, 1)
 
 
 def adjust_saturation(image: Tensor, factor: Tensor) -> Tensor:
     """Blend with the luma of each pixel; see :func:`adjust_brightness`."""
-    return torch.lerp(to_gray(image), image, _per_image(factor)).clamp(0, 1)
+    return torch.lerp(to_gray(image), image, _per_image(factor,
+                                                        image)).clamp(0, 1)
 
 
 def adjust_hue(image: Tensor, turn: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ def adjust_hue(image: Tensor, turn: Tensor) -> Tensor:
         value == red, (green - blue) / safe,
         torch.where(value == green, (blue - red) / safe + 2,
                     (red - green) / safe + 4))
-    hue = hue + 6 * _per_image(turn)
+    hue = hue + 6 * _per_image(turn, image)
     channels = []
     for place in (5, 3, 1):
         angle = (hue + place) % 6

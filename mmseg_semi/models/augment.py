@@ -16,7 +16,8 @@ from .step import LabelMaps, Step, moved_view
 ADJUST = dict(
     brightness=adjust_brightness,
     contrast=adjust_contrast,
-    saturation=adjust_saturation)
+    saturation=adjust_saturation,
+    hue=adjust_hue)
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,13 @@ class ViewAugment:
                                  f'high) above 0, got {(low, high)}.')
         self.scale, self.scale_prob = scale, scale_prob
         self.flip_prob, self.jitter_prob = flip_prob, jitter_prob
-        self.widths = dict(
+        widths = dict(
             brightness=brightness, contrast=contrast, saturation=saturation)
-        self.hue = hue
+        self.ranges = {
+            name: (max(0, 1 - width), 1 + width)
+            for name, width in widths.items()
+        }
+        self.ranges['hue'] = (-hue, hue)
         self.blur_prob, self.blur_sigma = blur_prob, blur_sigma
         self.batch_level, self.one_axis_blur = batch_level, one_axis_blur
 
@@ -175,13 +180,8 @@ class ViewAugment:
                pixels: PixelFormat) -> Tensor:
         """Colour changes in a random order, clamped to what pixels can be."""
         colors = pixels.colors(images)
-        steps = [(ADJUST[name],
-                  self._uniform(step, len(images), max(0, 1 - width),
-                                1 + width))
-                 for name, width in self.widths.items() if width]
-        if self.hue:
-            turn = self._uniform(step, len(images), -self.hue, self.hue)
-            steps.append((adjust_hue, turn))
+        steps = [(ADJUST[name], self._uniform(step, len(images), low, high))
+                 for name, (low, high) in self.ranges.items() if low < high]
         step.random.shuffle(steps)
         for adjust, amount in steps:
             colors = adjust(colors, amount)
