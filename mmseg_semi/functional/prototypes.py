@@ -4,13 +4,13 @@
 A store of prototypes is a tensor (C, K, D) with a mask (C, K), because
 classes may have different numbers of them.
 """
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .losses import global_mean
+from .losses import cross_entropy, ohem_cross_entropy
 from .precision import full_precision, upcast
 
 # As in F.cosine_similarity.
@@ -66,17 +66,24 @@ def prototype_logits(similarity: Tensor, temperature: float) -> Tensor:
 @full_precision
 def prototype_loss(logits: Tensor,
                    target: Tensor,
-                   ignore_index: int = 255) -> Tensor:
-    """Cross entropy of the prototype classifier (BRPG Eq. 17 and 18).
+                   ignore_index: int = 255,
+                   normalizer: str = 'valid',
+                   ohem: Optional[dict] = None) -> Tensor:
+    """Cross entropy of the prototype classifier.
 
-    Samples that are ignored, or whose class has no prototype yet, contribute
-    nothing. The mean is over the samples of all ranks (the official code
-    divides the gradient once more by the number of GPUs).
+    PCR Eq. 6 and 10, BRPG Eq. 17 and 18. Samples that are ignored, or whose
+    class has no prototype yet, contribute nothing. The mean is over the
+    samples of all ranks (the official code of BRPG divides the gradient once
+    more by the number of GPUs).
 
     Args:
         logits (Tensor): (N, C), -inf for a class without prototypes.
         target (Tensor): (N,), long, in [0, C) or ``ignore_index``.
         ignore_index (int): Target value that contributes nothing.
+        normalizer (str): See :func:`cross_entropy`; the samples take the
+            place of the pixels.
+        ohem (dict, optional): ``thresh`` and ``min_kept`` of
+            :func:`ohem_cross_entropy` on the samples, instead of the mean.
 
     Returns:
         Tensor: 0-dim. 0, attached to the graph, if no sample counts.
@@ -90,8 +97,17 @@ def prototype_loss(logits: Tensor,
     ignored = ignored | absent.gather(1, safe[:, None]).squeeze(1)
     # As one image of N pixels, which is several times faster on the CPU.
     losses = F.cross_entropy(logits.t()[None], safe[None], reduction='none')[0]
-    total = losses.masked_fill(ignored, 0.).sum()
-    return global_mean(total, (~ignored).sum())
+    losses = losses.masked_fill(ignored, 0.)
+    target = target.masked_fill(ignored, ignore_index)
+    if ohem is not None:
+        return ohem_cross_entropy(
+            logits, target, losses=losses, ignore_index=ignore_index, **ohem)
+    return cross_entropy(
+        logits,
+        target,
+        losses=losses,
+        normalizer=normalizer,
+        ignore_index=ignore_index)
 
 
 @full_precision

@@ -33,9 +33,54 @@ def grid_positions(height: int,
     """
     rows = torch.linspace(0, height - 1, cells + 1, dtype=torch.float64)
     cols = torch.linspace(0, width - 1, cells + 1, dtype=torch.float64)
-    grid = torch.meshgrid(
-        rows.round().long(), cols.round().long(), indexing='ij')
-    return grid[0].flatten(), grid[1].flatten()
+    return _product(rows.round().long(), cols.round().long())
+
+
+def all_positions(height: int, width: int) -> Tuple[Tensor, Tensor]:
+    """Every pixel, in the form of :func:`grid_positions`."""
+    return _product(torch.arange(height), torch.arange(width))
+
+
+def _product(rows: Tensor, cols: Tensor) -> Tuple[Tensor, Tensor]:
+    rows, cols = torch.meshgrid(rows, cols, indexing='ij')
+    return rows.flatten(), cols.flatten()
+
+
+@torch.no_grad()
+def jittered_positions(height: int, width: int, cells: int,
+                       generator: torch.Generator) -> Tuple[Tensor, Tensor]:
+    """One random pixel in every cell of a regular grid (PCR, spec P5).
+
+    The cells are ``height // cells`` by ``width // cells`` pixels, so the
+    last rows and columns may belong to none (row 512 of 513).
+
+    Args:
+        height (int): Image height, at least ``cells``.
+        width (int): Image width, at least ``cells``.
+        cells (int): Number of cells in each direction; 32 in PCR's code.
+        generator (torch.Generator): On the device of the positions.
+
+    Returns:
+        tuple[Tensor, Tensor]: rows (M,) and cols (M,), long, M = cells ** 2,
+        row-major over the cells.
+
+    Raises:
+        ValueError: The image has fewer pixels than cells in a direction.
+    """
+    if min(height, width) < cells:
+        raise ValueError(f'{cells} x {cells} cells do not fit an image of '
+                         f'{height} x {width} pixels: lower `cells`.')
+    device = generator.device
+    first = torch.arange(cells, device=device)
+    sides = height // cells, width // cells
+    inside = [
+        torch.randint(
+            side, (cells, cells), generator=generator, device=device)
+        for side in sides
+    ]
+    rows = first[:, None] * sides[0] + inside[0]
+    cols = first[None, :] * sides[1] + inside[1]
+    return rows.flatten(), cols.flatten()
 
 
 def _source(position: Tensor, full: int, small: int,

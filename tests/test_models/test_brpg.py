@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from mmseg_semi.functional import draw_positions
-from mmseg_semi.models.regularizers import brpg
+from mmseg_semi.models.regularizers import prototype_term
 from .given import (SIDE, bare_term, features_of, given_maps, given_step,
                     set_prototypes, sorted_rows, take)
 from .toys import NUM_CLASSES, SIZE
@@ -565,7 +565,7 @@ def test_a_step_never_waits_for_the_device(monkeypatch, iteration):
     def first_points(features, rows, cols, *args):
         return features.flatten(2).transpose(1, 2)[:, :len(rows)]
 
-    monkeypatch.setattr(brpg, 'grid_features', first_points)
+    monkeypatch.setattr(prototype_term, 'grid_features', first_points)
     term, maps = bare_term(class_threshold=(.7, .9), cells=8), given_maps()
     set_prototypes(term)
     term._ready = True  # looked at once, when the stage begins

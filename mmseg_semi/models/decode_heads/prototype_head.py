@@ -66,6 +66,8 @@ class PrototypeHead(BaseDecodeHead):
         linear (bool): Keep a linear classifier ``conv_seg`` on the features,
             to pretrain them before there are prototypes (BRPG Table 9, I).
             Defaults to False.
+        average (bool): A mean teacher averages the prototypes as it does
+            parameters. Defaults to False: it copies them.
     """
 
     def __init__(self,
@@ -76,6 +78,7 @@ class PrototypeHead(BaseDecodeHead):
                  tap: str = 'decoder',
                  temperature: float = .1,
                  linear: bool = False,
+                 average: bool = False,
                  dropout_ratio: float = .1,
                  **kwargs) -> None:
         super().__init__(
@@ -99,7 +102,11 @@ class PrototypeHead(BaseDecodeHead):
             self.in_channels, hidden_channels or channels, channels,
             dropout_ratio, self.norm_cfg)
         size = (self.num_classes, num_prototypes)
-        self.register_buffer('prototypes', torch.zeros(*size, channels))
+        prototypes = torch.zeros(*size, channels)
+        if average:
+            self.prototypes = nn.Parameter(prototypes, requires_grad=False)
+        else:
+            self.register_buffer('prototypes', prototypes)
         self.register_buffer('prototype_valid',
                              torch.zeros(size, dtype=torch.bool))
 

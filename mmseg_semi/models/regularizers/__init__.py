@@ -4,10 +4,11 @@ from .class_balance import ClassBalance
 from .cmb import CMB
 from .consistency import PixelConsistency
 from .entropy import EntropyMinimization
+from .pcr import PCR
 from .supervised import SupervisedLoss
 from .term import Term
 
 __all__ = [
-    'BRPG', 'CMB', 'ClassBalance', 'EntropyMinimization', 'PixelConsistency',
-    'SupervisedLoss', 'Term'
+    'BRPG', 'CMB', 'ClassBalance', 'EntropyMinimization', 'PCR',
+    'PixelConsistency', 'SupervisedLoss', 'Term'
 ]

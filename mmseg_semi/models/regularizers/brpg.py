@@ -1,34 +1,26 @@
 # Copyright (c) mmseg_semi authors.
 """BRPG: boundary-refined prototype generation (arXiv 2307.10097)."""
-from typing import Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Optional, Sequence, Tuple
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...dist import all_sum, world_size
-from ...functional import (assigned_sums, class_confidence_sums,
-                           confidence_schedule, cross_entropy, draw_positions,
-                           features_at, grid_features, grid_positions,
-                           moved_prototypes, moved_thresholds,
-                           prototype_logits, prototype_loss)
-from ...functional.clustering import BACKENDS, CENTERS, SCATTERS
+from ...functional import (class_confidence_sums, confidence_schedule,
+                           cross_entropy, draw_positions, features_at,
+                           grid_positions, moved_thresholds, prototype_loss)
+from ...functional.clustering import CENTERS, SCATTERS
 from ..step import Step
 from .feature_sampling import (FeatureBanks, candidates, confidence_groups,
                                mask_padding, random_group)
 from .prototype_generation import generate_prototypes
-from .term import Term, idle
-
-
-class Samples(NamedTuple):
-    """The sampled pixels of a step: (N, D), (N, C, K) and (N,) long."""
-    features: Tensor
-    similarity: Tensor
-    target: Tensor
+from .prototype_term import PrototypeTerm
+from .term import idle
 
 
 @MODELS.register_module()
-class BRPG(Term):
+class BRPG(PrototypeTerm):
     """Prototypes from high- and low-confidence features, then contrast.
 
     Algorithm 1 by iteration ``it``, with ``window = (T_S1, T_S2)``:
@@ -103,16 +95,10 @@ class BRPG(Term):
                  draws_per_image: int = 1000,
                  confidence: Sequence[float] = (.8, .95),
                  schedule_begin: Optional[int] = None,
-                 momentum: float = .99,
-                 loss_weight: float = 1.,
                  per_gpu_scale: bool = False,
-                 sync_prototypes: bool = True,
                  pretrain_head: bool = False,
-                 kmeans: str = 'faiss',
                  center: str = 'cluster',
-                 seed: int = 0,
                  **kwargs) -> None:
-        super().__init__(**kwargs)
         groups = ('high', 'low') if split else ('all', )
         if len(num_prototypes) != len(groups):
             raise ValueError(
@@ -126,20 +112,17 @@ class BRPG(Term):
             raise ValueError(
                 f'apo={apo} must give extra, ratio and a score that is one '
                 f'of {SCATTERS}, or be None.')
-        if kmeans not in BACKENDS or center not in CENTERS:
-            raise ValueError(f'kmeans={kmeans!r} must be one of {BACKENDS} '
-                             f'and center={center!r} one of {CENTERS}.')
+        if center not in CENTERS:
+            raise ValueError(f'center={center!r} must be one of {CENTERS}.')
+        extra = apo['extra'] if apo else 0
+        super().__init__(
+            head=dict(head, linear=pretrain_head),
+            size=sum(num_prototypes) + extra * len(groups),
+            **kwargs)
         self.begin, self.end = window
         self.split = split
         self.base = dict(zip(groups, num_prototypes))
         self.apo = apo
-        extra = apo['extra'] if apo else 0
-        self.size = sum(num_prototypes) + extra * len(groups)
-        self.head_cfg = dict(
-            head,
-            type='PrototypeHead',
-            num_prototypes=self.size,
-            linear=pretrain_head)
         self.banks = FeatureBanks(groups, self.num_classes, head['channels'],
                                   capacity, samples_per_image)
         self.threshold, self.class_threshold = threshold, class_threshold
@@ -149,35 +132,12 @@ class BRPG(Term):
         self.confidence = tuple(confidence)
         self.schedule_begin = self.end if schedule_begin is None \
             else schedule_begin
-        self.momentum, self.loss_weight = momentum, loss_weight
         self.per_gpu_scale = per_gpu_scale
-        self.sync_prototypes = sync_prototypes
         self.pretrain_head = pretrain_head
-        self.kmeans, self.center, self.seed = kmeans, center, seed
-        self.samples: Optional[Samples] = None
-        self._ready = False
-
-    def heads(self) -> Dict[str, dict]:
-        return {self.name: self.head_cfg}
-
-    def bind(self, net) -> None:
-        # A list hides the head from the term's own parameters and state.
-        self._head = [net.semi_heads[self.name]]
-        self.head.per_rank = not self.sync_prototypes
-
-    @property
-    def head(self):
-        return self._head[0]
+        self.center = center
 
     def stages(self) -> Dict[str, int]:
         return dict(before=0, sampling=self.begin, prototypes=self.end)
-
-    def stage(self, step: Step) -> str:
-        """The latest of :meth:`stages` that has begun."""
-        return [
-            name for name, first in self.stages().items()
-            if first <= step.iteration
-        ][-1]
 
     def features(self, role: str, step: Step) -> Iterable[str]:
         roles = {
@@ -206,7 +166,12 @@ class BRPG(Term):
         elif stage == 'prototypes':
             if self.banks.allocated:
                 self._cluster()
-            self._require_prototypes(step)
+            self.require_prototypes(
+                f'there is no prototype at iteration {step.iteration}, '
+                f'because no feature was sampled in iterations [{self.begin}, '
+                f'{self.end}). Widen or move `window`, or lower `threshold`; '
+                'when resuming, start from a checkpoint that had the same '
+                '`window`.')
 
     def _fill(self, step: Step) -> None:
         """Enqueue this step's features (Eq. 8-9)."""
@@ -243,19 +208,6 @@ class BRPG(Term):
         self.head.set_prototypes(prototypes, valid)
         self.banks.release()
 
-    def _require_prototypes(self, step: Step) -> None:
-        """Without any, the loss would be 0 for the rest of the training."""
-        if self._ready:
-            return
-        if not bool(self.head.prototype_valid.any()):
-            raise RuntimeError(
-                f'BRPG: there is no prototype at iteration {step.iteration}, '
-                f'because no feature was sampled in iterations [{self.begin}, '
-                f'{self.end}). Widen or move `window`, or lower `threshold`; '
-                'when resuming, start from a checkpoint that had the same '
-                '`window`.')
-        self._ready = True  # on the host: looked at once
-
     def loss(self, step: Step) -> Dict[str, Tensor]:
         self.samples = None
         stage = self.stage(step)
@@ -266,13 +218,9 @@ class BRPG(Term):
         drawn = [self._grid(step)]
         if step.semi:
             drawn.append(self._unlabeled(step))
-        features, target = (torch.cat(parts) for parts in zip(*drawn))
-        similarity = self.head.similarity(features)
-        logits = prototype_logits(similarity, self.head.temperature)
-        sizes = [len(labels) for _, labels in drawn]
         loss = self.loss_weight * sum(  # a mean for each kind of image
-            map(prototype_loss, logits.split(sizes), target.split(sizes)))
-        self.samples = Samples(features, similarity, target)
+            prototype_loss(logits, target)
+            for logits, (_, target) in zip(self.scores(drawn), drawn))
         if self.per_gpu_scale:
             loss = loss / world_size()
         if self.pretrain_head:
@@ -282,14 +230,8 @@ class BRPG(Term):
     def _grid(self, step: Step) -> Tuple[Tensor, Tensor]:
         """Grid samples (N, D) with their ground truth (N,) (Eq. 17)."""
         labels = step.views['sup'].labels
-        out = step.learner(self.net, 'sup')
-        size = tuple(labels.shape[-2:])
-        rows, cols = grid_positions(*size, cells=self.cells)
-        features = grid_features(out.features[self.name], rows, cols, size,
-                                 out.align_corners).flatten(0, 1)
-        rows, cols = (  # non_blocking: or the host waits for the device
-            axis.to(labels.device, non_blocking=True) for axis in (rows, cols))
-        return features, labels[:, rows, cols].flatten()
+        rows, cols = grid_positions(*labels.shape[-2:], cells=self.cells)
+        return self.at_grid(step, 'sup', labels, rows, cols)
 
     def _pretrain_loss(self, step: Step) -> Tensor:
         features, target = self._grid(step)
@@ -311,17 +253,3 @@ class BRPG(Term):
         target = labels['cls'][image, rows, cols].masked_fill(~drawn, 255)
         step.log['proto/drawn_ratio'] = drawn.float().mean()
         return features, target
-
-    def update_after(self, step: Step) -> None:
-        """Move the prototypes by all samples of this step (Eq. 22)."""
-        if self.samples is None:
-            return
-        sums, counts = assigned_sums(*self.samples)
-        if self.sync_prototypes:
-            sums, counts = all_sum(sums), all_sum(counts)
-        self.head.prototypes.copy_(
-            moved_prototypes(self.head.prototypes, sums, counts,
-                             self.momentum))
-        valid = self.head.prototype_valid
-        step.log['proto/used_ratio'] = (counts > 0).sum() / valid.sum()
-        self.samples = None
