@@ -95,6 +95,22 @@ def _augmentation(maps, generator):
     func.gaussian_blur(images, amount, amount)
 
 
+def _contrast(maps, generator):
+    rows = maps['features'].movedim(1, -1).reshape(-1, D)
+    labels = maps['target'][:, :3, :3].flatten()
+    rows = func.masked_batch_norm(rows, labels != 255, torch.ones(D),
+                                  torch.zeros(D))
+    weight = torch.randn(C, D, D, requires_grad=True)
+    ones = torch.ones(C, D, requires_grad=True)
+    scores = func.class_mlp(rows, labels, weight, ones, ones, ones, ones[:, 0])
+    directions = func.class_directions(maps['prototypes'], maps['present'],
+                                       torch.rand(C, K))
+    func.contrastive_loss(rows, labels, directions, maps['present'].all(1),
+                          scores.sigmoid()).backward()
+    func.quality_filter(maps['logits'].movedim(1, -1), maps['target'], .95)
+    func.best_rows(scores, labels, C, 4)
+
+
 def _teacher(maps, generator):
     nets = [torch.nn.BatchNorm2d(3) for _ in range(2)]
     for buffers in ('copy', 'ema', 'own'):
@@ -103,7 +119,7 @@ def _teacher(maps, generator):
 
 @pytest.mark.parametrize('step', [
     _losses, _filters, _mixing, _prototypes, _thresholds, _bank, _teacher,
-    _class_balance, _augmentation
+    _class_balance, _augmentation, _contrast
 ])
 def test_step_functions_never_synchronise(step):
     generator = torch.Generator()
