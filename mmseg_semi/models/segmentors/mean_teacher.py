@@ -90,6 +90,9 @@ class MeanTeacher(Framework):
         if labeler_mode not in ('eval', 'train'):
             raise ValueError(f'labeler_mode={labeler_mode!r} is unknown: use '
                              '"eval" or "train".')
+        if strong_copies < 0:
+            raise ValueError('strong_copies counts views, at least 0, got '
+                             f'{strong_copies}.')
         augment = dict(augment or {})
         if set(augment) - {'sup', 'strong'}:
             raise ValueError(
