@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .losses import cross_entropy, ohem_cross_entropy
+from .maximum import max_along
 from .precision import full_precision, upcast
 
 # As in F.cosine_similarity.
@@ -19,9 +20,10 @@ EPS = 1e-8
 
 def _unit(vectors: Tensor) -> Tensor:
     """L2-normalise; a zero vector stays zero and gets no gradient."""
-    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return vectors * norm.clamp_min(EPS).reciprocal().masked_fill(
-        norm <= EPS, 0.)
+    # Not vector_norm, whose backward pass masks the whole result.
+    square = vectors.square().sum(dim=-1, keepdim=True)
+    scale = square.clamp_min(EPS**2).rsqrt()
+    return vectors * scale.masked_fill(square <= EPS**2, 0.)
 
 
 @full_precision
@@ -60,7 +62,9 @@ def prototype_logits(similarity: Tensor, temperature: float) -> Tensor:
     Returns:
         Tensor: (N, C); -inf for a class without prototypes.
     """
-    return upcast(similarity).max(dim=-1).values / temperature
+    # Samples last, as prototype_similarity lays them out.
+    best, _ = max_along(upcast(similarity).permute(1, 2, 0), dim=1)
+    return best.t() / temperature
 
 
 @full_precision
@@ -137,8 +141,9 @@ def assigned_sums(features: Tensor,
     _, num_classes, number = similarity.shape
     usable = target != ignore_index
     safe = target.masked_fill(~usable, 0)
-    own = similarity.take_along_dim(safe[:, None, None], dim=1).squeeze(1)
-    best, nearest = own.max(dim=1)
+    by_class = similarity.permute(1, 2, 0)
+    own = by_class.gather(0, safe.expand(1, number, -1)).squeeze(0)
+    best, nearest = max_along(own, dim=0)
     usable = usable & best.isfinite()
     unused = num_classes * number
     slot = (safe * number + nearest).masked_fill(~usable, unused)

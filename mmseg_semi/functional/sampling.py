@@ -136,6 +136,12 @@ def features_at(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
     Returns:
         Tensor: (N, D), fp32 (fp64 for fp64 features).
     """
+    return _interpolated(features, image, rows, cols, size, align_corners)
+
+
+def _interpolated(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
+                  size: Tuple[int, int], align_corners: bool) -> Tensor:
+    """Features at positions whose images and pixels broadcast."""
     at_rows, at_cols, weight = _corners(rows, cols, size, features.shape[-2:],
                                         align_corners)
     _, dim, height, width = features.shape
@@ -143,8 +149,9 @@ def features_at(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
     # backward pass is one sum into the table's rows.
     table = features.permute(0, 2, 3, 1).reshape(-1, dim)
     index = (image * height + at_rows) * width + at_cols
-    corners = upcast(table.index_select(0, index.flatten()).view(4, -1, dim))
-    return (corners * weight.to(corners.dtype)[..., None]).sum(0)
+    corners = upcast(table.index_select(0, index.flatten()))
+    return (corners.view(*index.shape, dim) *
+            weight.to(corners.dtype)[..., None]).sum(0)
 
 
 def _axis_slice(numerator: Tensor, denominator: int) -> Optional[slice]:
@@ -159,36 +166,26 @@ def _axis_slice(numerator: Tensor, denominator: int) -> Optional[slice]:
     return slice(int(index[0]), int(index[-1]) + 1, step)
 
 
-def _grid_axes(rows: Tensor, cols: Tensor) -> Optional[Tuple[Tensor, Tensor]]:
-    """The rows and columns of which the positions are the product, or None.
+def _grid_slices(rows: Tensor, cols: Tensor, size: Tuple[int, int],
+                 feature_size: Tuple[int, int],
+                 align_corners: bool) -> Optional[Tuple[slice, slice]]:
+    """The slices of feature rows and columns that are these positions.
 
-    None also if that cannot be seen without waiting for a device.
+    None if there are none, or if that cannot be seen without waiting for a
+    device.
     """
     if rows.device.type != 'cpu' or len(rows) == 0:
         return None
     width = int((rows == rows[0]).sum())
     row_axis, col_axis = rows[::width], cols[:width]
-    is_grid = len(rows) % width == 0 and torch.equal(
-        rows, row_axis.repeat_interleave(width)) and torch.equal(
-            cols, col_axis.repeat(len(row_axis)))
-    return (row_axis, col_axis) if is_grid else None
-
-
-def _along(features: Tensor, dim: int, position: Tensor, full: int,
-           align_corners: bool) -> Tensor:
-    """Bilinear interpolation along one dimension of (B, D, h, w)."""
-    small = features.shape[dim]
-    points = _axis_slice(*_source(position, full, small, align_corners))
-    if points is not None:
-        return features[(slice(None), ) * dim + (points, )]
-    before, after, weight = (
-        part.to(features.device, non_blocking=True)
-        for part in _neighbours(position, full, small, align_corners))
-    low = upcast(features.index_select(dim, before))
-    high = upcast(features.index_select(dim, after))
-    shape = [1] * features.dim()
-    shape[dim] = -1
-    return torch.lerp(low, high, weight.to(low.dtype).view(shape))
+    if len(rows) % width or not torch.equal(
+            rows, row_axis.repeat_interleave(width)) or not torch.equal(
+                cols, col_axis.repeat(len(row_axis))):
+        return None
+    points = tuple(
+        _axis_slice(*_source(axis, full, small, align_corners))
+        for axis, full, small in zip((row_axis, col_axis), size, feature_size))
+    return None if None in points else points
 
 
 @full_precision
@@ -196,10 +193,10 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
                   size: Tuple[int, int], align_corners: bool) -> Tensor:
     """Features at the same pixels of every image.
 
-    A grid given on the CPU, such as :func:`grid_positions`, is read row by
-    row and column by column: a strided slice where the positions fall on
-    feature points, as at 513 and stride 4. Other positions are read one by
-    one; give them on the device of the features, or they are copied there.
+    A grid given on the CPU, such as :func:`grid_positions`, is a strided
+    slice where it falls on feature points, as at 513 and stride 4. Other
+    positions are read one by one; give them on the device of the features,
+    or they are copied there.
 
     Args:
         features (Tensor): (B, D, h, w).
@@ -211,19 +208,16 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
     Returns:
         Tensor: (B, M, D), fp32 (fp64 for fp64 features).
     """
-    axes = _grid_axes(rows, cols)
-    if axes is not None:
-        for dim, axis, full in zip((2, 3), axes, size):
-            features = _along(features, dim, axis, full, align_corners)
-        return upcast(features.flatten(2).transpose(1, 2))
-    batch = len(features)
-    image = torch.arange(batch, device=features.device)
+    points = _grid_slices(rows, cols, size, features.shape[-2:],
+                          align_corners)
+    if points is not None:
+        return upcast(features[(..., *points)].flatten(2).transpose(1, 2))
+    image = torch.arange(len(features), device=features.device)
     rows, cols = (
-        axis.to(features.device, non_blocking=True).repeat(batch)
+        axis.to(features.device, non_blocking=True)[None]
         for axis in (rows, cols))
-    points = features_at(features, image.repeat_interleave(len(rows) // batch),
-                         rows, cols, size, align_corners)
-    return points.view(batch, -1, features.shape[1])
+    return _interpolated(features, image[:, None], rows, cols, size,
+                         align_corners)
 
 
 @torch.no_grad()
