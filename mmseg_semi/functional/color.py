@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import full_precision
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
@@ -74,6 +76,7 @@ def adjust_hue(image: Tensor, turn: Tensor) -> Tensor:
     return torch.cat(channels, dim=1)
 
 
+@full_precision
 def gaussian_blur(image: Tensor,
                   sigma_rows: Tensor,
                   sigma_cols: Tensor,

@@ -269,6 +269,18 @@ def test_a_step_depends_on_its_position_alone():
     assert not torch.equal(first, losses(8))
 
 
+def test_mixed_precision_leaves_images_and_losses_exact():
+    model = cmb(augment=dict(strong=dict(blur_prob=1., jitter_prob=1.)))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        step = step_of(model, *weak_batch())
+        losses = [term.loss(step) for term in model.terms.values()]
+    assert step.views['unsup_student'].image.dtype == torch.float32
+    assert step.labels['student', 'unsup_student']['conf'].dtype == \
+        torch.float32
+    assert all(value.dtype == torch.float32 for loss in losses
+               for value in loss.values())
+
+
 def test_all_losses_fall_together():
     """The whole of it trains on the toy."""
     model = cmb(buffers='copy')

@@ -121,6 +121,54 @@ def test_one_image_is_its_own_partner():
         BatchMixer(prob=1.)(step, 'strong', labels, 5)
 
 
+def test_mixing_begins_late():
+    for iteration in (4, 5):
+        step, labels = make_step()
+        step.iteration, before = iteration, step.views['strong']
+        random, drawn = step.random.getstate(), step.generator.get_state()
+        BatchMixer(prob=1., begin=5)(step, 'strong', labels, 5)
+        mixes = step.views['strong'] is not before
+        assert mixes == (iteration == 5)
+        if not mixes:  # no draw either
+            assert step.random.getstate() == random
+            assert torch.equal(step.generator.get_state(), drawn)
+
+
+@pytest.mark.parametrize('extra', [0, 1])
+def test_classmix_pastes_so_many_classes(extra):
+    """floor(n / 2) + extra; the background only where there is no other."""
+    step, labels = make_step()
+    cls = torch.arange(B * H * W).view(B, H, W) % 5
+    cls[0] = 0
+    valid = torch.ones_like(labels['valid'])
+    view = step.views['strong']
+    view.image = cls[:, None].float() + 10 * torch.arange(B).view(B, 1, 1, 1)
+    view.valid = valid
+    BatchMixer(
+        kind='classmix', prob=1., background=0,
+        extra=extra)(step, 'strong', dict(labels, cls=cls, valid=valid), 5)
+    image = step.views['strong'].image[:, 0].long()
+    for i in range(B):
+        partner = (i + 1) % B
+        pasted = set((image[i][image[i] // 10 == partner] % 10).tolist())
+        alone = partner == 0
+        assert len(pasted) == (min(extra, 1) if alone else 2 + extra)
+        assert alone or 0 not in pasted
+
+
+def test_labels_and_domain_of_a_labelled_view():
+    step, labels = make_step()
+    target = labels['cls'] % 2 == 0
+    view = step.views['strong']
+    view.labels, view.target = labels['cls'], target
+    moved = BatchMixer(prob=1.)(step, 'strong', labels, 5)
+    view = step.views['strong']
+    assert torch.equal(view.labels, moved['cls'])
+    assert set(moved) == set(labels)
+    source = view.image[:, 0].long()
+    assert torch.equal(view.target, target.flatten()[source])
+
+
 @pytest.mark.parametrize('wrong, message', [(dict(kind='mixup'), 'mixup'),
                                             (dict(prob=1.5), 'prob')])
 def test_bad_options(wrong, message):
