@@ -96,7 +96,7 @@ def _read(path: str) -> dict:
             '`prototypes` of the term to None to sample within the training.')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-        known = content['format'] == FORMAT
+        known = dict(content)['format'] == FORMAT
     except Exception as error:  # whatever else the file may be
         raise ValueError(f'{path} is not a prototype file: make one with '
                          f'{TOOL}.') from error

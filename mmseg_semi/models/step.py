@@ -132,6 +132,11 @@ class Out:
     heads: Mapping[str, nn.Module] = field(default_factory=dict, repr=False)
     _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
 
+    def scored_by(self, head: str) -> 'Out':
+        """The same pass with the scores of a term's prototype head."""
+        logits = self.heads[head].classify(self.features[head])
+        return replace(self, logits=logits, aux=[], _full={})
+
     def at(self, size: Sequence[int]) -> Tensor:
         """Logits resized bilinearly to ``size``; computed once per size."""
         size = tuple(size)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-"""BRPG on a hand-made step: fixed features, labels and scores per image."""
+"""A hand-made step for BRPG and PCR: features, labels, scores per image."""
 from random import Random
 
 import torch
@@ -27,7 +27,25 @@ def build_stock(cfg):
 def bare_term(fidelity='paper', **kwargs):
     """A BRPG term in fp64 whose features are given: no projector."""
     head = dict(in_channels=D, channels=D, projector=None)
-    cfg = brpg_cfg(head=head, **kwargs)
+    return bare(brpg_cfg(head=head, **kwargs), fidelity)
+
+
+def bare_pcr(**kwargs):
+    """A PCR term in fp64 whose features are given."""
+    cfg = dict(
+        type='PCR',
+        head=dict(in_channels=D),
+        num_prototypes=3,
+        window=(1, 3),
+        capacity=500,
+        threshold=.5,
+        cells=8)
+    cfg.update(kwargs)
+    return bare(cfg, 'paper')
+
+
+def bare(cfg, fidelity):
+    """A term whose head is in an otherwise empty network, in fp64."""
     term = build_term(cfg, 'student', NUM_CLASSES, fidelity)
     net = nn.Module()
     net.semi_heads = nn.ModuleDict({
@@ -108,10 +126,10 @@ def given_step(maps, iteration, semi=True, part=slice(None), seed=0):
         views={})
 
     def out(kind, grad):
-        features = maps[kind]['features'][part].clone()
+        features = maps[kind]['features'][part].clone().requires_grad_(grad)
         return Out(
             logits=maps[kind]['logits'][part].clone().requires_grad_(grad),
-            features=dict(brpg=features.requires_grad_(grad)),
+            features=dict(brpg=features, pcr=features),
             aux=[],
             align_corners=True)
 

@@ -29,7 +29,8 @@ def train(model, steps, lr=.05, first=0):
         total(losses).backward()
         with torch.no_grad():
             for p in model.student.parameters():
-                p -= lr * p.grad
+                if p.requires_grad:
+                    p -= lr * p.grad
         model.update_teacher()
     return losses
 

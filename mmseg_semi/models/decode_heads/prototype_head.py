@@ -96,6 +96,7 @@ class PrototypeHead(BaseDecodeHead):
             self.init_cfg = None
         self.dropout = None
         self.per_rank = False  # BRPG's official preset: every rank its own
+        self._ready = False
         self.tap, self.temperature = tap, temperature
         self.projector = nn.Identity(
         ) if projector is None else PROJECTORS[projector](
@@ -125,19 +126,25 @@ class PrototypeHead(BaseDecodeHead):
                                     self.prototype_valid)
 
     def forward(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-        """Class logits (B, C, h, w).
+        """Class logits (B, C, h, w) of the incoming map."""
+        if not isinstance(inputs, Tensor):
+            inputs = self._transform_inputs(inputs)
+        return self.classify(self.features(inputs))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class logits (B, C, h, w) of :meth:`features`.
 
         Raises:
             RuntimeError: No prototype has been set yet.
         """
-        if not bool(self.prototype_valid.any()):
+        # Looked at until there are some, not once per step.
+        self._ready = self._ready or bool(self.prototype_valid.any())
+        if not self._ready:
             raise RuntimeError(
                 'PrototypeHead holds no prototypes yet: train past the '
                 'clustering, load a checkpoint that has them, or predict '
-                'with the decode head (predict_head=None).')
-        if not isinstance(inputs, Tensor):
-            inputs = self._transform_inputs(inputs)
-        features = self.features(inputs)
+                'with the decode head (predict_head=None). As label_head it '
+                'needs them one iteration before burn_in ends.')
         batch, dim, height, width = features.shape
         rows = features.permute(0, 2, 3, 1).reshape(-1, dim)
         logits = prototype_logits(self.similarity(rows), self.temperature)

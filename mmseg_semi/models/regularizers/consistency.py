@@ -25,8 +25,8 @@ class PixelConsistency(Term):
         filter (str): ``entropy`` keeps the fraction of least entropy (Eq. 5),
             growing linearly from ``start`` to 100 % of the pixels over the
             training; ``confidence`` keeps pixels whose mixed confidence is
-            at least ``threshold`` (Eq. 4); ``none`` keeps all. Defaults to
-            ``entropy``.
+            at least ``threshold`` (Eq. 4); ``both`` keeps what these two
+            keep; ``none`` keeps all. Defaults to ``entropy``.
         start (float): Kept percentage at the first iteration. Defaults to 80.
         epoch_iters (int, optional): Move the percentage once per this many
             iterations, as the official code does; None moves it smoothly.
@@ -62,9 +62,9 @@ class PixelConsistency(Term):
                  loss_weight: float = 1.,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        if filter not in ('entropy', 'confidence', 'none'):
+        if filter not in ('entropy', 'confidence', 'both', 'none'):
             raise ValueError(f'filter {filter!r} is unknown: use "entropy", '
-                             '"confidence" or "none".')
+                             '"confidence", "both" or "none".')
         if entropy_view not in ('mixed', 'weak'):
             raise ValueError(f'entropy_view {entropy_view!r} is unknown: use '
                              '"mixed" or "weak".')
@@ -77,27 +77,28 @@ class PixelConsistency(Term):
         self.loss_weight = loss_weight
 
     @property
-    def _measures_mixed(self) -> bool:
-        return self.filter == 'entropy' and self.entropy_view == 'mixed'
+    def _entropy_source(self) -> Optional[str]:
+        uses = self.filter in ('entropy', 'both')
+        return self.entropy_view if uses else None
 
     def passes(self, framework, step: Step) -> List[Pass]:
-        if self._measures_mixed and step.semi:
+        if self._entropy_source == 'mixed' and step.semi:
             return [framework.statistics_pass(step)]
         return []
 
     def label_maps(self) -> Iterable[str]:
-        weak = self.filter == 'entropy' and self.entropy_view == 'weak'
-        return ('entropy', ) if weak else ()
+        return ('entropy', ) if self._entropy_source == 'weak' else ()
 
     @torch.no_grad()
     def keep(self, step: Step, view: str, labels: LabelMaps) -> Tensor:
         """(B, H, W) bool: the pixels whose pseudo-label is trusted."""
         known = labels['valid'] & (labels['cls'] != 255)
-        if self.filter == 'none':
-            return known
-        if self.filter == 'confidence':
-            return confidence_filter(labels['conf'], known, self.threshold)
-        if self._measures_mixed:
+        keep = known
+        if self.filter in ('confidence', 'both'):
+            keep = confidence_filter(labels['conf'], known, self.threshold)
+        if self._entropy_source is None:
+            return keep
+        if self._entropy_source == 'mixed':
             size = labels['cls'].shape[-2:]
             out = step.outs['statistics', view]
             entropy = softmax_entropy(out.at(size))
@@ -105,7 +106,7 @@ class PixelConsistency(Term):
             entropy = labels['entropy']
         percent = keep_percent(step.iteration, step.total_iters, self.start,
                                self.epoch_iters)
-        return entropy_filter(entropy, known, percent)
+        return keep & entropy_filter(entropy, known, percent)
 
     @torch.no_grad()
     def weight(self, step: Step, labels: LabelMaps) -> Optional[Tensor]:

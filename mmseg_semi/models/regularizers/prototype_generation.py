@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """From filled banks to prototypes: K-means, CPG and APO (BRPG Eq. 10-14)."""
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -58,25 +58,47 @@ def generate_prototypes(banks: Dict[str, ClassBank], base: Dict[str, int],
     valid = torch.zeros(
         first.num_classes, size, dtype=torch.bool, device=prototypes.device)
     if rank() == 0:
-        used = [0] * first.num_classes
+        centers = [[] for _ in range(first.num_classes)]
         for name, bank in banks.items():
             counts = prototype_counts(bank, base[name], apo)
             for c, count in enumerate(counts):
                 features, confidence = bank.rows(c)
-                centers = class_prototypes(
-                    features,
-                    count,
-                    confidence=confidence,
-                    center=center,
-                    backend=backend,
-                    seed=seed)
-                end = used[c] + len(centers)
-                prototypes[c, used[c]:end] = centers.to(prototypes)
-                valid[c, used[c]:end] = True
-                used[c] = end
-        empty = [c for c, n in enumerate(used) if n == 0]
-        print_log(
-            f'Prototypes: {sum(used)} over {len(used)} classes' +
-            (f'; classes {empty} had no sample and take no part in the '
-             'prototype loss' if empty else ''), 'current')
+                centers[c].append(
+                    class_prototypes(
+                        features,
+                        count,
+                        confidence=confidence,
+                        center=center,
+                        backend=backend,
+                        seed=seed))
+        prototypes, valid = stack_prototypes([torch.cat(c) for c in centers],
+                                             size)
     return broadcast_from_main(prototypes), broadcast_from_main(valid)
+
+
+def stack_prototypes(centers: Sequence[Tensor],
+                     size: int) -> Tuple[Tensor, Tensor]:
+    """Prototypes of classes that may have fewer than there are places.
+
+    Args:
+        centers (Sequence[Tensor]): (k_c, D) per class, 0 <= k_c <= K.
+        size (int): K.
+
+    Returns:
+        tuple: prototypes (C, K, D), zero in empty places, and valid (C, K)
+        bool.
+    """
+    first = centers[0]
+    prototypes = first.new_zeros(len(centers), size, first.shape[1])
+    valid = torch.zeros(
+        len(centers), size, dtype=torch.bool, device=first.device)
+    for c, rows in enumerate(centers):
+        prototypes[c, :len(rows)] = rows
+        valid[c, :len(rows)] = True
+    used = valid.sum(dim=1).tolist()
+    empty = [c for c, n in enumerate(used) if n == 0]
+    print_log(
+        f'Prototypes: {sum(used)} over {len(used)} classes' +
+        (f'; classes {empty} had no sample and take no part in the '
+         'prototype loss' if empty else ''), 'current')
+    return prototypes, valid

@@ -31,6 +31,9 @@ class SupervisedLoss(Term):
             the weighted sum by the number of pixels, as CMB's Eq. 3 prints,
             and not by the sum of the weights, as its code does. Defaults to
             False.
+        until (int, optional): From this iteration on its weight is 0 (PCR
+            Table 4, 2); the heads stay in the graph, because DDP wants a
+            gradient for them. None is never.
     """
     name = 'supervised'
 
@@ -39,10 +42,12 @@ class SupervisedLoss(Term):
                      type='cross_entropy', weight=1.), ),
                  aux_weight: float = .4,
                  by_pixels: bool = False,
+                 until: Optional[int] = None,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         self.criterion = criterion and [dict(c) for c in criterion]
         self.aux_weight, self.by_pixels = aux_weight, by_pixels
+        self.until = until
         for item in self.criterion or ():
             if item.get('type') not in CRITERIA:
                 raise ValueError(f'supervised criterion {item} is unknown: '
@@ -76,6 +81,15 @@ class SupervisedLoss(Term):
         return total
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
+        losses = self._losses(step)
+        if self.until is not None and step.iteration >= self.until:
+            losses = {
+                name: value * 0. if 'loss' in name else value
+                for name, value in losses.items()
+            }
+        return losses
+
+    def _losses(self, step: Step) -> Dict[str, Tensor]:
         out, view = step.learner(self.net, 'sup'), step.views['sup']
         weights = step.class_weights
         if weights is not None and not self._weighs_classes():

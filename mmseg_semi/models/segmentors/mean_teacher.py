@@ -46,6 +46,9 @@ class MeanTeacher(Framework):
             ``train`` mode with the statistics of the batch (CMB).
         labeler_dropout (bool): Dropout is active when labelling in train
             mode, as in CMB's code on DeepLabV3+. Defaults to False.
+        label_head (str, optional): Label with a term's prototype head of
+            this name instead of the decode head (PCR Table 4, 2). There must
+            be prototypes before ``burn_in`` ends.
         label_padding (bool): Padding of unlabelled images gets pseudo-labels
             like every other pixel, as in CMB's code. Defaults to False.
         buffers (str): Normalisation statistics of the teacher: ``copy`` of
@@ -72,6 +75,7 @@ class MeanTeacher(Framework):
                  momentum_schedule: str = 'constant',
                  labeler_mode: str = 'eval',
                  labeler_dropout: bool = False,
+                 label_head: Optional[str] = None,
                  label_padding: bool = False,
                  buffers: str = 'own',
                  joint: bool = True,
@@ -93,6 +97,10 @@ class MeanTeacher(Framework):
         if strong_copies < 0:
             raise ValueError('strong_copies counts views, at least 0, got '
                              f'{strong_copies}.')
+        if label_head and label_head not in self.student.semi_heads:
+            raise ValueError(f'label_head={label_head!r} is no head of a term:'
+                             f' use one of {sorted(self.student.semi_heads)} '
+                             'or None.')
         augment = dict(augment or {})
         if set(augment) - {'sup', 'strong'}:
             raise ValueError(
@@ -106,7 +114,7 @@ class MeanTeacher(Framework):
         }
         self.strong_copies, self.label_padding = strong_copies, label_padding
         self.labeler_mode = labeler_mode
-        self.labeler_dropout = labeler_dropout
+        self.labeler_dropout, self.label_head = labeler_dropout, label_head
         self.momentum, self.joint = momentum, joint
         self.momentum_schedule = momentum_schedule
         self.buffer_policy = buffers  # `buffers` is a method of modules
@@ -212,7 +220,8 @@ class MeanTeacher(Framework):
                     'teacher', ('unsup_teacher', ),
                     role='labeler',
                     train=self.labeler_mode == 'train',
-                    dropout=self.labeler_dropout)
+                    dropout=self.labeler_dropout,
+                    features=frozenset(filter(None, [self.label_head])))
             ]
         learn = [('sup', *strong)] if self.joint else [strong, ('sup', )]
         passes += [
@@ -229,8 +238,10 @@ class MeanTeacher(Framework):
         if done.role != 'labeler':
             return
         weak = done.views[0]
-        labels = self.pseudo_labels(step.outs[done.name, weak],
-                                    step.views[weak])
+        out = step.outs[done.name, weak]
+        if self.label_head:
+            out = out.scored_by(self.label_head)
+        labels = self.pseudo_labels(out, step.views[weak])
         step.log['pseudo/confidence'] = labels['conf'].mean()
         step.labels['student', weak] = labels
         for view in self.strong_views(step):

@@ -1,0 +1,11 @@
+_base_ = './pcr_r101_voc_366.py'
+# Settings of the authors' config file where the paper has others: OHEM on the
+# labelled images, and their padding counts as background.
+model = dict(
+    terms=dict(
+        supervised=dict(criterion=[
+            dict(type='ohem', weight=1., thresh=0.7, min_kept=100_000)
+        ])))
+train_pipeline = _base_.train_pipeline
+train_pipeline[4]['seg_pad_val'] = 0
+train_dataloader = dict(dataset=dict(labeled=dict(pipeline=train_pipeline)))

@@ -1,0 +1,109 @@
+# Copyright (c) mmseg_semi authors.
+"""Prototypes of a trained model's features (PCR, Algorithm 2)."""
+from typing import Iterable, List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import class_prototypes, features_at
+from .adapters import build_adapter
+from .regularizers.prototype_generation import stack_prototypes
+from .taps import TapRecorder
+
+
+class PixelReservoir:
+    """An even sample of the pixels of every class, of any number of images.
+
+    Every pixel gets a random key; the pixels with the least keys of their
+    class stay. Features are read at these alone.
+
+    Args:
+        num_classes (int): C.
+        capacity (int): Pixels kept per class.
+        seed (int): Of the keys.
+    """
+
+    def __init__(self, num_classes: int, capacity: int, seed: int) -> None:
+        self.capacity = capacity
+        self.generator = torch.Generator().manual_seed(seed)
+        self.keys = [torch.zeros(0) for _ in range(num_classes)]
+        self.features: List[Tensor] = [None] * num_classes
+        self.seen = [0] * num_classes
+
+    def add(self, features: Tensor, labels: Tensor,
+            align_corners: bool) -> None:
+        """Consider the pixels of one image.
+
+        Args:
+            features (Tensor): (1, D, h, w).
+            labels (Tensor): (H, W) long; ids outside [0, C) are ignored.
+            align_corners (bool): Of the interpolation of the features.
+        """
+        height, width = labels.shape
+        keys = torch.rand(height * width, generator=self.generator)
+        flat = labels.flatten().cpu()
+        for c, old in enumerate(self.keys):
+            pixels = (flat == c).nonzero().squeeze(1)
+            self.seen[c] += len(pixels)
+            if len(old) == self.capacity:
+                pixels = pixels[keys[pixels] < old[-1]]
+            place = pixels.to(features.device)
+            rows = features_at(features, torch.zeros_like(place),
+                               place // width, place % width, (height, width),
+                               align_corners).cpu()
+            if self.features[c] is None:
+                self.features[c] = rows[:0]
+            both = torch.cat([old, keys[pixels]])
+            order = both.argsort()[:self.capacity]
+            self.keys[c] = both[order]
+            self.features[c] = torch.cat([self.features[c], rows])[order]
+
+
+@torch.no_grad()
+def sample_pixels(net: nn.Module, images: Iterable[Tuple[Tensor, Tensor]],
+                  tap: str, num_classes: int, capacity: int,
+                  seed: int) -> PixelReservoir:
+    """Features of labelled pixels, evaluated whole image by whole image.
+
+    Args:
+        net (nn.Module): A segmentor; put into eval mode.
+        images (Iterable): Pairs of a normalised image (1, 3, H, W) and its
+            labels (H, W) long.
+        tap (str): Which features, see :mod:`mmseg_semi.models.taps`.
+        num_classes (int): C.
+        capacity (int): Pixels kept per class.
+        seed (int): Of the choice.
+
+    Returns:
+        PixelReservoir: The sample.
+    """
+    net.eval()
+    taps, adapter = TapRecorder(net, [tap]), build_adapter(net)
+    sample = PixelReservoir(num_classes, capacity, seed)
+    for image, labels in images:
+        with taps.capture([tap], grad=False) as tapped:
+            adapter.scores(net, net.extract_feat(image))
+        sample.add(tapped[tap], labels, net.align_corners)
+    return sample
+
+
+def cluster_sample(sample: PixelReservoir, num_prototypes: int, backend: str,
+                   seed: int) -> Tuple[Tensor, Tensor]:
+    """K-means of every class.
+
+    A class with fewer distinct pixels than prototypes gets one for each of
+    them; one without pixels gets none.
+
+    Returns:
+        tuple: prototypes (C, K, D) and valid (C, K) bool.
+
+    Raises:
+        ValueError: There is no labelled pixel at all.
+    """
+    if not any(sample.seen):
+        raise ValueError('The labelled images have no labelled pixel: there '
+                         'is nothing to make prototypes of.')
+    return stack_prototypes([
+        class_prototypes(rows, num_prototypes, backend=backend, seed=seed)
+        for rows in sample.features
+    ], num_prototypes)

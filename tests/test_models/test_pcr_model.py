@@ -1,0 +1,283 @@
+# Copyright (c) mmseg_semi authors.
+"""PCR inside a Mean Teacher, with a tiny real network."""
+import copy
+import io
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+from torch.nn import functional as F
+
+from mmseg_semi.models.prototype_file import save_prototypes
+from .test_brpg_model import train
+from .toys import NUM_CLASSES, batch, mean_teacher, segmentor, total
+
+Z = 16  # channels of the toy's decoder map
+NAMES = ['sky', 'road', 'tree', 'car']
+
+
+def pcr_model(pcr=None, terms=None, **kwargs):
+    """Burn-in 2, window (0, 2): the third step makes the prototypes."""
+    cfg = dict(
+        type='PCR',
+        head=dict(in_channels=Z),
+        num_prototypes=2,
+        window=(0, 2),
+        capacity=100,
+        threshold=.3,
+        cells=8)
+    cfg.update(pcr or {})
+    terms = dict(
+        consistency=dict(
+            type='PixelConsistency',
+            filter='confidence',
+            threshold=.3,
+            normalizer='valid'),
+        **(terms or {}),
+        pcr=cfg)
+    return mean_teacher(**{'burn_in': 2, **kwargs, 'terms': terms})
+
+
+def head_of(model, net='student'):
+    return model.net(net).semi_heads['pcr']
+
+
+class TestStages:
+
+    def test_passes_that_read_features(self):
+        for first, window in ((0, (3, 5)), (4, (0, 2))):
+            model = pcr_model(dict(window=window))
+            model.iteration = first
+            step = model.begin(*batch())
+            reads = {
+                item.role: 'pcr' in item.features
+                for item in model.schedule(step)
+            }
+            assert reads['learner'] == (first == 4)
+            assert not reads.get('labeler') and not reads['statistics']
+
+    def test_training_goes_through_them(self):
+        model = pcr_model()
+        names = []
+        for it in range(4):
+            names.append(set(train(model, 1, first=it)))
+            assert model.terms.pcr.bank.allocated == (it < 2)
+        assert 'loss_proto_unsup' not in names[1]
+        assert {'loss_proto', 'loss_proto_unsup', 'loss_unsup'} <= names[2]
+        assert head_of(model).prototype_valid.all()
+        for name in ('prototypes', 'prototype_valid'):  # copied to the teacher
+            assert torch.equal(
+                getattr(head_of(model), name),
+                getattr(head_of(model, 'teacher'), name))
+
+    @pytest.mark.parametrize('steps', [1, 3])
+    def test_resume(self, steps):
+        """T12: in the middle of sampling and after clustering."""
+        model = pcr_model()
+        train(model, steps)
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        file.seek(0)
+        other = pcr_model()
+        train(other, 1)
+        other.load_state_dict(torch.load(file, weights_only=True))
+        for it in range(steps, steps + 3):
+            ours, theirs = (train(m, 1, first=it) for m in (model, other))
+            assert ours.keys() == theirs.keys()
+            for name in ours:
+                assert torch.equal(ours[name], theirs[name]), (it, name)
+        for (name, a), b in zip(model.state_dict().items(),
+                                other.state_dict().values()):
+            assert torch.equal(a, b), name
+
+
+class TestPrototypesOnly:
+    """Table 4, 2."""
+
+    def model(self, **kwargs):
+        model = pcr_model(
+            burn_in=3,
+            label_head='pcr',
+            predict_head='pcr',
+            terms=dict(supervised=dict(type='SupervisedLoss', until=2)),
+            **kwargs)
+        del model.terms['consistency']
+        return model
+
+    def test_the_teachers_prototypes_label(self):
+        model = self.model()
+        train(model, 3)
+        inputs, samples = batch(seed=3, padding=4)
+        kept = {}
+        make = model.make_labels
+
+        def keep(step, done):
+            make(step, done)
+            kept['step'] = step
+
+        model.make_labels = keep
+        model.mixer = None
+        net = copy.deepcopy(model.teacher)  # the step changes its statistics
+        model.loss(inputs, samples)
+        labels = kept['step'].labels['student', 'unsup_student']
+        with torch.no_grad(), net.taps.capture(['decoder'],
+                                               grad=False) as tapped:
+            net.decode_head(net.extract_feat(inputs['unsup_teacher']))
+        z = tapped['decoder']
+        cosine = torch.cosine_similarity(
+            z[:, None, None],
+            head_of(model, 'teacher').prototypes[None, ..., None, None],
+            dim=3)
+        scores = F.interpolate(
+            cosine.amax(2) / .1, (33, 33), mode='bilinear', align_corners=True)
+        conf, cls = scores.softmax(1).max(1)
+        cls[:, :, -4:], conf[:, :, -4:] = 255, 0
+        assert (labels['cls'] == cls).float().mean() > .999
+        torch.testing.assert_close(labels['conf'], conf, rtol=0, atol=1e-4)
+
+    def test_the_linear_classifier_learns_nothing(self):
+        model = self.model()
+        train(model, 3)
+        model.zero_grad()
+        losses = model.loss(*batch(seed=3))
+        assert losses['loss_sup'] == 0 and losses['loss_proto_unsup'] > 0
+        total(losses).backward()
+        grads = {n: p.grad for n, p in model.student.named_parameters()}
+        assert all(g is not None for g in grads.values())  # DDP
+        assert not grads['decode_head.conv_seg.weight'].any()
+        assert grads['decode_head.low_conv.conv.weight'].any()
+        assert grads['backbone.conv1.weight'].any()
+
+    def test_prototypes_must_come_before_the_labels(self):
+        model = self.model()
+        model.burn_in = 2
+        with pytest.raises(RuntimeError, match='burn_in'):
+            train(model, 3)
+
+    def test_unknown_head(self):
+        with pytest.raises(ValueError, match="'proto'.*pcr"):
+            pcr_model(label_head='proto')
+
+
+def test_averaged_prototypes():
+    """As if they were parameters; the direction is what counts."""
+    model = pcr_model(dict(average_prototypes=True, momentum=.5))
+    train(model, 4)
+    first = head_of(model, 'teacher').prototypes.clone()
+    assert not torch.equal(first, head_of(model).prototypes)
+    assert not head_of(model).prototypes.requires_grad
+    train(model, 1, first=4)
+    # The third averaging update (0, 1, 2): 2/3 of the old.
+    torch.testing.assert_close(
+        head_of(model, 'teacher').prototypes,
+        2 / 3 * first + 1 / 3 * head_of(model).prototypes)
+    assert set(model.state_dict()) == set(pcr_model().state_dict())
+
+
+def test_two_classes():
+    net = segmentor()
+    net['decode_head'].update(num_classes=2, out_channels=2)
+    model = pcr_model(segmentor=net)
+
+    def halved(seed):
+        inputs, samples = batch(seed=seed)
+        for sample in samples['sup']:
+            data = sample.gt_sem_seg.data
+            data[data != 255] //= 2
+        return inputs, samples
+
+    for seed in range(4):
+        losses = model.loss(*halved(seed))
+        total(losses).backward()
+        model.update_teacher()
+    assert losses['loss_proto'] > 0 and losses['loss_proto_unsup'].isfinite()
+    assert head_of(model).prototypes.shape == (2, 2, Z)
+    model.predict_head = 'pcr'
+    result = model.eval().predict(
+        torch.randn(1, 3, 33, 33),
+        batch()[1]['sup'][:1])[0]
+    assert result.seg_logits.data.shape[0] == 2
+
+
+def test_features_of_a_stock_head():
+    model = pcr_model(
+        dict(head=dict(in_channels=8)), segmentor=segmentor('fcn'))
+    losses = train(model, 4)
+    assert losses['loss_proto_unsup'] >= 0 and losses['loss_proto'] > 0
+
+
+class TestFile:
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        gen = torch.Generator().manual_seed(0)
+        path = str(tmp_path / 'sub/prototypes.pth')
+        valid = torch.ones(NUM_CLASSES, 2, dtype=torch.bool)
+        valid[2, 1] = valid[3] = False
+        save_prototypes(path, torch.randn(NUM_CLASSES, 2, Z, generator=gen),
+                        valid, NAMES)
+        return path
+
+    @pytest.fixture
+    def hub(self):
+        hub = MessageHub.get_current_instance()
+        yield hub
+        hub.runtime_info.pop('dataset_meta', None)
+
+    def test_it_starts_the_training(self, path, hub):
+        hub.update_info('dataset_meta', dict(classes=tuple(NAMES)))
+        model = pcr_model(dict(prototypes=path, momentum=1.))
+        losses = train(model, 1)
+        stored = torch.load(path, weights_only=True)
+        assert torch.equal(head_of(model).prototypes, stored['prototypes'])
+        assert torch.equal(head_of(model).prototype_valid, stored['valid'])
+        assert losses['loss_proto'] > 0 and not model.terms.pcr.bank.allocated
+
+    def test_a_checkpoints_prototypes_stay(self, path):
+        model = pcr_model(dict(prototypes=path))
+        train(model, 2)
+        other = pcr_model(dict(prototypes='gone.pth'))
+        other.load_state_dict(model.state_dict())
+        other.iteration = 0
+        train(other, 1)
+        assert other.terms.pcr._ready
+
+    @pytest.mark.parametrize('change, message', [
+        (dict(num_prototypes=3), '2 prototypes per class.*has 3'),
+        (dict(prototypes='/no/such/file.pth'), 'init_prototypes.py CONFIG'),
+    ])
+    def test_another_shape_or_none(self, path, change, message):
+        model = pcr_model({'prototypes': path, **change})
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            train(model, 1)
+
+    @pytest.mark.parametrize('classes, message', [
+        (['sky', 'tree', 'road', 'car'], "another order: class 1 is 'road'"),
+        (['sky', 'road', 'tree', 'bus'], "other classes: class 3 is 'car'"),
+    ])
+    def test_other_classes(self, path, hub, classes, message):
+        hub.update_info('dataset_meta', dict(classes=tuple(classes)))
+        with pytest.raises(ValueError, match=message):
+            train(pcr_model(dict(prototypes=path)), 1)
+
+
+def test_the_wrapper_builds_as_stock_tools_do():
+    model = pcr_model()
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        again = MODELS.build(
+            dict(
+                type='MeanTeacher',
+                segmentor=segmentor(),
+                terms=dict(
+                    pcr=dict(
+                        type='PCR',
+                        head=dict(in_channels=Z),
+                        num_prototypes=2,
+                        capacity=100,
+                        window=(0, 2)))))
+    keys = {k for k in model.state_dict() if 'pcr' in k}
+    assert keys == {k for k in again.state_dict() if 'pcr' in k}
+    assert copy.deepcopy(again).terms.pcr.stages() == dict(
+        before=0, sampling=0, prototypes=2)
