@@ -4,9 +4,9 @@ from .class_balance import balancing_weights, class_counts, weights_at
 from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
 from .color import (adjust_brightness, adjust_contrast, adjust_hue,
                     adjust_saturation, gaussian_blur)
-from .contrast import (best_rows, class_directions, contrastive_loss,
-                       masked_batch_norm, memory_rows_per_image,
-                       quality_filter)
+from .contrast import (best_rows, class_cosine, class_directions,
+                       contrastive_loss, masked_batch_norm,
+                       memory_rows_per_image, quality_filter)
 from .ema import ema_update
 from .filters import (confidence_filter, entropy_filter, masked_percentile,
                       predictions, softmax_entropy)
@@ -29,18 +29,18 @@ from .warping import Placement, draw_placements, place
 __all__ = [
     'Placement', 'adjust_brightness', 'adjust_contrast', 'adjust_hue',
     'adjust_saturation', 'assigned_sums', 'balancing_weights', 'best_rows',
-    'class_confidence_sums', 'class_counts', 'class_directions', 'class_masks',
-    'class_mlp', 'class_prototypes', 'confidence_filter',
-    'confidence_schedule', 'contrastive_loss', 'cosine_ema_momentum',
-    'cross_entropy', 'cutout', 'draw_placements', 'draw_positions',
-    'ema_momentum', 'ema_update', 'entropy_filter', 'features_at',
-    'full_precision', 'gaussian_blur', 'global_mean', 'grid_features',
-    'grid_positions', 'half_area_boxes', 'iters_per_epoch', 'keep_percent',
-    'kmeans', 'masked_batch_norm', 'masked_percentile', 'max_along',
-    'memory_rows_per_image', 'mix', 'most_scattered', 'moved_prototypes',
-    'moved_thresholds', 'ohem_cross_entropy', 'pixel_entropies',
-    'pixel_losses', 'place', 'predictions', 'prototype_logits',
-    'prototype_loss', 'prototype_similarity', 'quality_filter',
-    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
-    'upcast', 'warm_up', 'weights_at'
+    'class_confidence_sums', 'class_cosine', 'class_counts',
+    'class_directions', 'class_masks', 'class_mlp', 'class_prototypes',
+    'confidence_filter', 'confidence_schedule', 'contrastive_loss',
+    'cosine_ema_momentum', 'cross_entropy', 'cutout', 'draw_placements',
+    'draw_positions', 'ema_momentum', 'ema_update', 'entropy_filter',
+    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
+    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
+    'keep_percent', 'kmeans', 'masked_batch_norm', 'masked_percentile',
+    'max_along', 'memory_rows_per_image', 'mix', 'most_scattered',
+    'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
+    'pixel_entropies', 'pixel_losses', 'place', 'predictions',
+    'prototype_logits', 'prototype_loss', 'prototype_similarity',
+    'quality_filter', 'sampling_window', 'scatter_score', 'single_boxes',
+    'softmax_entropy', 'upcast', 'warm_up', 'weights_at'
 ]

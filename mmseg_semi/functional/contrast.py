@@ -103,9 +103,28 @@ def class_directions(bank: Tensor,
 
 
 @full_precision
-def contrastive_loss(features: Tensor,
+def class_cosine(features: Tensor, labels: Tensor,
+                 directions: Tensor) -> Tensor:
+    """Product of every normalised feature with the direction of its class.
+
+    Args:
+        features (Tensor): (N, D), the predictions p.
+        labels (Tensor): (N,), long. Rows outside [0, C) get any value.
+        directions (Tensor): (C, D), of :func:`class_directions`. Gradient
+            passes to the attention inside.
+
+    Returns:
+        Tensor: (N,), fp32 (fp64 for fp64 features).
+    """
+    features = upcast(features)
+    valid = (labels >= 0) & (labels < len(directions))
+    return _ClassCosine.apply(features, directions.to(features.dtype),
+                              labels.masked_fill(~valid, 0))
+
+
+@full_precision
+def contrastive_loss(cosine: Tensor,
                      labels: Tensor,
-                     directions: Tensor,
                      present: Tensor,
                      attention: Optional[Tensor] = None) -> Tensor:
     """CMB's positive-only contrastive loss (Eq. 8-11), factorised.
@@ -116,20 +135,17 @@ def contrastive_loss(features: Tensor,
     are over the features of all ranks.
 
     Args:
-        features (Tensor): (N, D), the predictions p.
+        cosine (Tensor): (N,), of :func:`class_cosine`.
         labels (Tensor): (N,), long. Rows outside [0, C) do not count.
-        directions (Tensor): (C, D), of :func:`class_directions`. Gradient
-            passes to the attention inside.
         present (Tensor): (C,), bool, False where memory has too little.
         attention (Tensor, optional): (N,) positive; w_p is proportional to
             it, with mean 1 over a class (Eq. 8). It receives gradient; its
             scores must come from detached features. None: all alike.
 
     Returns:
-        Tensor: 0-dim, fp32 (fp64 for fp64 features).
+        Tensor: 0-dim, of the dtype of ``cosine``.
     """
-    features = upcast(features)
-    num_classes = len(directions)
+    num_classes = len(present)
     valid = (labels >= 0) & (labels < num_classes)
     slots = labels.masked_fill(~valid, num_classes)
 
@@ -137,10 +153,8 @@ def contrastive_loss(features: Tensor,
         sums = values.new_zeros(num_classes + 1)
         return sums.index_add(0, slots, values)[:-1]
 
-    distance = 1 - _ClassCosine.apply(features, directions.to(features.dtype),
-                                      labels.masked_fill(~valid, 0))
-    ones = torch.ones_like(distance)
-    mass = ones if attention is None else attention.to(features.dtype)
+    distance, ones = 1 - cosine, torch.ones_like(cosine)
+    mass = ones if attention is None else attention.to(cosine.dtype)
     weighted, mass = class_sums(mass * distance), class_sums(mass)
     totals = all_sum(torch.stack([weighted, mass, class_sums(ones)]))
     counts = present & (totals[2] > 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_semi.functional import (best_rows, class_directions,
+from mmseg_semi.functional import (best_rows, class_cosine, class_directions,
                                    contrastive_loss, masked_batch_norm,
                                    memory_rows_per_image, quality_filter)
 
@@ -38,9 +38,14 @@ def _factorised(case, attention=True, memory_attention=True):
     directions = class_directions(
         case['bank'], case['stored'],
         case['memory_scores'].sigmoid() if memory_attention else None)
-    return contrastive_loss(case['features'], case['labels'], directions,
-                            case['stored'].sum(1) > 1,
-                            case['scores'].sigmoid() if attention else None)
+    return _loss(case['features'], case['labels'], directions,
+                 case['stored'].sum(1) > 1,
+                 case['scores'].sigmoid() if attention else None)
+
+
+def _loss(features, labels, directions, present, attention=None):
+    cosine = class_cosine(features, labels, directions)
+    return contrastive_loss(cosine, labels, present, attention)
 
 
 def _pairwise(case, attention=True, memory_attention=True):
@@ -111,8 +116,8 @@ def test_weights_have_mean_one_and_no_scale():
     present, labels = case['stored'].sum(1) > 1, case['labels']
     alike = case['features'].detach()[labels.clamp(0, C - 1)]
     attention = case['scores'].sigmoid()
-    plain = contrastive_loss(alike, labels, directions, present)
-    weighted = contrastive_loss(alike, labels, directions, present, attention)
+    plain = _loss(alike, labels, directions, present)
+    weighted = _loss(alike, labels, directions, present, attention)
     assert abs(plain - weighted) < 1e-14
     case['bank'] = case['bank'][:, :1].expand_as(case['bank'])
     for scores in (None, case['memory_scores'].sigmoid()):
@@ -121,10 +126,9 @@ def test_weights_have_mean_one_and_no_scale():
         assert torch.allclose(same[0], unit[0], rtol=0, atol=1e-14)
 
     case = _case()
-    loss = contrastive_loss(case['features'], labels, directions, present,
-                            attention)
-    scaled = contrastive_loss(case['features'], labels, directions, present,
-                              1e-3 * attention)
+    loss = _loss(case['features'], labels, directions, present, attention)
+    scaled = _loss(case['features'], labels, directions, present,
+                   1e-3 * attention)
     assert abs(loss - scaled) < 1e-14
     memory = case['memory_scores'].sigmoid()
     assert torch.allclose(
@@ -183,9 +187,9 @@ def test_half_precision_is_computed_in_full():
     args = (case['labels'], class_directions(case['bank'], case['stored']),
             case['stored'].sum(1) > 1)
     half = case['features'].detach().to(torch.bfloat16)
-    expected = contrastive_loss(half.float(), *args)
+    expected = _loss(half.float(), *args)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert contrastive_loss(half, *args) == expected
+        assert _loss(half, *args) == expected
     assert expected.dtype == torch.float32
 
 

@@ -105,7 +105,8 @@ def _contrast(maps, generator):
     scores = func.class_mlp(rows, labels, weight, ones, ones, ones, ones[:, 0])
     directions = func.class_directions(maps['prototypes'], maps['present'],
                                        torch.rand(C, K))
-    func.contrastive_loss(rows, labels, directions, maps['present'].all(1),
+    cosine = func.class_cosine(rows, labels, directions)
+    func.contrastive_loss(cosine, labels, maps['present'].all(1),
                           scores.sigmoid()).backward()
     func.quality_filter(maps['logits'].movedim(1, -1), maps['target'], .95)
     func.best_rows(scores, labels, C, 4)

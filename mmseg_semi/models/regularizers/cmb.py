@@ -8,9 +8,9 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...dist import gather_rows
-from ...functional import (best_rows, class_directions, contrastive_loss,
-                           grid_features, memory_rows_per_image,
-                           quality_filter)
+from ...functional import (best_rows, class_cosine, class_directions,
+                           contrastive_loss, grid_features,
+                           memory_rows_per_image, quality_filter)
 from ..banks import ClassBank
 from ..step import Pass, Step
 from .term import Term, idle
@@ -337,8 +337,10 @@ class CMB(Term):
         keep = labels != 255
         projected = self.head.projections(features, keep)
         predicted = self.head.predictions(projected, keep)
+        # The cosine before the selectors: their backward pass then comes
+        # first and has freed its memory when the features' gradient is made.
+        cosine = class_cosine(predicted, labels, directions)
         attention = None
         if self.class_attention:
             attention = self.head.selectors(predicted, labels).sigmoid()
-        return contrastive_loss(predicted, labels, directions, present,
-                                attention)
+        return contrastive_loss(cosine, labels, present, attention)
