@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """Exponential moving average of a student network."""
+from operator import is_
 from typing import Dict, Iterator, List, Tuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +24,6 @@ def _differences(teacher: nn.Module, student: nn.Module) -> List[str]:
 def _matched(teacher: nn.Module,
              student: nn.Module) -> Iterator[Tuple[str, Tensor, Tensor]]:
     """Pairs of tensors of the same name, each tensor of the teacher once.
-
-    Both networks are walked together, because on small ones building the
-    names takes longer than the average.
 
     Yields:
         tuple[str, Tensor, Tensor]: 'parameter', 'statistic' or 'buffer', the
@@ -63,6 +62,42 @@ def _matched(teacher: nn.Module,
             'be built from the same config.')
 
 
+class _Pairing:
+    """The pairs of two networks, as long as they keep their tensors.
+
+    On small networks matching the names takes longer than the average.
+    """
+
+    def __init__(self, teacher: nn.Module, student: nn.Module) -> None:
+        self.pairs = list(_matched(teacher, student))
+        self._members = [
+            members for net in (teacher, student) for module in net.modules()
+            for members in (module._modules, module._parameters,
+                            module._buffers)
+        ]
+        self._root = student._modules
+        self._seen = self._look()
+
+    def _look(self) -> list:
+        return [item for group in self._members for item in group.values()]
+
+    def holds_for(self, student: nn.Module) -> bool:
+        """Whether no module, parameter or buffer was added or exchanged."""
+        now = self._look()
+        return self._root is student._modules and len(now) == len(
+            self._seen) and all(map(is_, now, self._seen))
+
+
+_PAIRINGS: 'WeakKeyDictionary[nn.Module, _Pairing]' = WeakKeyDictionary()
+
+
+def _pairing(teacher: nn.Module, student: nn.Module) -> _Pairing:
+    known = _PAIRINGS.get(teacher)
+    if known is None or not known.holds_for(student):
+        known = _PAIRINGS[teacher] = _Pairing(teacher, student)
+    return known
+
+
 @torch.no_grad()
 def ema_update(teacher: nn.Module,
                student: nn.Module,
@@ -89,7 +124,7 @@ def ema_update(teacher: nn.Module,
     averaged: Tuple[list, list] = ([], [])
     # By kind: one integer counter in the list would end the fused copy.
     copied: Dict[bool, Tuple[list, list]] = {True: ([], []), False: ([], [])}
-    for kind, value, source in _matched(teacher, student):
+    for kind, value, source in _pairing(teacher, student).pairs:
         if kind == 'statistic' and buffers == 'own':
             continue
         floating = value.is_floating_point()

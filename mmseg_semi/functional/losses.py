@@ -138,12 +138,12 @@ def cross_entropy(logits: Tensor,
         return global_mean(total, weight.masked_fill(~kept, 0.).sum())
     if normalizer == 'non_padding':
         return global_mean(total, valid.sum())
-    mean = global_mean(total, kept.sum())
     if normalizer == 'kept_boost':
         num_kept, num_pixels = all_sum(
-            torch.stack([kept.sum(), _pixel_count(kept)])).to(mean.dtype)
-        mean = mean * torch.where(num_kept > 0, num_pixels / num_kept, 0.)
-    return mean
+            torch.stack([kept.sum(), _pixel_count(kept)])).to(total.dtype)
+        scale = world_size() / num_kept * (num_pixels / num_kept)
+        return total * torch.where(num_kept > 0, scale, 0.)
+    return global_mean(total, kept.sum())
 
 
 def _pixel_count(pixels: Tensor) -> Tensor:

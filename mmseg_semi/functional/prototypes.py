@@ -7,10 +7,9 @@ classes may have different numbers of them.
 from typing import Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .losses import cross_entropy, ohem_cross_entropy
+from .losses import cross_entropy, ohem_cross_entropy, pixel_losses
 from .maximum import max_along
 from .precision import full_precision, upcast
 
@@ -93,16 +92,13 @@ def prototype_loss(logits: Tensor,
         Tensor: 0-dim. 0, attached to the graph, if no sample counts.
     """
     logits = upcast(logits)
+    known = target.masked_fill(target == ignore_index, 0)
+    own = logits.detach().gather(1, known[:, None]).squeeze(1)
+    target = target.masked_fill(own.isneginf(), ignore_index)
     # A finite floor: a row of -inf would turn the gradient into NaN.
-    absent = logits.isneginf()
-    logits = logits.masked_fill(absent, torch.finfo(logits.dtype).min)
-    ignored = target == ignore_index
-    safe = target.masked_fill(ignored, 0)
-    ignored = ignored | absent.gather(1, safe[:, None]).squeeze(1)
+    logits = logits.clamp_min(torch.finfo(logits.dtype).min)
     # As one image of N pixels, which is several times faster on the CPU.
-    losses = F.cross_entropy(logits.t()[None], safe[None], reduction='none')[0]
-    losses = losses.masked_fill(ignored, 0.)
-    target = target.masked_fill(ignored, ignore_index)
+    losses = pixel_losses(logits.t()[None], target[None], ignore_index)[0]
     if ohem is not None:
         return ohem_cross_entropy(
             logits, target, losses=losses, ignore_index=ignore_index, **ohem)

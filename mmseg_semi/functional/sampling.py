@@ -150,8 +150,9 @@ def _interpolated(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
     table = features.permute(0, 2, 3, 1).reshape(-1, dim)
     index = (image * height + at_rows) * width + at_cols
     corners = upcast(table.index_select(0, index.flatten()))
-    return (corners.view(*index.shape, dim) *
-            weight.to(corners.dtype)[..., None]).sum(0)
+    weight = weight.to(corners.dtype).expand(index.shape).reshape(-1, 1)
+    # In place: the corners are the largest tensor here.
+    return corners.mul_(weight).view(*index.shape, dim).sum(0)
 
 
 def _axis_slice(numerator: Tensor, denominator: int) -> Optional[slice]:
@@ -208,8 +209,7 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
     Returns:
         Tensor: (B, M, D), fp32 (fp64 for fp64 features).
     """
-    points = _grid_slices(rows, cols, size, features.shape[-2:],
-                          align_corners)
+    points = _grid_slices(rows, cols, size, features.shape[-2:], align_corners)
     if points is not None:
         return upcast(features[(..., *points)].flatten(2).transpose(1, 2))
     image = torch.arange(len(features), device=features.device)

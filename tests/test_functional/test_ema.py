@@ -114,3 +114,25 @@ def test_rejects_other_names_shapes_and_policies():
     student.register_buffer('bank', torch.zeros(1))
     with pytest.raises(ValueError, match='bank'):
         ema_update(teacher, student, 0.9)
+
+
+def test_follows_networks_that_change_between_updates():
+    teacher, student = _pair()
+    ema_update(teacher, student, 0.5)
+    for net, width in ((teacher, 2), (student, 2)):
+        net.table = torch.randn(3, width)
+    student.conv.weight = nn.Parameter(torch.ones(4, 3, 1, 1))
+    ema_update(teacher, student, 0.)
+    assert torch.equal(teacher.table, student.table)
+    assert torch.equal(teacher.conv.weight, student.conv.weight)
+    student.extra = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match='extra.bias'):
+        ema_update(teacher, student, 0.9)
+
+
+def test_two_students_of_one_teacher():
+    teacher, student = _pair()
+    other = Net(2)
+    ema_update(teacher, student, 0.)
+    ema_update(teacher, other, 0.)
+    assert torch.equal(teacher.conv.weight, other.conv.weight)
