@@ -12,7 +12,7 @@ from ..functional import (class_masks, cutout, half_area_boxes, mix,
 from .step import LabelMaps, Step, moved_view
 
 # What a removed pixel carries (Cutout); unknown maps get 0.
-CUTOUT_FILL = dict(image=0., cls=255, conf=0., valid=False)
+CUTOUT_FILL = dict(image=0., cls=255, conf=0., valid=False, target=False)
 
 
 @MODELS.register_module()

@@ -210,9 +210,8 @@ def test_checkpoint_without_the_bank():
     state = {k: v for k, v in _saved(target).items() if 'bank' not in k}
     missing = target.load_state_dict(state, strict=False).missing_keys
     assert sorted(missing) == [
-        'bank.' + name
-        for name in ('arrival', 'confidence', 'count', 'features', 'pointer',
-                     'pushes')
+        'bank.' + name for name in ('arrival', 'confidence', 'count',
+                                    'features', 'pointer', 'pushes')
     ]
 
 

@@ -1,0 +1,29 @@
+_base_ = './cmb_v3plus-r50_voc_212.py'
+# The mechanics of the authors' code where paper and code differ: memory takes
+# the lowest scores and does not weigh its vectors, the teacher's momentum
+# rises from 0.995 to 1, one draw of augmentation serves a batch, colours
+# change less, blur has one axis. 150,000 iterations. On one GPU.
+model = dict(
+    fidelity='official',
+    momentum=0.995,
+    momentum_schedule='cosine',
+    labeler_dropout=True,
+    label_padding=True,
+    labeled_mixing=dict(per_image=False),
+    mixing=dict(prob=0.75, per_image=False),
+    augment=dict(
+        sup=dict(
+            brightness=0.125,
+            contrast=0.125,
+            saturation=0.0625,
+            hue=0.125 / 3,
+            batch_level=True),
+        strong=dict(
+            brightness=0.25,
+            contrast=0.25,
+            saturation=0.125,
+            hue=0.25 / 3,
+            batch_level=True,
+            one_axis_blur=True)))
+train_cfg = dict(max_iters=150_000)
+optim_wrapper = dict(optimizer=dict(lr=2e-4))
