@@ -72,6 +72,28 @@ def test_resumed_run_equals_uninterrupted_one_to_the_bit(tmp_path):
         assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
+class TwoDomains(CountingDataset):
+    """Four labelled, four unlabelled and four source images."""
+    source_lengths = (4, 4, 4)
+
+
+def test_alternating_run_resumes_in_its_order(tmp_path):
+    sampler = dict(
+        type='SemiSampler', counts=(1, 2), alternate=True, target_only_last=3)
+    given = dict(max_iters=9, sampler=sampler)
+    whole = train(tmp_path / 'whole', dataset=TwoDomains(), **given)
+    domains = [index // 4 for index in read(whole)[::3]]
+    assert domains == [0, 2, 0, 2, 0, 2, 0, 0, 0]
+    train(
+        tmp_path / 'cut',
+        dataset=TwoDomains(),
+        hooks=[StopAt('before_train_iter', 5)],
+        **given)
+    resumed = train(
+        tmp_path / 'cut', dataset=TwoDomains(), resume=True, **given)
+    assert read(resumed) == read(whole)[4 * 3:]  # iter_4.pth
+
+
 def test_unseeded_run_resumes_in_its_own_order(tmp_path):
     first = train(tmp_path, max_iters=4, seed=None)
     resumed = train(tmp_path, max_iters=6, seed=None, resume=True)
