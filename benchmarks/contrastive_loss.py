@@ -96,13 +96,9 @@ def sorted_pairwise(data):
 
 def factorised(data):
     """What the CMB term does."""
-    classes, size, _ = data.bank.shape
-    labels = torch.arange(classes)[:, None].expand(classes, size)
-    memory = data.selectors[1](data.bank.flatten(0, 1), labels.flatten())
-    stored = torch.ones(classes, size, dtype=torch.bool)
-    directions = functional.class_directions(
-        data.bank, stored,
-        memory.sigmoid().view(classes, size))
+    stored = torch.ones(data.bank.shape[:2], dtype=torch.bool)
+    memory = data.selectors[1](data.bank, stored).sigmoid()
+    directions = functional.class_directions(data.bank, stored, memory)
     cosine = functional.class_cosine(data.features, data.labels, directions)
     attention = data.selectors[0](data.features, data.labels).sigmoid()
     return functional.contrastive_loss(cosine, data.labels, stored.any(1),

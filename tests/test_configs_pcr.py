@@ -182,7 +182,7 @@ def reduce(cfg, name, root):
     """Four iterations: labels only, and with prototypes of the second."""
     network = Path(name).stem.split('_')[1]
     small = dict(SMALL[network])
-    if 'auxiliary_head' in cfg.model.segmentor:
+    if cfg.model.segmentor.get('auxiliary_head') is not None:
         small['auxiliary_head'] = dict(in_channels=32, channels=8)
     model = dict(segmentor=small, burn_in=2)
     cfg.merge_from_dict(dict(model=model))

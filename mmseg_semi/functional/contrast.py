@@ -70,7 +70,7 @@ class _ClassCosine(torch.autograd.Function):
         grad = grad * inverse
         spread = grad.new_zeros(len(rows), len(vectors))
         spread.scatter_(1, labels[:, None], grad[:, None])
-        grad_rows = spread @ vectors
+        grad_rows = vectors.index_select(0, labels).mul_(grad[:, None])
         grad_rows.addcmul_(rows, (grad * inverse * cosine)[:, None], value=-1)
         return grad_rows, spread.t() @ rows, None
 

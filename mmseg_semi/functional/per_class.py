@@ -72,9 +72,8 @@ class _ClassMLP(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, rows, labels, weight, scale, shift, out, out_bias, slope,
-                eps):
-        blocks = class_blocks(labels, len(weight), BLOCK)
+    def forward(ctx, rows, labels, blocks, weight, scale, shift, out, out_bias,
+                slope, eps):
         number = blocks.count.clamp_min(1)[:, None].to(rows.dtype)
         mean = _class_sums(rows, labels, len(weight)) / number
         hidden = rows.new_empty(*blocks.rows.shape, weight.shape[2])
@@ -135,7 +134,7 @@ class _ClassMLP(torch.autograd.Function):
         grad_weight *= (gain * out)[:, None]
         grad_bias = torch.zeros_like(out[:, 0])
         grad_bias.index_add_(0, blocks.labels, grad.sum((1, 2)))
-        return (None, None, grad_weight, out * deviation * moments,
+        return (None, None, None, grad_weight, out * deviation * moments,
                 out * flows, gain * moments + shift * flows, grad_bias, None,
                 None)
 
@@ -186,8 +185,10 @@ def class_mlp(rows: Tensor,
     size is small; the official code runs C small networks one by one.
 
     Args:
-        rows (Tensor): (N, D). They receive no gradient (CMB: sg(p)).
-        labels (Tensor): (N,), long. Rows outside [0, C) score 0.
+        rows (Tensor): (N, D), or (C, V, D) if they are sorted by class
+            already. They receive no gradient (CMB: sg(p)).
+        labels (Tensor): (N,), long, rows outside [0, C) score 0; or (C, V),
+            bool, which rows exist.
         weight (Tensor): (C, D, H).
         scale (Tensor): (C, H), of the BatchNorm.
         shift (Tensor): (C, H).
@@ -197,14 +198,24 @@ def class_mlp(rows: Tensor,
         eps (float): Of the BatchNorm.
 
     Returns:
-        Tensor: (N,), fp32 (fp64 for fp64 rows). A class with a single row
-        scores it as if its hidden layer were 0.
+        Tensor: Shaped as ``labels``, fp32 (fp64 for fp64 rows). A class with
+        a single row scores it as if its hidden layer were 0.
     """
     rows = upcast(rows.detach())
     parameters = [
         parameter.to(rows.dtype)
         for parameter in (weight, scale, shift, out, out_bias)
     ]
+    shape = labels.shape
     if len(rows) == 0:
         return rows.new_zeros(0) + 0. * sum(p.sum() for p in parameters)
-    return _ClassMLP.apply(rows, labels, *parameters, slope, eps)
+    if rows.dim() == 3:
+        classes = torch.arange(len(rows), device=rows.device)
+        place = torch.arange(labels.numel(), device=rows.device).view(shape)
+        blocks = Blocks(place, labels, classes, labels.sum(1))
+        rows = rows.flatten(0, 1)
+        labels = classes[:, None].masked_fill(~labels, -1).flatten()
+    else:
+        blocks = class_blocks(labels, len(weight), BLOCK)
+    scores = _ClassMLP.apply(rows, labels, blocks, *parameters, slope, eps)
+    return scores.view(shape)

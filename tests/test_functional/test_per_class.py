@@ -74,6 +74,21 @@ def test_equals_one_network_per_class(monkeypatch, block, chunk):
     assert (ours[0][2] == 0).all()  # the absent class
 
 
+@pytest.mark.parametrize('chunk', [4096, 14])
+def test_rows_that_are_sorted_already(monkeypatch, chunk):
+    monkeypatch.setitem(per_class.CHUNK, 'cpu', chunk)
+    rows, parameters = _rows(C * 7)[0], _parameters()
+    stored = torch.arange(7) < torch.tensor([7, 0, 1, 4, 2])[:, None]
+    labels = torch.arange(C)[:, None].masked_fill(~stored, -1)
+    scores = class_mlp(rows.view(C, 7, D), stored, **parameters)
+    expected = _reference(rows, labels.flatten(), parameters)
+    assert torch.allclose(scores.flatten(), expected, rtol=0, atol=1e-12)
+    for mine, other in zip(
+            _gradients(scores.flatten(), parameters),
+            _gradients(expected, parameters)):
+        assert torch.allclose(mine, other, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize('labels', [[0] * 9, [C - 1] * 9, [255] * 9, [-1]])
 def test_all_rows_of_one_class_or_none(labels):
     labels = torch.tensor(labels)

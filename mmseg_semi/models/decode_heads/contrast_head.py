@@ -58,10 +58,10 @@ class ClassSelectors(nn.Module):
             torch.empty(num_classes).uniform_(-bound, bound))
 
     def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Scores (N,) before the sigmoid, of rows (N, D) by their classes.
+        """Scores before the sigmoid, shaped as ``labels``.
 
-        See :func:`mmseg_semi.functional.class_mlp`: the rows get no gradient,
-        and those whose label is no class score 0.
+        See :func:`mmseg_semi.functional.class_mlp`: rows (N, D) with labels
+        (N,), or (C, V, D) with a mask (C, V); the rows get no gradient.
         """
         return class_mlp(rows, labels, self.weight, self.norm_weight,
                          self.norm_bias, self.out, self.out_bias)

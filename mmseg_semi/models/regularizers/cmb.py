@@ -314,11 +314,8 @@ class CMB(Term):
         stored = slots < bank.count[:, None]
         attention = None
         if self.memory_attention:
-            classes = torch.arange(self.num_classes, device=slots.device)
-            labels = classes[:, None].masked_fill(~stored, -1).flatten()
-            attention = self._memory_scores(self.head,
-                                            bank.features.flatten(0, 1),
-                                            labels).sigmoid().view_as(stored)
+            attention = self._memory_scores(self.head, bank.features,
+                                            stored).sigmoid()
         directions = class_directions(bank.features, stored, attention)
         return directions, bank.count > 1
 
