@@ -9,22 +9,29 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import mmengine.config.config
 import torch
+from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 STOCK = Path(find_spec('mmseg').origin).parent / '.mim/tools'
 ROOT = Path(__file__).resolve().parents[2]
-BRPG_DIGITS = 'configs/brpg/brpg_r18_digits_50.py'
+# Nothing of ours, and nothing that an import of ours should bring.
+PRELOAD = [
+    'torch', 'torch._dynamo', 'mmengine.runner', 'mmcv', 'matplotlib.pyplot',
+    'scipy.ndimage'
+]
 MAX_ITERS = 14
-BURN_IN, WINDOW = 2, (4, 9)  # the tenth step makes the prototypes
 
 _LEAF = '''
 _base_ = {base!r}
@@ -33,17 +40,7 @@ optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(interval=3, max_keep_ckpts=-1))
-model = dict(
-    burn_in={burn_in},
-    terms=dict(
-        brpg=dict(
-            window={window},
-            capacity=60,
-            samples_per_image=64,
-            threshold=0.12,
-            cells=8,
-            draws_per_image=32,
-            confidence=(0.05, 0.1))))
+model = {model!r}
 root = {root!r}
 train_dataloader = dict(
     batch_size=4,
@@ -56,29 +53,75 @@ val_dataloader = dict(batch_size=4, dataset=dict(data_root=root))
 test_dataloader = val_dataloader
 '''
 
+# What a few steps of an untrained network can go through: every threshold is
+# near 1/11, the score of a class by chance.
+MODELS = {
+    # The tenth step makes the prototypes.
+    'brpg':
+    dict(
+        burn_in=2,
+        terms=dict(
+            brpg=dict(
+                window=(4, 9),
+                capacity=60,
+                samples_per_image=64,
+                threshold=0.12,
+                cells=8,
+                draws_per_image=32,
+                confidence=(0.05, 0.1)))),
+    # The eighth step makes the prototypes.
+    'pcr':
+    dict(
+        burn_in=4,
+        terms=dict(
+            consistency=dict(threshold=0.12),
+            pcr=dict(window=(2, 7), capacity=60, threshold=0.12, cells=8))),
+    # The bank is filled from the third step on, the eighth reads it first.
+    'cmb':
+    dict(
+        mixing=dict(begin=7),
+        terms=dict(
+            class_balance=dict(
+                _delete_=True, type='ClassBalance', windows=(4, 5), begin=7),
+            consistency=dict(ramp=dict(length=7)),
+            cmb=dict(
+                memory_start=2,
+                contrast_start=7,
+                threshold=0.09,
+                capacity=16,
+                rows_per_image=2))),
+}
 
-def write_config(path, root, base=BRPG_DIGITS, workers=0, extra='', **values):
+
+def write_config(path,
+                 root,
+                 method='brpg',
+                 workers=0,
+                 extra='',
+                 max_iters=MAX_ITERS,
+                 model=None):
     """Write a reduced digits config that finishes in seconds.
 
     Args:
         path (Path): The file to write.
         root (str): A DigitScenes tree with a list of 40 labelled images.
-        base (str): The shipped config to reduce.
+        method (str): Whose config to reduce.
         workers (int): Loader workers.
         extra (str): More lines of config.
-        **values: Of ``max_iters``, ``burn_in``, ``window``.
+        max_iters (int): Length of the training.
+        model (dict, optional): Merged over the method's ``MODELS``.
 
     Returns:
         str: The path.
     """
-    values = {
-        'max_iters': MAX_ITERS,
-        'burn_in': BURN_IN,
-        'window': WINDOW,
-        **values
-    }
+    merged = Config(dict(model=MODELS[method]))
+    merged.merge_from_dict(dict(model=model or {}))
     text = _LEAF.format(
-        base=str(ROOT / base), root=str(root), workers=workers, **values)
+        base=str(ROOT / f'configs/{method}/{method}_r18_digits_50.py'),
+        model=merged.model.to_dict(),
+        root=str(root),
+        workers=workers,
+        max_iters=max_iters)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + extra)
@@ -118,6 +161,9 @@ class KillAt(Hook):
 class DumpRanks(Hook):
     """Save what all processes should share, per process.
 
+    That is everything but the statistics of BatchNorm: weights, banks,
+    prototypes, class statistics, counters.
+
     Args:
         iterations (Sequence[int]): When.
     """
@@ -127,11 +173,10 @@ class DumpRanks(Hook):
 
     def after_train_iter(self, runner, *args, **kwargs):
         if runner.iter + 1 in self.iterations:
-            state = runner.model.module.state_dict()
             shared = {
                 name: value
-                for name, value in state.items()
-                if 'banks' in name or 'prototype' in name
+                for name, value in runner.model.module.state_dict().items()
+                if not name.endswith(('running_mean', 'running_var'))
             }
             name = f'rank{get_rank()}_{runner.iter + 1}.pt'
             torch.save(shared, Path(runner.work_dir, name))
@@ -159,12 +204,16 @@ class Finished:
     output: str
 
 
-def run_tool(tool, *arguments, log, cwd=ROOT, timeout=300):
-    """Run ``python TOOL ARGUMENTS`` and wait.
+def run_tool(tool, *arguments, **kwargs):
+    """Run ``python TOOL ARGUMENTS`` and wait; see :func:`run_tools`."""
+    return run_tools([tool, *arguments], **kwargs)
+
+
+def run_tools(*commands, log, cwd=ROOT, timeout=300):
+    """Run scripts one after the other in one process, and wait.
 
     Args:
-        tool (str | Path): The script.
-        *arguments (str): Its arguments.
+        *commands (Sequence[str]): Each a script and its arguments.
         log (Path): File that receives stdout and stderr.
         cwd (Path): Where to run it.
         timeout (float): Seconds.
@@ -172,36 +221,85 @@ def run_tool(tool, *arguments, log, cwd=ROOT, timeout=300):
     Returns:
         Finished: Exit code (negative: the signal) and output.
     """
+    return _finish([_start(commands, log, cwd)], [log], timeout)
+
+
+def run_ranks(*command, log, ranks=2, timeout=300):
+    """Run ``python TOOL ARGUMENTS --launcher pytorch`` in a gloo group.
+
+    Args:
+        *command (str): Script and arguments.
+        log (Path): As for :func:`run_tools`; the rank is appended.
+        ranks (int): Number of processes.
+        timeout (float): Seconds.
+
+    Returns:
+        Finished: Sum of the exit codes' magnitudes, all outputs.
+    """
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
+    processes, logs = [], []
+    for rank in range(ranks):
+        env = dict(
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE=str(ranks),
+            MASTER_ADDR='127.0.0.1',
+            MASTER_PORT=port)
+        logs.append(Path(f'{log}.{rank}'))
+        processes.append(
+            _start([[*command, '--launcher', 'pytorch']], logs[-1], ROOT, env))
+    return _finish(processes, logs, timeout)
+
+
+def _start(commands, log, cwd, env=None):
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['torch', 'mmengine.runner', 'mmcv'])
+    context.set_forkserver_preload(PRELOAD)
+    commands = [[str(part) for part in command] for command in commands]
     process = context.Process(
-        target=_run,
-        args=(str(tool), [str(a) for a in arguments], str(log), str(cwd)))
+        target=_run, args=(commands, str(log), str(cwd), env or {}))
     process.start()
-    process.join(timeout)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise TimeoutError(f'{tool} took over {timeout} s:\n' +
-                           Path(log).read_text())
-    return Finished(process.exitcode, Path(log).read_text())
+    return process
 
 
-def _run(tool, arguments, log, cwd):
-    """In the new process: become the script."""
+def _finish(processes, logs, timeout):
+    end = time.monotonic() + timeout
+    try:
+        for process in processes:
+            process.join(max(0, end - time.monotonic()))
+        late = any(process.is_alive() for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    output = '\n'.join(Path(log).read_text() for log in logs)
+    if late:
+        raise TimeoutError(f'not finished after {timeout} s:\n{output}')
+    codes = [process.exitcode for process in processes]
+    return Finished(codes[0] if len(codes) == 1 else sum(map(abs, codes)),
+                    output)
+
+
+def _run(commands, log, cwd, env):
+    """In the new process: become the scripts."""
     assert 'mmseg_semi' not in sys.modules, 'a stock tool imports it first'
+    # Beautifying the config takes longer than a dozen iterations.
+    mmengine.config.config.FormatCode = lambda text, **kwargs: (text, True)
     with open(log, 'w') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     faulthandler.enable()
+    os.environ.update(env)
     os.chdir(cwd)
-    sys.argv = [tool, *arguments]
-    sys.path[0] = os.path.dirname(tool)
     if str(ROOT) not in sys.path:
         sys.path.append(str(ROOT))
     try:
-        runpy.run_path(tool, run_name='__main__')
+        for command in commands:
+            sys.argv = command
+            sys.path[0] = os.path.dirname(command[0])
+            runpy.run_path(command[0], run_name='__main__')
     except SystemExit:
         raise
     except BaseException:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mmseg_semi.datasets.miniatures import MiniatureRecipe, write_miniature
-from .harness import (MAX_ITERS, ROOT, STOCK, add_hook, kill_at, run_tool,
-                      write_config)
+from .harness import (MAX_ITERS, ROOT, STOCK, add_hook, kill_at, run_ranks,
+                      run_tool, write_config)
 from .states import differing, training_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.dist]
@@ -131,3 +131,35 @@ def test_resume_over_processes(tmp_path, digits):
         checkpoints.append(training_state(torch.load(path, weights_only=True)))
     assert not differing(*checkpoints)
     assert_ranks_agree(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize('method', ['pcr', 'cmb'])
+def test_processes_share_what_they_learn(method, tmp_path, digits):
+    """Weights, banks, prototypes, class statistics: equal in every bit."""
+    config = write_config(
+        tmp_path / 'config.py',
+        digits,
+        method,
+        extra=add_hook(type='DumpRanks', iterations=(BANKED, CLUSTERED)))
+    finished = run_ranks(
+        ROOT / 'tools/train.py',
+        config,
+        '--work-dir',
+        tmp_path / 'run',
+        log=tmp_path / 'log.txt')
+    assert finished.code == 0, finished.output
+    states = {}
+    for iteration in (BANKED, CLUSTERED):
+        states[iteration], other = (
+            torch.load(
+                tmp_path / f'run/rank{rank}_{iteration}.pt', weights_only=True)
+            for rank in range(2))
+        assert not differing(states[iteration], other)
+    assert states[BANKED][f'terms.{method}.bank.count'].any()
+    last = states[CLUSTERED]
+    if method == 'pcr':
+        assert last['student.semi_heads.pcr.prototype_valid'].any()
+    else:
+        assert last['terms.cmb.bank.count'].any()
+        assert last['terms.class_balance.labeled'].any()
+        assert last['terms.class_balance.unlabeled_batches'].any()

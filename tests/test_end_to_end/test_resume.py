@@ -12,11 +12,17 @@ from .states import TIMES, differing, training_state
 pytestmark = pytest.mark.slow
 
 
-def train(folder, digits, name='run', workers=0, kill=None, resume=False):
+def train(folder,
+          digits,
+          name='run',
+          method='brpg',
+          workers=0,
+          kill=None,
+          resume=False):
     """Train in ``folder/name``; returns what the process left."""
     extra = kill_at(*kill) if kill else ''
     config = write_config(
-        folder / f'{name}.py', digits, workers=workers, extra=extra)
+        folder / f'{name}.py', digits, method, workers=workers, extra=extra)
     return run_tool(
         ROOT / 'tools/train.py',
         config,
@@ -126,3 +132,56 @@ def test_kill_between_checkpoint_and_validation(whole, tmp_path, digits):
     assert finished.code == 0, finished.output
     assert 'Running the validation of iteration 12' in finished.output
     assert_same_run(whole, tmp_path / 'run', since=14)
+
+
+def rows_and_losses(work_dir, bank, loss):
+    """Rows in the bank per checkpoint, values of a loss per step."""
+    states = {i: load(work_dir, i)['state_dict'] for i in (3, 6, 9, 12)}
+    rows = {i: int(state[bank].sum()) for i, state in states.items()}
+    lines = sorted(logged(work_dir).items())
+    return rows, [line[loss] for _, line in lines if loss in line]
+
+
+def stages_of_pcr(work_dir):
+    rows, losses = rows_and_losses(work_dir, 'terms.pcr.bank.count',
+                                   'loss_proto')
+    assert 0 < rows[3] < rows[6] and rows[9] == 0
+    assert losses[6] == 0 < losses[7]
+    for i in (6, 9):
+        valid = load(work_dir,
+                     i)['state_dict']['student.semi_heads.pcr.prototype_valid']
+        assert valid.any() == (i == 9)
+
+
+def stages_of_cmb(work_dir):
+    rows, losses = rows_and_losses(work_dir, 'terms.cmb.bank.count',
+                                   'loss_contrast')
+    assert 0 < rows[3] < rows[6]
+    assert losses[6] == 0 < losses[7]
+
+
+@pytest.mark.parametrize('method,kills,stages', [
+    ('pcr', (8, 11), stages_of_pcr),
+    ('cmb', (5, 11), stages_of_cmb),
+])
+def test_kills_in_the_stages_of_a_method(method, kills, stages, tmp_path,
+                                         digits):
+    """First while the bank fills, then while the method reads it.
+
+    Loads without workers, then with two, then without.
+    """
+    finished = train(tmp_path, digits, 'whole', method)
+    assert finished.code == 0, finished.output
+    stages(tmp_path / 'whole')
+    for resume, iteration in enumerate(kills):
+        finished = train(
+            tmp_path,
+            digits,
+            method=method,
+            workers=2 * resume,
+            kill=('before_train_iter', iteration),
+            resume=bool(resume))
+        assert finished.code == -signal.SIGKILL, finished.output
+    finished = train(tmp_path, digits, method=method, resume=True)
+    assert finished.code == 0, finished.output
+    assert_same_run(tmp_path / 'whole', tmp_path / 'run', since=3)
