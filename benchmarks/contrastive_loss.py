@@ -3,24 +3,14 @@
 
     python benchmarks/contrastive_loss.py [--rows 115000] [--json FILE]
 
-All ways get the same features, selectors included, and do forward and
-backward on one CPU thread, in turns. Peak memory is that of a process which
-runs one of them once, beyond the inputs.
+Selectors included. How it is measured: see ``paired.py``.
 """
-import argparse
-import json
 import os
-import statistics
-import subprocess
 import sys
-import time
 
-os.environ['OMP_NUM_THREADS'] = '1'
-
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from rich import print as show  # noqa: E402
-from rich.table import Table  # noqa: E402
+import paired  # first: it sets the number of threads  # isort: skip
+import torch
+import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir))
 
@@ -45,10 +35,12 @@ class Inputs:
         self.selectors = [head.selectors, head.memory_selectors]
 
     def gradients(self):
-        tensors = [self.features]
-        for module in self.selectors:
-            tensors += module.parameters()
-        return [tensor.grad for tensor in tensors]
+        result = dict(features=self.features.grad)
+        for name, module in zip(('selectors', 'memory_selectors'),
+                                self.selectors):
+            for key, parameter in module.named_parameters():
+                result[f'{name}.{key}'] = parameter.grad
+        return result
 
     def forget(self) -> None:
         self.features.grad = None
@@ -105,126 +97,15 @@ def factorised(data):
                                        attention)
 
 
-WAYS = dict(
-    pairwise=pairwise, sorted_pairwise=sorted_pairwise, factorised=factorised)
-
-
-def once(way, data):
-    """CPU seconds of forward and backward, and the loss."""
-    data.forget()
-    start = time.process_time()
-    loss = WAYS[way](data)
-    loss.backward()
-    return time.process_time() - start, loss.item()
-
-
-def status(key: str) -> float:
-    """MiB of a line of /proc/self/status."""
-    with open('/proc/self/status') as file:
-        return next(
-            int(line.split()[1])
-            for line in file if line.startswith(key)) / 1024
-
-
-def peak(way, args) -> float:
-    """MiB beyond the inputs at the worst moment; for a process of its own."""
-    small = argparse.Namespace(**{**vars(args), 'rows': 50 * args.classes})
-    once(way, Inputs(small))  # libraries allocate on first use
-    data = Inputs(args)
-    with open('/proc/self/clear_refs', 'w') as file:
-        file.write('5')  # forget the peak so far
-    before = status('VmRSS')
-    once(way, data)
-    return status('VmHWM') - before
-
-
-def peak_of(way) -> float:
-    command = [sys.executable, *sys.argv, '--peak-of', way]
-    output = subprocess.run(command, capture_output=True, text=True)
-    if output.returncode:
-        sys.exit(output.stderr)
-    return float(output.stdout.split()[-1])
-
-
-def difference(args, dtype):
-    """Largest relative difference of loss and gradients, of their size."""
-    losses, gradients = {}, {}
-    for way in ('pairwise', 'factorised'):
-        data = Inputs(args, dtype)
-        losses[way] = once(way, data)[1]
-        gradients[way] = data.gradients()
-    parts = [
-        ((ours - theirs).abs().max() / theirs.abs().max()).item()
-        for ours, theirs in zip(gradients['factorised'], gradients['pairwise'])
-    ]
-    loss = abs(losses['factorised'] / losses['pairwise'] - 1)
-    return dict(loss=loss, features=parts[0], selectors=max(parts[1:]))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--rows', type=int, default=115_000)
-    parser.add_argument('--channels', type=int, default=256)
-    parser.add_argument('--classes', type=int, default=21)
-    parser.add_argument('--memory', type=int, default=256)
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--json', help='write the figures to this file')
-    parser.add_argument(
-        '--peak-of', choices=WAYS, help='print the peak of one way only')
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    if args.peak_of:
-        print(peak(args.peak_of, args))
-        return
-    data = Inputs(args)
-    seconds = {way: [] for way in WAYS}
-    for way in WAYS:
-        once(way, data)
-    for _ in range(args.repeats):
-        for way in WAYS:
-            seconds[way].append(once(way, data)[0])
-    del data
-    result = dict(
-        {
-            key: getattr(args, key)
-            for key in ('rows', 'channels', 'classes', 'memory')
-        },
-        torch=torch.__version__,
-        seconds={
-            way: statistics.median(times)
-            for way, times in seconds.items()
-        },
-        speedup={  # of the same round
-            way:
-            statistics.median(
-                other / ours
-                for other, ours in zip(times, seconds['factorised']))
-            for way, times in seconds.items()
-        },
-        peak_mib={way: peak_of(way)
-                  for way in WAYS},
-        difference=dict(
-            fp32=difference(args, torch.float32),
-            fp64=difference(args, torch.float64)))
-    table = Table(title=f'{args.rows} x {args.channels} features, '
-                  f'{args.classes} classes, memory {args.memory}, '
-                  'forward + backward, one thread')
-    for column in ('way', 'CPU seconds', 'x factorised', 'extra peak MiB',
-                   'x factorised'):
-        table.add_column(column, justify='right')
-    for way in WAYS:
-        memory = result['peak_mib']
-        table.add_row(way, f'{result["seconds"][way]:.2f}',
-                      f'{result["speedup"][way]:.2f}', f'{memory[way]:.0f}',
-                      f'{memory[way] / memory["factorised"]:.2f}')
-    show(table)
-    show('factorised against pairwise, largest relative difference:',
-         result['difference'])
-    if args.json:
-        with open(args.json, 'w') as file:
-            json.dump(result, file, indent=2)
-            file.write('\n')
-
-
 if __name__ == '__main__':
-    main()
+    paired.run(
+        __doc__,
+        Inputs,
+        dict(
+            pairwise=pairwise,
+            sorted_pairwise=sorted_pairwise,
+            factorised=factorised),
+        dict(rows=115_000, channels=256, classes=21, memory=256),
+        small=dict(rows=1000),
+        title='{rows} x {channels} features, {classes} classes, memory '
+        '{memory}')

@@ -7,7 +7,6 @@ model = dict(
     fidelity='official',
     momentum=0.995,
     momentum_schedule='cosine',
-    labeler_dropout=True,
     label_padding=True,
     labeled_mixing=dict(per_image=False),
     mixing=dict(prob=0.75, per_image=False),

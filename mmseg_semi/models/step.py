@@ -43,6 +43,7 @@ class Pass:
             the encoder's output (UniMatch's feature perturbation).
         features (frozenset[str]): Logical taps and term-owned heads whose
             output is recorded, see :mod:`mmseg_semi.models.taps`.
+        aliases (tuple[str]): More keys of the outputs, of merged passes.
     """
     name: str
     net: str
@@ -53,6 +54,7 @@ class Pass:
     dropout: bool = True
     channel_dropout: float = 0.
     features: FrozenSet[str] = frozenset()
+    aliases: Tuple[str, ...] = ()
 
     @property
     def declaration(self) -> tuple:
@@ -63,13 +65,18 @@ class Pass:
 def merge_passes(passes: Iterable[Pass]) -> List[Pass]:
     """Unite passes of equal declaration, in order of first appearance.
 
-    The first one's name and role stay; taps are united.
+    The first one's name and role stay; taps are united, and every name finds
+    the outputs.
     """
     merged: Dict[tuple, Pass] = {}
     for item in passes:
         first = merged.get(item.declaration)
-        merged[item.declaration] = item if first is None else replace(
-            first, features=first.features | item.features)
+        if first is not None:
+            item = replace(
+                first,
+                features=first.features | item.features,
+                aliases=(*first.aliases, item.name))
+        merged[item.declaration] = item
     return list(merged.values())
 
 

@@ -2,7 +2,8 @@
 # mode; ClassMix and Table 1's augmentation make two strong views of it, and a
 # weak one of the labelled images. Iterations up to 1,000 fill no memory, those
 # up to 2,000 have neither contrast, class weights nor ClassMix of unlabelled
-# images.
+# images. As in the authors' code the teacher never switches dropout off;
+# DeepLabV2 has none.
 # Give `terms.cmb.head.in_channels` and `terms.cmb.num_labeled` in the leaf; on
 # VOC also `terms.class_balance=None`. The rest has the paper's values.
 model = dict(
@@ -10,6 +11,7 @@ model = dict(
     momentum=0.997,
     buffers='own',
     labeler_mode='train',
+    labeler_dropout=True,
     joint=False,
     strong_copies=2,
     predict_with='student',

@@ -46,9 +46,9 @@ class CMB(Term):
             ``city``.
         capacity (int): psi, vectors per class (Table 7). Defaults to 256.
         memory_start (int): First iteration that fills memory; the code's
-            t > 1000. Defaults to 1000.
+            t > 1000. Defaults to 1001.
         contrast_start (int): First iteration with the loss; the code's
-            t > 2000. Defaults to 2000.
+            t > 2000. Defaults to 2001.
         quality_filter (bool): Only features predicted right with more than
             ``threshold`` enter memory. False admits every labelled feature
             (Table 8). Defaults to True.
@@ -56,7 +56,7 @@ class CMB(Term):
         memory_network (str): Whose features and projections fill memory,
             ``teacher``, or ``student`` (Table 8 without "teacher features").
         memory_dropout (bool): Dropout is active in the teacher's pass, as in
-            the code on DeepLabV3+. Defaults to False.
+            the code on DeepLabV3+. Defaults to True.
         class_attention (bool): Train the selectors and weigh by them. False
             (Table 8): no selectors, equal weights, ``memory_select`` is
             ``random``. Defaults to True.
@@ -81,7 +81,6 @@ class CMB(Term):
     presets = dict(
         paper={},
         official=dict(
-            memory_dropout=True,
             memory_attention=False,
             memory_select='lowest',
             rank_with='feature',
@@ -92,12 +91,12 @@ class CMB(Term):
                  num_labeled: Optional[int] = None,
                  rows_per_image: Union[str, int] = 'city',
                  capacity: int = 256,
-                 memory_start: int = 1000,
-                 contrast_start: int = 2000,
+                 memory_start: int = 1001,
+                 contrast_start: int = 2001,
                  quality_filter: bool = True,
                  threshold: float = .95,
                  memory_network: str = 'teacher',
-                 memory_dropout: bool = False,
+                 memory_dropout: bool = True,
                  class_attention: bool = True,
                  memory_attention: bool = True,
                  memory_select: str = 'highest',
@@ -225,6 +224,9 @@ class CMB(Term):
             step.log['bank/passed_ratio'] = passed.sum() / known.sum(
             ).clamp_min(1)
             labels = labels.masked_fill(~passed, 255)
+        # The BatchNorm of g would turn a single row into a constant.
+        enough = (labels != 255).sum() > 1
+        labels = labels.masked_fill(~enough, 255)
         head = out.heads[self.name]
         vectors = head.projections(features, labels != 255)
         scores = self._ranking(head, vectors, labels, step.generator)

@@ -187,7 +187,8 @@ class Framework(SemiSegmentor):
         views = [step.views[name] for name in item.views]
         outs = self.adapter.forward(self.net(item.net), views, item)
         for name, out in zip(item.views, outs):
-            step.outs[item.name, name] = out
+            for key in (item.name, *item.aliases):
+                step.outs[key, name] = out
             if item.role == 'learner':
                 step.learned[item.net, name] = item.name
 

@@ -1,0 +1,3 @@
+_base_ = '../cmb_r18_digits_50.py'
+# Table 5, labels only.
+model = dict(terms=dict(consistency=None, entropy=None, cmb=None))
