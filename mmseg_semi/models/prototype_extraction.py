@@ -1,14 +1,12 @@
 # Copyright (c) mmseg_semi authors.
 """Prototypes of a trained model's features (PCR, Algorithm 2)."""
-from typing import Iterable, List, Tuple
+from typing import Callable, Iterable, List, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..functional import class_prototypes, features_at
-from .adapters import build_adapter
 from .regularizers.prototype_generation import stack_prototypes
-from .taps import TapRecorder
 
 
 class PixelReservoir:
@@ -45,45 +43,46 @@ class PixelReservoir:
         for c, old in enumerate(self.keys):
             pixels = (flat == c).nonzero().squeeze(1)
             self.seen[c] += len(pixels)
-            if len(old) == self.capacity:
-                pixels = pixels[keys[pixels] < old[-1]]
-            place = pixels.to(features.device)
+            both = torch.cat([old, keys[pixels]])
+            # Who stays is decided first: an image may hold a hundred times
+            # as many pixels of a class as there are places.
+            order = both.argsort(stable=True)[:self.capacity]
+            fresh = order >= len(old)
+            place = pixels[order[fresh] - len(old)].to(features.device)
             rows = features_at(features, torch.zeros_like(place),
                                place // width, place % width, (height, width),
                                align_corners).cpu()
             if self.features[c] is None:
                 self.features[c] = rows[:0]
-            both = torch.cat([old, keys[pixels]])
-            order = both.argsort()[:self.capacity]
             self.keys[c] = both[order]
+            order[fresh] = len(old) + torch.arange(len(rows))
             self.features[c] = torch.cat([self.features[c], rows])[order]
 
 
 @torch.no_grad()
-def sample_pixels(net: nn.Module, images: Iterable[Tuple[Tensor, Tensor]],
-                  tap: str, num_classes: int, capacity: int,
-                  seed: int) -> PixelReservoir:
-    """Features of labelled pixels, evaluated whole image by whole image.
+def sample_pixels(read: Callable[[Tensor],
+                                 Tensor], images: Iterable[Tuple[Tensor,
+                                                                 Tensor]],
+                  num_classes: int, capacity: int, seed: int,
+                  align_corners: bool) -> PixelReservoir:
+    """Features of labelled pixels, image by image.
 
     Args:
-        net (nn.Module): A segmentor; put into eval mode.
-        images (Iterable): Pairs of a normalised image (1, 3, H, W) and its
-            labels (H, W) long.
-        tap (str): Which features, see :mod:`mmseg_semi.models.taps`.
+        read (Callable): Features (1, D, h, w) of a normalised image
+            (1, 3, H, W).
+        images (Iterable): Pairs of a normalised image and its labels (H, W)
+            long; ids outside [0, C) are ignored.
         num_classes (int): C.
         capacity (int): Pixels kept per class.
         seed (int): Of the choice.
+        align_corners (bool): Of the interpolation of the features.
 
     Returns:
         PixelReservoir: The sample.
     """
-    net.eval()
-    taps, adapter = TapRecorder(net, [tap]), build_adapter(net)
     sample = PixelReservoir(num_classes, capacity, seed)
     for image, labels in images:
-        with taps.capture([tap], grad=False) as tapped:
-            adapter.scores(net, net.extract_feat(image))
-        sample.add(tapped[tap], labels, net.align_corners)
+        sample.add(read(image), labels, align_corners)
     return sample
 
 

@@ -17,14 +17,13 @@ import mmseg_semi  # noqa: F401  isort: skip
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 
-from mmseg_semi.engine.checkpoint import check_checkpoint
+from mmseg_semi.analysis import (FeatureReader, labels_at_input,
+                                 load_for_analysis)
 from mmseg_semi.engine.checks import check_num_classes
 from mmseg_semi.engine.readable_errors import readable_errors
 from mmseg_semi.functional.clustering import BACKENDS
-from mmseg_semi.models import SemiSegmentor
 from mmseg_semi.models.prototype_extraction import (cluster_sample,
                                                     sample_pixels)
 from mmseg_semi.models.prototype_file import save_prototypes
@@ -60,7 +59,15 @@ def parse_args(argv=None) -> argparse.Namespace:
         action=DictAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.pixels < 1:
+        parser.error(f'--pixels {args.pixels}: at least one pixel per class '
+                     'is needed')
+    if args.num_prototypes is not None and args.num_prototypes < 1:
+        parser.error(f'--num-prototypes {args.num_prototypes}: a class needs '
+                     'at least one (leave it out to take the number of the '
+                     'config)')
+    return args
 
 
 def complete(args: argparse.Namespace, cfg: Config) -> None:
@@ -68,7 +75,8 @@ def complete(args: argparse.Namespace, cfg: Config) -> None:
     terms = (cfg.model.get('terms') or {}).values()
     term = next((t for t in terms if t and t.get('type') == 'PCR'), {})
     args.out = args.out or term.get('prototypes')
-    args.num_prototypes = args.num_prototypes or term.get('num_prototypes', 4)
+    if args.num_prototypes is None:
+        args.num_prototypes = term.get('num_prototypes', 4)
     args.tap = args.tap or term.get('head', {}).get('tap', 'decoder')
     if args.out is None:
         raise ValueError(f'{args.config} names no file of prototypes '
@@ -84,13 +92,16 @@ def labeled_dataset(cfg: Config):
     return DATASETS.build(source)
 
 
-def images(dataset, preprocessor) -> Iterator[Tuple]:
+def images(dataset, preprocessor, num_classes: int) -> Iterator[Tuple]:
     """Normalised images (1, 3, H, W) and their labels (H, W)."""
-    for sample in dataset:
+    for index in range(len(dataset)):
+        sample = dataset[index]
         batch = dict(
             inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         batch = preprocessor(batch, False)
-        yield batch['inputs'], batch['data_samples'][0].gt_sem_seg.data[0]
+        yield batch['inputs'], labels_at_input(batch['data_samples'],
+                                               batch['inputs'].shape[-2:],
+                                               num_classes)[0]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -99,17 +110,16 @@ def run(args: argparse.Namespace) -> None:
     cfg.merge_from_dict(args.cfg_options or {})
     complete(args, cfg)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    check_checkpoint(args.checkpoint)
     dataset = labeled_dataset(cfg)
-    model = MODELS.build(cfg.model).to(args.device)
+    _, model = load_for_analysis(args.config, args.checkpoint,
+                                 args.cfg_options)
     check_num_classes(model, dataset)
-    load_checkpoint(model, args.checkpoint, map_location='cpu')
-    net = model
-    if isinstance(model, SemiSegmentor):
-        net = model.net(args.network) if args.network else model.predictor
+    model = model.to(args.device)
+    reader = FeatureReader(model, args.tap, args.network)
     classes = dataset.metainfo['classes']
-    sample = sample_pixels(net, images(dataset, model.data_preprocessor),
-                           args.tap, len(classes), args.pixels, args.seed)
+    sample = sample_pixels(
+        reader, images(dataset, model.data_preprocessor, len(classes)),
+        len(classes), args.pixels, args.seed, reader.align_corners)
     prototypes, valid = cluster_sample(sample, args.num_prototypes,
                                        args.kmeans, args.seed)
     save_prototypes(
