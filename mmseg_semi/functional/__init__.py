@@ -10,8 +10,8 @@ from .contrast import (best_rows, class_cosine, class_directions,
 from .ema import ema_update
 from .filters import (confidence_filter, entropy_filter, masked_percentile,
                       predictions, softmax_entropy)
-from .losses import (cross_entropy, global_mean, ohem_cross_entropy,
-                     pixel_entropies, pixel_losses)
+from .losses import (NORMALIZERS, cross_entropy, global_mean,
+                     ohem_cross_entropy, pixel_entropies, pixel_losses)
 from .maximum import max_along
 from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
 from .per_class import class_mlp
@@ -27,9 +27,9 @@ from .thresholds import class_confidence_sums, moved_thresholds
 from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'Placement', 'adjust_brightness', 'adjust_contrast', 'adjust_hue',
-    'adjust_saturation', 'assigned_sums', 'balancing_weights', 'best_rows',
-    'class_confidence_sums', 'class_cosine', 'class_counts',
+    'NORMALIZERS', 'Placement', 'adjust_brightness', 'adjust_contrast',
+    'adjust_hue', 'adjust_saturation', 'assigned_sums', 'balancing_weights',
+    'best_rows', 'class_confidence_sums', 'class_cosine', 'class_counts',
     'class_directions', 'class_masks', 'class_mlp', 'class_prototypes',
     'confidence_filter', 'confidence_schedule', 'contrastive_loss',
     'cosine_ema_momentum', 'cross_entropy', 'cutout', 'draw_placements',

@@ -44,7 +44,7 @@ def warm_up(it: int, length: int, kind: str = 'exp') -> float:
 
     Args:
         it (int): Iteration.
-        length (int): Iterations until the weight is 1; 0 for none.
+        length (int): Iterations until the weight is 1, at least 1.
         kind (str): ``exp`` is exp(-5 (1 - it / length) ** 2), the official
             code; ``hard`` is 0 until then, the paper's text.
 
@@ -52,8 +52,11 @@ def warm_up(it: int, length: int, kind: str = 'exp') -> float:
         float: In [0, 1].
 
     Raises:
-        ValueError: Unknown kind.
+        ValueError: Unknown kind, or no iterations.
     """
+    if length < 1:
+        raise ValueError(f'warm_up: length={length} must be at least 1 '
+                         'iteration; leave the warm-up out for none.')
     if kind not in ('exp', 'hard'):
         raise ValueError(
             f'warm_up kind {kind!r} is unknown: use "exp" or "hard".')

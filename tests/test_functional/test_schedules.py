@@ -86,6 +86,7 @@ def test_warm_up():
     assert warm_up(2000, 2000) == warm_up(10**6, 2000) == 1
     assert warm_up(1999, 2000, 'hard') == 0 and warm_up(2000, 2000,
                                                         'hard') == 1
-    assert warm_up(0, 0) == warm_up(0, 0, 'hard') == 1
+    with pytest.raises(ValueError, match='length=0'):
+        warm_up(0, 0)
     with pytest.raises(ValueError, match='soft'):
         warm_up(0, 1, 'soft')

@@ -196,6 +196,39 @@ class TestPseudoLabelLoss:
         with pytest.raises(error, match='unknown'):
             pseudo(**wrong)
 
+    @pytest.mark.parametrize('wrong', [
+        dict(normalizer='pixels'),
+        dict(sharpen=-1.),
+        dict(ramp=dict(length=0)),
+        dict(threshold=1.1),
+        dict(threshold=-.1),
+        dict(start=0.),
+        dict(start=101.),
+        dict(loss_weight=-1.),
+        dict(views='unsup_student'),
+        dict(views=()),
+        dict(views=(1, )),
+    ])
+    def test_values_out_of_range(self, wrong):
+        name, = wrong
+        with pytest.raises(
+                ValueError, match='length' if name == 'ramp' else name):
+            pseudo(**wrong)
+
+    @pytest.mark.parametrize('kind',
+                             ['PixelConsistency', 'EntropyMinimization'])
+    def test_views_that_nobody_learns(self, kind):
+        maps = given_maps()
+        for views in (['sup'], [STRONG[0], 'unsup_student3']):
+            loss = term(kind, views=views).loss
+            with pytest.raises(ValueError, match='unsup_student2'):
+                loss(given_step(maps))
+            assert loss(given_step(maps, semi=False)) == {}
+        for view in STRONG:
+            del maps[view]
+        with pytest.raises(ValueError, match='views=None'):
+            term(kind).loss(given_step(maps))
+
 
 class TestEntropy:
 
@@ -207,6 +240,14 @@ class TestEntropy:
             loss_weight=.3).loss(given_step(maps))['loss_entropy']
         expected = .3 * slow_entropy(maps) * (1 if normalized else math.log(C))
         assert loss.item() == pytest.approx(expected, rel=1e-7)
+
+    @pytest.mark.parametrize('wrong', [
+        dict(loss_weight=-.1),
+        dict(views='unsup_student'),
+    ])
+    def test_values_out_of_range(self, wrong):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            term('EntropyMinimization', **wrong)
 
     def test_default_weight_and_views(self):
         maps = given_maps()

@@ -6,11 +6,12 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...functional import (confidence_filter, cross_entropy, entropy_filter,
-                           keep_percent, max_along, pixel_losses,
-                           softmax_entropy, warm_up, weights_at)
+from ...functional import (NORMALIZERS, confidence_filter, cross_entropy,
+                           entropy_filter, keep_percent, max_along,
+                           pixel_losses, softmax_entropy, warm_up, weights_at)
 from ..step import LabelMaps, Pass, Step
 from .term import Term
+from .views import check_views, chosen_views
 
 
 @MODELS.register_module()
@@ -68,6 +69,11 @@ class PixelConsistency(Term):
         if entropy_view not in ('mixed', 'weak'):
             raise ValueError(f'entropy_view {entropy_view!r} is unknown: use '
                              '"mixed" or "weak".')
+        if normalizer not in NORMALIZERS:
+            raise ValueError(f'normalizer {normalizer!r} is unknown: use one '
+                             f'of {NORMALIZERS}.')
+        check_views(self.name, views)
+        _check_ranges(start, threshold, sharpen, loss_weight)
         self.filter, self.start, self.threshold = filter, start, threshold
         self.epoch_iters, self.entropy_view = epoch_iters, entropy_view
         self.normalizer, self.views = normalizer, views
@@ -135,10 +141,7 @@ class PixelConsistency(Term):
         }
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        views = [
-            view for view in step.learned_views(self.net)
-            if self.views is None or view in self.views
-        ]
+        views = chosen_views(self.name, step, self.net, self.views)
         if not views:  # burn-in: no pseudo-label yet
             return {}
         parts = [self._view_maps(step, view) for view in views]
@@ -166,3 +169,16 @@ class PixelConsistency(Term):
             valid=labels['valid'])
         weight = self.weight(step, labels)
         return maps if weight is None else dict(maps, weight=weight)
+
+
+def _check_ranges(start: float, threshold: float, sharpen: float,
+                  loss_weight: float) -> None:
+    ranges = dict(
+        start=(0 < start <= 100, start, 'a percentage in (0, 100]'),
+        threshold=(0 <= threshold <= 1, threshold, 'in [0, 1]'),
+        sharpen=(sharpen >= 0, sharpen, 'at least 0'),
+        loss_weight=(loss_weight >= 0, loss_weight, 'at least 0'))
+    for name, (fits, value, wanted) in ranges.items():
+        if not fits:
+            raise ValueError(f'pixel_consistency: {name}={value} must be '
+                             f'{wanted}.')

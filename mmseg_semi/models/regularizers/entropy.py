@@ -9,6 +9,7 @@ from torch import Tensor
 from ...functional import global_mean, pixel_entropies
 from ..step import Step
 from .term import Term
+from .views import check_views, chosen_views
 
 
 @MODELS.register_module()
@@ -34,21 +35,24 @@ class EntropyMinimization(Term):
                  loss_weight: float = .01,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        check_views(self.name, views)
+        if loss_weight < 0:
+            raise ValueError('entropy: loss_weight must not be negative, got '
+                             f'{loss_weight}.')
         self.normalized, self.views = normalized, views
         self.loss_weight = loss_weight
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
+        views = chosen_views(self.name, step, self.net, self.views)
+        if not views:  # burn-in: no pseudo-label yet
+            return {}
         totals, counts = [], []
-        for view in step.learned_views(self.net):
-            if self.views is not None and view not in self.views:
-                continue
+        for view in views:
             labels = step.labels[self.net, view]
             kept = labels['valid'] & (labels['cls'] != 255)
             logits = step.learner(self.net, view).at(kept.shape[-2:])
             totals.append(pixel_entropies(logits).masked_fill(~kept, 0.).sum())
             counts.append(kept.sum())
-        if not totals:  # burn-in: no pseudo-label yet
-            return {}
         loss = global_mean(
             torch.stack(totals).sum(),
             torch.stack(counts).sum())
