@@ -14,6 +14,8 @@ import torch
 from mmseg.models.utils import resize
 from torch import Tensor, nn
 
+from ..functional import max_along, upcast
+
 LabelMaps = Dict[str, Tensor]
 """What travels with the pixels of a view: ``cls`` (B, H, W) long class ids
 with 255 for "no label", ``conf`` (B, H, W) in [0, 1], ``valid`` (B, H, W)
@@ -103,6 +105,12 @@ class View:
     def size(self) -> Tuple[int, int]:
         return tuple(self.image.shape[-2:])
 
+    @property
+    def num_target(self) -> int:
+        """Images that are not of the source domain."""
+        source = sum(s.get('domain') == 'source' for s in self.samples)
+        return len(self.image) - source
+
 
 def moved_view(view: View, maps: Dict[str, Tensor]) -> View:
     """A view whose pixels were moved: its maps, taken out of ``maps``.
@@ -121,6 +129,49 @@ def moved_view(view: View, maps: Dict[str, Tensor]) -> View:
 
 
 @dataclass
+class QueryOut:
+    """What a mask-classification head says about a view.
+
+    Args:
+        class_logits (list[Tensor]): (B, Q, C + 1) per decoder layer, the
+            last layer last and "no object" the last class. Empty for a head
+            without class head, whose query k * n + j is prototype j of
+            class k.
+        mask_embed (list[Tensor]): (B, Q, D) per decoder layer.
+        pixel_embed (Tensor): (B, D, h, w).
+    """
+    class_logits: List[Tensor]
+    mask_embed: List[Tensor]
+    pixel_embed: Tensor
+    _masks: Dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def mask_logits(self, layer: int = -1) -> Tensor:
+        """(B, Q, h, w) fp32: pixel times mask embedding; computed once."""
+        layer %= len(self.mask_embed)
+        if layer not in self._masks:
+            queries, pixels = self.mask_embed[layer], self.pixel_embed
+            grad = queries.requires_grad or pixels.requires_grad
+            with torch.autocast(pixels.device.type, enabled=False), \
+                    torch.set_grad_enabled(grad):
+                self._masks[layer] = torch.einsum('bqd,bdhw->bqhw',
+                                                  upcast(queries),
+                                                  upcast(pixels))
+        return self._masks[layer]
+
+    def split(self, sizes: Sequence[int]) -> List['QueryOut']:
+        """Cut the batch dimension into the views' shares."""
+        classes = [c.split(sizes) for c in self.class_logits]
+        embeds = [m.split(sizes) for m in self.mask_embed]
+        masks = {n: m.split(sizes) for n, m in self._masks.items()}
+        return [
+            QueryOut([c[i] for c in classes], [m[i] for m in embeds], pixels, {
+                n: m[i]
+                for n, m in masks.items()
+            }) for i, pixels in enumerate(self.pixel_embed.split(sizes))
+        ]
+
+
+@dataclass
 class Out:
     """One view's share of a pass.
 
@@ -131,12 +182,15 @@ class Out:
         align_corners (bool): How the network resizes its logits.
         heads (Mapping[str, nn.Module]): Term-owned heads of the network that
             made the pass: how a term reaches the teacher's.
+        queries (QueryOut, optional): Of a mask-classification head, whose
+            ``logits`` then are its semantic inference.
     """
     logits: Tensor
     features: Dict[str, Tensor]
     aux: List[Tensor]
     align_corners: bool
     heads: Mapping[str, nn.Module] = field(default_factory=dict, repr=False)
+    queries: Optional[QueryOut] = field(default=None, repr=False)
     _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
 
     def scored_by(self, head: str) -> 'Out':
@@ -157,6 +211,26 @@ class Out:
                     mode='bilinear',
                     align_corners=self.align_corners)
         return self._full[size]
+
+    @torch.no_grad()
+    def prototype_map(self, size: Sequence[int]) -> Tensor:
+        """The best prototype (query) of every pixel, (B, H, W) long.
+
+        Decided on the grid of the masks and enlarged to ``size`` without
+        interpolation, so pixel ceil(i * H / h) holds that of grid row i.
+
+        Raises:
+            TypeError: The network has no queries.
+        """
+        if self.queries is None:
+            raise TypeError('Prototype labels need a MaskQueryHead, whose '
+                            'queries are the prototypes; this network has a '
+                            'dense head.')
+        _, best = max_along(self.queries.mask_logits(), dim=1)
+        for dim, (new, old) in enumerate(zip(size, best.shape[-2:]), start=1):
+            rows = torch.arange(new, device=best.device) * old // new
+            best = best.index_select(dim, rows)
+        return best
 
 
 @dataclass
