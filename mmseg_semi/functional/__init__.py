@@ -18,6 +18,10 @@ from .per_class import class_mlp
 from .precision import full_precision, upcast
 from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
                          prototype_loss, prototype_similarity)
+from .regions import (SIMILARITIES, UNIONS, Segments, matched_rows,
+                      named_classes, pseudo_segments, region_classification,
+                      region_contrast, region_features, region_similarity,
+                      union_logits)
 from .sampling import (draw_positions, features_at, grid_features,
                        grid_positions)
 from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
@@ -27,20 +31,23 @@ from .thresholds import class_confidence_sums, moved_thresholds
 from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'NORMALIZERS', 'Placement', 'adjust_brightness', 'adjust_contrast',
-    'adjust_hue', 'adjust_saturation', 'assigned_sums', 'balancing_weights',
-    'best_rows', 'class_confidence_sums', 'class_cosine', 'class_counts',
-    'class_directions', 'class_masks', 'class_mlp', 'class_prototypes',
-    'confidence_filter', 'confidence_schedule', 'contrastive_loss',
-    'cosine_ema_momentum', 'cross_entropy', 'cutout', 'draw_placements',
-    'draw_positions', 'ema_momentum', 'ema_update', 'entropy_filter',
-    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
-    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
-    'keep_percent', 'kmeans', 'masked_batch_norm', 'masked_percentile',
+    'NORMALIZERS', 'SIMILARITIES', 'UNIONS', 'Placement', 'Segments',
+    'adjust_brightness', 'adjust_contrast', 'adjust_hue', 'adjust_saturation',
+    'assigned_sums', 'balancing_weights', 'best_rows', 'class_confidence_sums',
+    'class_cosine', 'class_counts', 'class_directions', 'class_masks',
+    'class_mlp', 'class_prototypes', 'confidence_filter',
+    'confidence_schedule', 'contrastive_loss', 'cosine_ema_momentum',
+    'cross_entropy', 'cutout', 'draw_placements', 'draw_positions',
+    'ema_momentum', 'ema_update', 'entropy_filter', 'features_at',
+    'full_precision', 'gaussian_blur', 'global_mean', 'grid_features',
+    'grid_positions', 'half_area_boxes', 'iters_per_epoch', 'keep_percent',
+    'kmeans', 'masked_batch_norm', 'masked_percentile', 'matched_rows',
     'max_along', 'memory_rows_per_image', 'mix', 'most_scattered',
-    'moved_prototypes', 'moved_thresholds', 'ohem_cross_entropy',
-    'pixel_entropies', 'pixel_losses', 'place', 'predictions',
-    'prototype_logits', 'prototype_loss', 'prototype_similarity',
-    'quality_filter', 'sampling_window', 'scatter_score', 'single_boxes',
-    'softmax_entropy', 'upcast', 'warm_up', 'weights_at'
+    'moved_prototypes', 'moved_thresholds', 'named_classes',
+    'ohem_cross_entropy', 'pixel_entropies', 'pixel_losses', 'place',
+    'predictions', 'prototype_logits', 'prototype_loss',
+    'prototype_similarity', 'pseudo_segments', 'quality_filter',
+    'region_classification', 'region_contrast', 'region_features',
+    'region_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
+    'softmax_entropy', 'union_logits', 'upcast', 'warm_up', 'weights_at'
 ]
