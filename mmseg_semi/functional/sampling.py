@@ -3,12 +3,13 @@
 
 Positions are pixels of the full-resolution image. ``features_at`` and
 ``grid_features`` equal indexing the bilinearly upsampled feature map, but
-touch only four feature vectors per position.
+touch only four feature vectors per position; ``all_features`` is that map.
 """
 from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .precision import full_precision, upcast
 
@@ -34,11 +35,6 @@ def grid_positions(height: int,
     rows = torch.linspace(0, height - 1, cells + 1, dtype=torch.float64)
     cols = torch.linspace(0, width - 1, cells + 1, dtype=torch.float64)
     return _product(rows.round().long(), cols.round().long())
-
-
-def all_positions(height: int, width: int) -> Tuple[Tensor, Tensor]:
-    """Every pixel, in the form of :func:`grid_positions`."""
-    return _product(torch.arange(height), torch.arange(width))
 
 
 def _product(rows: Tensor, cols: Tensor) -> Tuple[Tensor, Tensor]:
@@ -218,6 +214,24 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
         for axis in (rows, cols))
     return _interpolated(features, image[:, None], rows, cols, size,
                          align_corners)
+
+
+@full_precision
+def all_features(features: Tensor, size: Tuple[int, int],
+                 align_corners: bool) -> Tensor:
+    """Features at every pixel, row by row.
+
+    Args:
+        features (Tensor): (B, D, h, w).
+        size (tuple[int, int]): Height H and width W of the full image.
+        align_corners (bool): Of the upsampling.
+
+    Returns:
+        Tensor: (B, H W, D), fp32 (fp64 for fp64 features).
+    """
+    full = F.interpolate(
+        upcast(features), size, mode='bilinear', align_corners=align_corners)
+    return full.flatten(2).transpose(1, 2)
 
 
 @torch.no_grad()

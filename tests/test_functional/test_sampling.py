@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from mmseg_semi.functional import (draw_positions, features_at, grid_features,
                                    grid_positions)
+from mmseg_semi.functional.sampling import all_features, jittered_positions
 
 
 @pytest.mark.parametrize('side', [513, 769])
@@ -124,6 +125,80 @@ def test_positions_that_look_like_a_grid_but_are_not():
         sampled = grid_features(features, rows, cols, (17, 17), True)
         torch.testing.assert_close(sampled[0, :, 0], upsampled[0, 0, rows,
                                                                cols])
+
+
+@pytest.mark.parametrize('size,feature_size', SIZES)
+@pytest.mark.parametrize('align_corners', [True, False])
+def test_features_at_every_pixel(size, feature_size, align_corners):
+    features = torch.randn(2, 4, *feature_size, dtype=torch.float64)
+    rows, cols = torch.meshgrid(
+        torch.arange(size[0]), torch.arange(size[1]), indexing='ij')
+    expected = grid_features(features, rows.flatten(), cols.flatten(), size,
+                             align_corners)
+    torch.testing.assert_close(
+        all_features(features, size, align_corners),
+        expected,
+        rtol=0,
+        atol=1e-12)
+    half = all_features(features.bfloat16(), size, align_corners)
+    assert half.dtype == torch.float32
+
+
+def _offsets(side, cells, draws):
+    """Offsets (draws, cells, cells) in the cells, by row and by column."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(draws):
+        rows, cols = jittered_positions(side, side, cells, generator)
+        found.append(
+            torch.stack([
+                axis.view(cells, cells) % (side // cells)
+                for axis in (rows, cols)
+            ]))
+    return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize('side', [513, 769])
+def test_one_jittered_position_in_every_cell(side):
+    # Acceptance check 13.
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        rows, cols = jittered_positions(side, side, 32, generator)
+        cell = side // 32
+        assert max(rows.max(), cols.max()) < side - 1
+        assert (rows // cell * 32 + cols // cell).tolist() == list(range(1024))
+
+
+@pytest.mark.parametrize('side', [513, 769])
+def test_jittered_positions_cover_their_cells(side):
+    # Acceptance check 13: every offset of every cell, as often as others.
+    cell = side // 32
+    for axis in _offsets(side, 32, 400):
+        counts = axis.flatten().bincount(minlength=cell)
+        assert len(counts) == cell
+        assert (counts * cell / counts.sum() - 1).abs().max() < .04
+        assert axis.amin(0).max() <= 2 and axis.amax(0).min() >= cell - 3
+
+
+def test_jittered_offsets_are_independent():
+    # Of the other axis, of the neighbouring cells, and of the last draw.
+    rows, cols = _offsets(513, 32, 200).double()
+    pairs = [(rows, cols), (rows[:, 1:], rows[:, :-1]),
+             (rows[:, :, 1:], rows[:, :, :-1]), (rows[1:], rows[:-1]),
+             (cols[:, 1:], cols[:, :-1]), (cols[:, :, 1:], cols[:, :, :-1])]
+    for one, other in pairs:
+        both = torch.stack([one.flatten(), other.flatten()])
+        assert both.corrcoef()[0, 1].abs() < .01
+
+
+def test_jittered_positions_of_any_size():
+    rows, cols = jittered_positions(9, 23, 4, torch.Generator().manual_seed(0))
+    assert torch.equal(
+        rows.view(4, 4) // 2,
+        torch.arange(4)[:, None].repeat(1, 4))
+    assert torch.equal(cols.view(4, 4) // 5, torch.arange(4).repeat(4, 1))
+    with pytest.raises(ValueError, match='10 x 10 cells do not fit.*9 x 23'):
+        jittered_positions(9, 23, 10, torch.Generator())
 
 
 def _draw(candidates, num, seed=0):

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mmseg_semi.functional import class_prototypes, entropy_filter
 from mmseg_semi.functional.sampling import jittered_positions
+from mmseg_semi.models.regularizers.consistency import PixelConsistency
 from .given import (D, bare_pcr, features_of, given_maps, given_step,
                     set_prototypes, sorted_rows, take)
 from .toys import NUM_CLASSES, SIZE
@@ -172,6 +173,42 @@ class TestEquations:
             losses['loss_proto_unsup'], unlabeled.mean(), rtol=1e-9, atol=0)
 
 
+class TestPositions:
+    """T13: one pixel per cell, the same in all images."""
+
+    def test_all_images_and_views_share_them(self):
+        """Features that say where they are: (row, column, ...)."""
+        term, maps = bare_pcr(), given_maps()
+        axis = torch.arange(0, SIZE, 4).double()
+        for kind in ('sup', 'mixed'):
+            features = maps[kind]['features']
+            features[:, 0], features[:, 1] = axis[:, None], axis
+            pixel = torch.arange(SIZE * SIZE).view(SIZE, SIZE)
+            maps[kind]['cls'] = pixel.expand_as(maps[kind]['cls'])
+        step = given_step(maps, 3)
+        drawn = list(
+            term._draw(
+                step,
+                sup=maps['sup']['cls'],
+                unsup_student=maps['mixed']['cls']))
+        rows, cols = jittered_positions(SIZE, SIZE, 8,
+                                        torch.Generator().manual_seed(0))
+        for features, labels in drawn:
+            assert torch.equal(labels, (rows * SIZE + cols).repeat(4))
+            for c, axis in enumerate((rows, cols)):
+                torch.testing.assert_close(
+                    features[:, c],
+                    axis.double().repeat(4),
+                    rtol=0,
+                    atol=1e-12)
+
+    def test_too_many_cells(self):
+        term = bare_pcr(cells=SIZE + 1)
+        set_prototypes(term)
+        with pytest.raises(ValueError, match='cells do not fit'):
+            take(term, given_step(given_maps(), 3))
+
+
 class TestUpdate:
 
     @pytest.mark.parametrize('which', ['correct', 'none'])
@@ -234,8 +271,71 @@ def test_the_entropy_filter_comes_on_top():
     known = labels['valid'] & (labels['cls'] != 255)
     expected = known & (labels['conf'] >= TAU) & entropy_filter(
         labels['entropy'], known, 50.)
-    assert torch.equal(term.keep(step, labels), expected)
-    assert bare_pcr().keep(step, labels).sum() > expected.sum() > 0
+    assert torch.equal(kept(term, step), expected)
+    assert kept(bare_pcr(), step).sum() > expected.sum() > 0
+
+
+def kept(term, step):
+    """(B, H, W) bool: where the targets of the prototype loss are labels."""
+    targets = {}
+    draw = term._draw
+    term._draw = lambda step, **given: targets.update(given) or draw(
+        step, **given)
+    set_prototypes(term)
+    term.loss(step)
+    return targets['unsup_student'] != 255
+
+
+@pytest.mark.parametrize('view', ['weak', 'mixed'])
+def test_both_predictors_keep_the_same_pixels(view):
+    """For equal options: same views, percentages and thresholds."""
+    term = bare_pcr(entropy_start=40., entropy_view=view, epoch_iters=30)
+    linear = PixelConsistency(
+        filter='both',
+        threshold=TAU,
+        start=40.,
+        entropy_view=view,
+        epoch_iters=30,
+        net='student',
+        num_classes=NUM_CLASSES)
+    assert list(term.label_maps()) == list(linear.label_maps())
+    masks = []
+    for iteration in (0, 29, 31, 61):
+        step = given_step(given_maps(), iteration)
+        labels = step.labels['student', 'unsup_student']
+        labels['entropy'] = torch.rand(
+            labels['conf'].shape, generator=torch.Generator().manual_seed(0))
+        step.outs['statistics', 'unsup_student'] = step.outs['learn',
+                                                             'unsup_student']
+        masks.append(kept(term, step))
+        assert torch.equal(masks[-1],
+                           linear.keep(step, 'unsup_student', labels))
+    sums = [mask.sum() for mask in masks]
+    assert sums[0] == sums[1] < sums[2] < sums[3]  # once per epoch
+
+
+def test_every_learned_view_is_sampled():
+    """Two strong views form one mean; both move the prototypes."""
+    term, maps = bare_pcr(), given_maps()
+    set_prototypes(term)
+    step = given_step(maps, 3)
+    other = dict(step.labels['student', 'unsup_student'])
+    other['conf'] = other['conf'].flip(0)
+    step.labels['student', 'unsup_student2'] = other
+    step.outs['learn', 'unsup_student2'] = step.outs['learn', 'unsup_student']
+    step.learned['student', 'unsup_student2'] = 'learn'
+    labeled, first = both_kinds(maps)
+    maps['conf'] = maps['conf'].flip(0)
+    _, second = both_kinds(maps)
+    expected = slow_losses(term, first + second)
+    moved = slow_update(term, labeled + first + second)
+    losses = take(term, step)
+    torch.testing.assert_close(
+        losses['loss_proto_unsup'],
+        torch.stack(expected).mean(),
+        rtol=1e-9,
+        atol=0)
+    torch.testing.assert_close(term.head.prototypes, moved, rtol=0, atol=1e-12)
 
 
 class TestWindow:
@@ -292,11 +392,41 @@ class TestWindow:
 
     def test_begin_postpones_the_loss(self):
         assert bare_pcr(begin=7).stages() == dict(
-            before=0, sampling=1, prototypes=7)
-        assert bare_pcr(begin=2).stages()['prototypes'] == 3
+            before=0, sampling=1, waiting=3, prototypes=7)
+        for begin in (2, 3):
+            assert bare_pcr(begin=begin).stages() == dict(
+                before=0, sampling=1, prototypes=3)
         assert bare_pcr(
             prototypes='x', begin=2).stages() == dict(
                 before=0, prototypes=2)
+
+    def test_nothing_is_sampled_after_the_window(self):
+        """Also when the losses begin later."""
+        maps = given_maps()
+        prototypes = []
+        for begin in (0, 7):
+            term = bare_pcr(begin=begin, capacity=4000, momentum=1.)
+            for iteration in range(8):
+                semi = iteration > 2
+                step = given_step(maps, iteration, semi=semi, seed=iteration)
+                reads = list(term.features('learner', step))
+                assert bool(reads) == (0 < iteration < 3
+                                       or iteration >= max(begin, 3))
+                losses = take(term, step)
+                assert (losses['loss_proto'] > 0) == (
+                    iteration >= max(begin, 3))
+            prototypes.append(term.head.prototypes)
+        assert torch.equal(*prototypes)
+
+    def test_message_of_an_empty_window(self):
+        """It names the iterations that were sampled, not those that wait."""
+        term, maps = bare_pcr(begin=7), given_maps()
+        empty = given_maps()
+        empty['sup']['cls'].fill_(255)
+        for iteration, given in ((1, empty), (2, empty), (5, maps)):
+            take(term, given_step(given, iteration, semi=False))
+        with pytest.raises(RuntimeError, match=r'iterations \(1, 3\)'):
+            take(term, given_step(maps, 7))
 
 
 @pytest.mark.parametrize('wrong, message', [
@@ -307,6 +437,21 @@ class TestWindow:
     (dict(momentum=1.5), 'momentum'),
     (dict(kmeans='lloyd'), 'lloyd'),
     (dict(head=dict(in_channels=D, channels=D + 1)), 'channels'),
+    (dict(head=dict(tap='decoder')), 'head.in_channels'),
+    (dict(head=dict(in_channels=D, temperature=0.)), 'temperature=0'),
+    (dict(normalizer='weight'), "normalizer='weight'.*kept_boost"),
+    (dict(threshold=1.2), 'threshold=1.2'),
+    (dict(threshold=-.1), 'threshold=-0.1'),
+    (dict(cells=0), 'cells=0.*None'),
+    (dict(capacity=0), 'capacity=0'),
+    (dict(ohem=dict(thresh=.7)), 'ohem=.*min_kept'),
+    (dict(ohem=dict(thresh=.7, min_keep=9)), 'ohem=.*min_kept'),
+    (dict(entropy_start=0), 'entropy_start=0'),
+    (dict(entropy_start=101.), 'entropy_start=101'),
+    (dict(entropy_start=80., entropy_view='strong'), "'strong'"),
+    (dict(epoch_iters=0), 'epoch_iters=0'),
+    (dict(begin=-1), 'begin=-1'),
+    (dict(loss_weight=-1.), 'loss_weight=-1'),
 ])
 def test_bad_options_fail_before_training(wrong, message):
     with pytest.raises(ValueError, match=message):

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from torch.nn import functional as F
 
 from mmseg_semi.models.prototype_file import save_prototypes
+from mmseg_semi.models.regularizers import pcr
 from .test_brpg_model import train
 from .toys import NUM_CLASSES, batch, mean_teacher, segmentor, total
 
@@ -72,15 +73,17 @@ class TestStages:
                 getattr(head_of(model), name),
                 getattr(head_of(model, 'teacher'), name))
 
-    @pytest.mark.parametrize('steps', [1, 3])
-    def test_resume(self, steps):
-        """T12: in the middle of sampling and after clustering."""
-        model = pcr_model()
+    @pytest.mark.parametrize('steps, pcr', [(1, {}), (3, {}),
+                                            (3, dict(begin=5)),
+                                            (6, dict(begin=5))])
+    def test_resume(self, steps, pcr):
+        """T12: while sampling or waiting, and after clustering."""
+        model = pcr_model(pcr)
         train(model, steps)
         file = io.BytesIO()
         torch.save(model.state_dict(), file)
         file.seek(0)
-        other = pcr_model()
+        other = pcr_model(pcr)
         train(other, 1)
         other.load_state_dict(torch.load(file, weights_only=True))
         for it in range(steps, steps + 3):
@@ -91,6 +94,72 @@ class TestStages:
         for (name, a), b in zip(model.state_dict().items(),
                                 other.state_dict().values()):
             assert torch.equal(a, b), name
+
+
+def test_every_step_draws_new_pixels_once(monkeypatch):
+    """T13: views of equal size share a draw."""
+    draws, original = [], pcr.jittered_positions
+
+    def record(*args):
+        draws.append(original(*args))
+        return draws[-1]
+
+    monkeypatch.setattr(pcr, 'jittered_positions', record)
+    train(pcr_model(), 4)
+    assert len(draws) == 4
+    for i, one in enumerate(draws):
+        for other in draws[:i]:
+            assert not torch.equal(one[0], other[0])
+            assert not torch.equal(one[1], other[1])
+
+
+class TestGivenPrototypes:
+    """A checkpoint's prototypes start another training (load_from)."""
+
+    def test_they_stay_and_are_used_at_once(self):
+        model = pcr_model(dict(momentum=1.))
+        train(model, 4)
+        other = pcr_model(dict(momentum=1.))
+        train(other, 1)  # the bank is in use
+        other.load_state_dict(model.state_dict())
+        other.iteration = 0
+        for it in range(4):
+            losses = train(other, 1, first=it)
+            assert losses['loss_proto'] > 0
+            assert not other.terms.pcr.bank.allocated
+        assert torch.equal(
+            head_of(other).prototypes,
+            head_of(model).prototypes)
+
+    def test_begin_holds(self):
+        model = pcr_model()
+        train(model, 4)
+        other = pcr_model(dict(begin=3))
+        other.load_state_dict(model.state_dict())
+        other.iteration = 0
+        found = [train(other, 1, first=it)['loss_proto'] for it in range(4)]
+        assert [bool(loss > 0) for loss in found] == 3 * [False] + [True]
+
+    def test_resume_of_such_a_training(self):
+        """Its window is passed over again."""
+        model = pcr_model(dict(window=(0, 9)))
+        first = pcr_model()
+        train(first, 4)
+        model.load_state_dict(first.state_dict())
+        model.iteration = 0
+        train(model, 2)
+        other = pcr_model(dict(window=(0, 9)))
+        other.load_state_dict(model.state_dict())
+        for it in (2, 3):
+            ours, theirs = (train(m, 1, first=it) for m in (model, other))
+            for name in ours:
+                assert torch.equal(ours[name], theirs[name]), (it, name)
+
+    def test_the_device_is_not_read_every_step(self, monkeypatch):
+        model = pcr_model()
+        train(model, 4)
+        monkeypatch.setattr(torch.Tensor, 'any', None)
+        model.terms.pcr.stage(model.begin(*batch()))
 
 
 class TestPrototypesOnly:
@@ -199,6 +268,60 @@ def test_two_classes():
         torch.randn(1, 3, 33, 33),
         batch()[1]['sup'][:1])[0]
     assert result.seg_logits.data.shape[0] == 2
+
+
+@pytest.mark.parametrize('number', [1, 8])
+def test_one_prototype_or_many(number):
+    """Fig. 3."""
+    model = pcr_model(dict(num_prototypes=number))
+    losses = train(model, 4)
+    head = head_of(model)
+    assert head.prototypes.shape == (NUM_CLASSES, number, Z)
+    assert head.prototype_valid.any()
+    for name in ('loss_proto', 'loss_proto_unsup'):
+        assert losses[name].isfinite() and losses[name] > 0
+
+
+def test_pixels_that_cutout_removed():
+    """They have no label: no part in the loss, and they move nothing."""
+    model = pcr_model(dict(cells=None), mixing=dict(kind='cutout', prob=1.))
+    train(model, 3)
+    term = model.terms.pcr
+    samples = []
+    after = term.update_after
+    term.update_after = lambda step: samples.append(
+        (term.samples.target, step)) or after(step)
+    model.loss(*batch(seed=3))
+    target, step = samples[0]
+    unlabeled = target[step.views['sup'].labels.numel():].view(-1, 33, 33)
+    removed = (step.views['unsup_student'].image !=
+               step.originals['unsup_student'].image).any(1)
+    assert removed.flatten(1).any(1).all() and not removed.all()
+    assert (unlabeled[removed] == 255).all()
+    assert (unlabeled[~removed] != 255).any()
+
+
+@pytest.mark.parametrize('tap, width', [('pre_cls', 8), ('decoder', 16)])
+def test_another_feature(tap, width):
+    """Spec P10-6: `head.tap` and `head.in_channels` name it."""
+    head = dict(tap=tap, in_channels=width)
+    losses = train(pcr_model(dict(head=head)), 4)
+    assert losses['loss_proto'] > 0
+    wrong = pcr_model(dict(head=dict(tap=tap, in_channels=5)))
+    with pytest.raises(
+            ValueError, match=f"{tap}.*{width} channels.*head.in_channels"):
+        train(wrong, 4)
+
+
+def test_the_mixed_view_is_measured_when_wanted():
+    model = pcr_model(
+        dict(entropy_start=50., entropy_view='mixed'), buffers='copy')
+    model.iteration = 2
+    step = model.begin(*batch())
+    names = {n for p in model.schedule(step) for n in (p.name, *p.aliases)}
+    assert 'statistics' in names
+    model.iteration = 0
+    assert train(model, 4)['loss_proto_unsup'].isfinite()
 
 
 def test_features_of_a_stock_head():

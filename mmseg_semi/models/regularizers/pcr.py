@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """PCR: prototype-based consistency regularisation (NeurIPS 2022)."""
-from typing import Dict, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import (Dict, Iterable, Iterator, List, Optional, Sequence,
+                    Tuple)
 
 import torch
 from mmengine.logging import MessageHub
@@ -8,17 +9,18 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...dist import gather_rows
-from ...functional import (confidence_filter, entropy_filter, keep_percent,
-                           prototype_loss)
-from ...functional.sampling import all_positions, jittered_positions
+from ...functional import prototype_loss
+from ...functional.sampling import all_features, jittered_positions
 from ..banks import ClassBank
 from ..prototype_file import load_prototypes
-from ..step import LabelMaps, Step
+from ..step import Pass, Step
+from .consistency import PixelConsistency
 from .prototype_generation import generate_prototypes
 from .prototype_term import PrototypeTerm
 from .term import idle
 
 UPDATES = ('all', 'correct', 'none')
+NORMALIZERS = ('valid', 'all', 'kept_boost')
 
 
 @MODELS.register_module()
@@ -32,7 +34,12 @@ class PCR(PrototypeTerm):
     Prototypes come from a file that ``tools/misc/init_prototypes.py`` wrote
     (Algorithm 2) or, without one, are clustered within the training from
     features of the labelled images in ``window``. A model that holds
-    prototypes already, from a checkpoint, keeps them.
+    prototypes already, from a checkpoint, keeps them: it reads no file and
+    passes over ``window``.
+
+    There is no training code of the authors, so ``fidelity`` changes nothing
+    here; configs/pcr/pcr_r101_voc_366_official.py sets by hand what their
+    settings have.
 
     Args:
         head (dict): A :class:`PrototypeHead` config. ``in_channels`` is the
@@ -49,13 +56,17 @@ class PCR(PrototypeTerm):
             stay. Defaults to 10000 (unknown in the paper).
         begin (int): First iteration of the prototype losses, also of those
             on labelled images; with ``window``, its end if that is later.
-            Defaults to 0.
+            Prototypes are made then, of what was sampled. Defaults to 0.
         threshold (float): tau of Eq. 10, in [0, 1]. Give
             `PixelConsistency` the same. Defaults to 0.8.
         entropy_start (float, optional): Drop pixels of high entropy as well,
             keeping this percentage at first and all at the end, as the
             ``drop_percent`` in the authors' settings suggests. None, as in
             the paper, filters by confidence alone.
+        entropy_view (str): Of the entropies for ``entropy_start``, see
+            `PixelConsistency`. Defaults to ``weak``.
+        epoch_iters (int, optional): Move that percentage once per this many
+            iterations; None moves it smoothly.
         cells (int, optional): One pixel is drawn in each of ``cells`` x
             ``cells`` cells, the same in all images. None takes every pixel
             (Eq. 6 and 10 as printed). Defaults to 32.
@@ -74,13 +85,13 @@ class PCR(PrototypeTerm):
             3). Defaults to 0.99.
         loss_weight (float): Of both losses. Defaults to 1.
         sync_prototypes (bool): Move them by the samples of all ranks. False
-            lets every rank drift. Defaults to True.
+            lets every rank drift; a checkpoint holds those of rank 0, from
+            which every rank goes on after a resume. Defaults to True.
         kmeans (str): ``faiss`` or ``minibatch``, for ``window``.
         seed (int): Of the clustering in ``window``. Defaults to 0.
     """
     name = 'pcr'
     unlabeled = True
-    view = 'unsup_student'
 
     def __init__(self,
                  head: dict,
@@ -91,48 +102,78 @@ class PCR(PrototypeTerm):
                  begin: int = 0,
                  threshold: float = .8,
                  entropy_start: Optional[float] = None,
+                 entropy_view: str = 'weak',
+                 epoch_iters: Optional[int] = None,
                  cells: Optional[int] = 32,
                  normalizer: str = 'valid',
                  ohem: Optional[dict] = None,
                  update_labeled: str = 'all',
                  average_prototypes: bool = False,
                  **kwargs) -> None:
-        defaults = dict(projector=None, channels=head.get('in_channels'))
+        if head.get('in_channels') is None:
+            raise ValueError('PCR: `head.in_channels` is missing: give the '
+                             'channels of the tapped feature (512 for Z of '
+                             'the published decoder).')
+        defaults = dict(projector=None, channels=head['in_channels'])
         head = {**defaults, **head, 'average': average_prototypes}
         super().__init__(head=head, size=num_prototypes, **kwargs)
-        if num_prototypes < 1:
-            raise ValueError(f'num_prototypes={num_prototypes} per class must '
-                             'be at least 1.')
-        if prototypes is None and window is None:
-            raise ValueError(
-                'PCR needs prototypes to start from: give `prototypes`, a '
-                'file of tools/misc/init_prototypes.py, or `window`, the '
-                'iterations in which to sample features for them.')
-        if window is not None and not 0 <= window[0] < window[1]:
-            raise ValueError(f'window={tuple(window)} must be (first, end) '
-                             'iterations with 0 <= first < end.')
-        if update_labeled not in UPDATES:
-            raise ValueError(f'update_labeled={update_labeled!r} must be one '
-                             f'of {UPDATES}.')
+        _check_start(num_prototypes, prototypes, window, capacity, begin)
+        _check_samples(cells, normalizer, ohem, update_labeled)
+        _check_filter(threshold, entropy_start, epoch_iters)
         self.file, self.window = prototypes, window
         self.bank = ClassBank(self.num_classes, capacity, head['channels'])
         self.begin = begin
-        self.threshold, self.entropy_start = threshold, entropy_start
+        # The pixels that the linear predictor learns from, for equal options.
+        self.trusted = PixelConsistency(
+            filter='confidence' if entropy_start is None else 'both',
+            start=entropy_start,
+            epoch_iters=epoch_iters,
+            threshold=threshold,
+            entropy_view=entropy_view,
+            net=self.net,
+            num_classes=self.num_classes)
         self.cells, self.normalizer, self.ohem = cells, normalizer, ohem
         self.update_labeled = update_labeled
+        self._given: Optional[bool] = None
+        self.register_load_state_dict_post_hook(self._forget_host_state)
+
+    @staticmethod
+    def _forget_host_state(module, incompatible_keys) -> None:
+        module._given, module._ready = None, False
 
     def stages(self) -> Dict[str, int]:
         if self.file is not None:
             return dict(before=0, prototypes=self.begin)
         first, end = self.window
-        return dict(before=0, sampling=first, prototypes=max(end, self.begin))
+        stages = dict(before=0, sampling=first)
+        if self.begin > end:
+            stages['waiting'] = end
+        return dict(stages, prototypes=max(end, self.begin))
+
+    def stage(self, step: Step) -> str:
+        """With prototypes from elsewhere there is nothing to sample.
+
+        A bank in use tells a training that was resumed in its window, or
+        between it and ``begin``.
+        """
+        if self._given is None:  # looked at once: it waits for the device
+            self._given = not self.bank.allocated and bool(
+                self.head.prototype_valid.any())
+        if self._given:
+            return 'prototypes' if step.iteration >= self.begin else 'before'
+        return super().stage(step)
 
     def features(self, role: str, step: Step) -> Iterable[str]:
-        wanted = role == 'learner' and self.stage(step) != 'before'
-        return (self.name, ) if wanted else ()
+        reads = self.stage(step) in ('sampling', 'prototypes')
+        return (self.name, ) if role == 'learner' and reads else ()
 
     def label_maps(self) -> Iterable[str]:
-        return () if self.entropy_start is None else ('entropy', )
+        return self.trusted.label_maps()
+
+    def passes(self, framework, step: Step) -> List[Pass]:
+        if self.stage(step) != 'prototypes':
+            return []
+        return self.trusted.passes(framework, step)
 
     def update_before(self, step: Step) -> None:
         stage = self.stage(step)
@@ -167,8 +208,7 @@ class PCR(PrototypeTerm):
                 backend=self.kmeans,
                 seed=self.seed)
             self.bank.release()
-        elif self.file is not None and not bool(
-                self.head.prototype_valid.any()):
+        elif self.file is not None and not self._given:
             meta = MessageHub.get_current_instance().get_info(
                 'dataset_meta', None) or {}
             found = load_prototypes(self.file,
@@ -183,20 +223,20 @@ class PCR(PrototypeTerm):
         if self.stage(step) != 'prototypes':
             return dict(loss_proto=idle(self.head))
         targets = dict(sup=step.views['sup'].labels)
-        if step.semi:
-            labels = step.labels[self.net, self.view]
-            keep = self.keep(step, labels)
-            targets[self.view] = labels['cls'].masked_fill(~keep, 255)
+        for view in step.learned_views(self.net):
+            labels = step.labels[self.net, view]
+            keep = self.trusted.keep(step, view, labels)
+            targets[view] = labels['cls'].masked_fill(~keep, 255)
         drawn = list(self._draw(step, **targets))
         logits = self.scores(drawn)
         loss = prototype_loss(logits[0], drawn[0][1], ohem=self.ohem)
         losses = dict(loss_proto=self.loss_weight * loss)
-        if step.semi:
+        if len(drawn) > 1:
+            target = torch.cat([labels for _, labels in drawn[1:]])
             loss = prototype_loss(
-                logits[1], drawn[1][1], normalizer=self.normalizer)
+                torch.cat(logits[1:]), target, normalizer=self.normalizer)
             losses['loss_proto_unsup'] = self.loss_weight * loss
-            step.log['proto/trusted_ratio'] = (drawn[1][1]
-                                               != 255).float().mean()
+            step.log['proto/trusted_ratio'] = (target != 255).float().mean()
         self._select_updates(logits[0].detach(), drawn[0][1])
         return losses
 
@@ -206,22 +246,16 @@ class PCR(PrototypeTerm):
         positions = {}
         for view, labels in targets.items():
             size = tuple(labels.shape[-2:])
+            if self.cells is None:
+                out = step.learner(self.net, view)
+                features = all_features(out.features[self.name], size,
+                                        out.align_corners)
+                yield features.flatten(0, 1), labels.flatten()
+                continue
             if size not in positions:
-                positions[size] = jittered_positions(
-                    *size, self.cells,
-                    step.generator) if self.cells else all_positions(*size)
+                positions[size] = jittered_positions(*size, self.cells,
+                                                     step.generator)
             yield self.at_grid(step, view, labels, *positions[size])
-
-    @torch.no_grad()
-    def keep(self, step: Step, labels: LabelMaps) -> Tensor:
-        """(B, H, W) bool: the pixels whose pseudo-label is trusted."""
-        known = labels['valid'] & (labels['cls'] != 255)
-        keep = confidence_filter(labels['conf'], known, self.threshold)
-        if self.entropy_start is not None:
-            percent = keep_percent(step.iteration, step.total_iters,
-                                   self.entropy_start)
-            keep &= entropy_filter(labels['entropy'], known, percent)
-        return keep
 
     def _select_updates(self, logits: Tensor, target: Tensor) -> None:
         """Leave out the labelled samples that shall move nothing."""
@@ -233,3 +267,57 @@ class PCR(PrototypeTerm):
         rest = self.samples.target[len(target):]
         self.samples = self.samples._replace(
             target=torch.cat([target.masked_fill(~moves, 255), rest]))
+
+
+def _check_start(num_prototypes: int, prototypes: Optional[str],
+                 window: Optional[Sequence[int]], capacity: int,
+                 begin: int) -> None:
+    """Refuse options that leave no prototypes to start from."""
+    if num_prototypes < 1:
+        raise ValueError(f'num_prototypes={num_prototypes} per class must be '
+                         'at least 1.')
+    if prototypes is None and window is None:
+        raise ValueError(
+            'PCR needs prototypes to start from: give `prototypes`, a file of '
+            'tools/misc/init_prototypes.py, or `window`, the iterations in '
+            'which to sample features for them.')
+    if window is not None and not 0 <= window[0] < window[1]:
+        raise ValueError(f'window={tuple(window)} must be (first, end) '
+                         'iterations with 0 <= first < end.')
+    if capacity < 1:
+        raise ValueError(f'capacity={capacity} rows per class must be at '
+                         'least 1.')
+    if begin < 0:
+        raise ValueError(f'begin={begin} is an iteration, at least 0.')
+
+
+def _check_samples(cells: Optional[int], normalizer: str,
+                   ohem: Optional[dict], update_labeled: str) -> None:
+    """Refuse options that no loss or update can be made of."""
+    if cells is not None and cells < 1:
+        raise ValueError(f'cells={cells} in each direction must be at least '
+                         '1; None takes every pixel.')
+    if normalizer not in NORMALIZERS:
+        raise ValueError(f'normalizer={normalizer!r} must be one of '
+                         f'{NORMALIZERS}.')
+    if ohem is not None and set(ohem) != {'thresh', 'min_kept'}:
+        raise ValueError(f'ohem={dict(ohem)} must give `thresh` and '
+                         '`min_kept`, or be None.')
+    if update_labeled not in UPDATES:
+        raise ValueError(f'update_labeled={update_labeled!r} must be one of '
+                         f'{UPDATES}.')
+
+
+def _check_filter(threshold: float, entropy_start: Optional[float],
+                  epoch_iters: Optional[int]) -> None:
+    """Refuse options that would trust all pixels or none, unnoticed."""
+    if not 0 <= threshold <= 1:
+        raise ValueError(f'threshold={threshold} of the confidence must be in '
+                         '[0, 1].')
+    if entropy_start is not None and not 0 < entropy_start <= 100:
+        raise ValueError(f'entropy_start={entropy_start} is the percentage '
+                         'kept at first, in (0, 100]; None filters by '
+                         'confidence alone.')
+    if epoch_iters is not None and epoch_iters < 1:
+        raise ValueError(f'epoch_iters={epoch_iters} must be at least 1, or '
+                         'None.')
