@@ -12,10 +12,17 @@ from .filters import (confidence_filter, entropy_filter, masked_percentile,
                       predictions, softmax_entropy)
 from .losses import (NORMALIZERS, cross_entropy, global_mean,
                      ohem_cross_entropy, pixel_entropies, pixel_losses)
+from .mask_losses import mask_dice_loss, mask_focal_loss
 from .maximum import max_along
-from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
+from .mixing import (class_masks, cutout, half_area_boxes, mix, single_boxes,
+                     xor_boxes)
 from .per_class import class_mlp
 from .precision import full_precision, upcast
+from .prototype_assignment import (ASSIGNMENTS, activation_logits,
+                                   class_scores, draw_prototypes,
+                                   prototypes_per_class)
+from .prototype_contrast import (draw_partners, draw_per_prototype,
+                                 prototype_contrast)
 from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
                          prototype_loss, prototype_similarity)
 from .regions import (SIMILARITIES, UNIONS, Segments, matched_rows,
@@ -27,27 +34,32 @@ from .sampling import (draw_positions, features_at, grid_features,
 from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
                         iters_per_epoch, keep_percent, sampling_window,
                         warm_up)
+from .set_matching import COST_WEIGHTS, match, match_on_host, matching_costs
 from .thresholds import class_confidence_sums, moved_thresholds
 from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'NORMALIZERS', 'SIMILARITIES', 'UNIONS', 'Placement', 'Segments',
-    'adjust_brightness', 'adjust_contrast', 'adjust_hue', 'adjust_saturation',
-    'assigned_sums', 'balancing_weights', 'best_rows', 'class_confidence_sums',
-    'class_cosine', 'class_counts', 'class_directions', 'class_masks',
-    'class_mlp', 'class_prototypes', 'confidence_filter',
+    'ASSIGNMENTS', 'COST_WEIGHTS', 'NORMALIZERS', 'Placement', 'SIMILARITIES',
+    'Segments', 'UNIONS', 'activation_logits', 'adjust_brightness',
+    'adjust_contrast', 'adjust_hue', 'adjust_saturation', 'assigned_sums',
+    'balancing_weights', 'best_rows', 'class_confidence_sums', 'class_cosine',
+    'class_counts', 'class_directions', 'class_masks', 'class_mlp',
+    'class_prototypes', 'class_scores', 'confidence_filter',
     'confidence_schedule', 'contrastive_loss', 'cosine_ema_momentum',
-    'cross_entropy', 'cutout', 'draw_placements', 'draw_positions',
-    'ema_momentum', 'ema_update', 'entropy_filter', 'features_at',
-    'full_precision', 'gaussian_blur', 'global_mean', 'grid_features',
-    'grid_positions', 'half_area_boxes', 'iters_per_epoch', 'keep_percent',
-    'kmeans', 'masked_batch_norm', 'masked_percentile', 'matched_rows',
-    'max_along', 'memory_rows_per_image', 'mix', 'most_scattered',
-    'moved_prototypes', 'moved_thresholds', 'named_classes',
+    'cross_entropy', 'cutout', 'draw_partners', 'draw_per_prototype',
+    'draw_placements', 'draw_positions', 'draw_prototypes', 'ema_momentum',
+    'ema_update', 'entropy_filter', 'features_at', 'full_precision',
+    'gaussian_blur', 'global_mean', 'grid_features', 'grid_positions',
+    'half_area_boxes', 'iters_per_epoch', 'keep_percent', 'kmeans',
+    'mask_dice_loss', 'mask_focal_loss', 'masked_batch_norm',
+    'masked_percentile', 'match', 'match_on_host', 'matched_rows',
+    'matching_costs', 'max_along', 'memory_rows_per_image', 'mix',
+    'most_scattered', 'moved_prototypes', 'moved_thresholds', 'named_classes',
     'ohem_cross_entropy', 'pixel_entropies', 'pixel_losses', 'place',
-    'predictions', 'prototype_logits', 'prototype_loss',
-    'prototype_similarity', 'pseudo_segments', 'quality_filter',
-    'region_classification', 'region_contrast', 'region_features',
-    'region_similarity', 'sampling_window', 'scatter_score', 'single_boxes',
-    'softmax_entropy', 'union_logits', 'upcast', 'warm_up', 'weights_at'
+    'predictions', 'prototype_contrast', 'prototype_logits', 'prototype_loss',
+    'prototype_similarity', 'prototypes_per_class', 'pseudo_segments',
+    'quality_filter', 'region_classification', 'region_contrast',
+    'region_features', 'region_similarity', 'sampling_window', 'scatter_score',
+    'single_boxes', 'softmax_entropy', 'union_logits', 'upcast', 'warm_up',
+    'weights_at', 'xor_boxes'
 ]
