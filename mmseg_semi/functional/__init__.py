@@ -12,10 +12,8 @@ from .filters import (confidence_filter, entropy_filter, masked_percentile,
                       predictions, softmax_entropy)
 from .losses import (NORMALIZERS, cross_entropy, global_mean,
                      ohem_cross_entropy, pixel_entropies, pixel_losses)
-from .mask_losses import mask_dice_loss, mask_focal_loss
 from .maximum import max_along
-from .mixing import (class_masks, cutout, half_area_boxes, mix, single_boxes,
-                     xor_boxes)
+from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
 from .per_class import class_mlp
 from .precision import full_precision, upcast
 from .prototype_assignment import (ASSIGNMENTS, activation_logits,
@@ -34,26 +32,23 @@ from .sampling import (draw_positions, features_at, grid_features,
 from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
                         iters_per_epoch, keep_percent, sampling_window,
                         warm_up)
-from .set_matching import COST_WEIGHTS, match, match_on_host, matching_costs
 from .thresholds import class_confidence_sums, moved_thresholds
 from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'ASSIGNMENTS', 'COST_WEIGHTS', 'NORMALIZERS', 'Placement', 'SIMILARITIES',
-    'Segments', 'UNIONS', 'activation_logits', 'adjust_brightness',
-    'adjust_contrast', 'adjust_hue', 'adjust_saturation', 'assigned_sums',
-    'balancing_weights', 'best_rows', 'class_confidence_sums', 'class_cosine',
-    'class_counts', 'class_directions', 'class_masks', 'class_mlp',
-    'class_prototypes', 'class_scores', 'confidence_filter',
-    'confidence_schedule', 'contrastive_loss', 'cosine_ema_momentum',
-    'cross_entropy', 'cutout', 'draw_partners', 'draw_per_prototype',
-    'draw_placements', 'draw_positions', 'draw_prototypes', 'ema_momentum',
-    'ema_update', 'entropy_filter', 'features_at', 'full_precision',
-    'gaussian_blur', 'global_mean', 'grid_features', 'grid_positions',
-    'half_area_boxes', 'iters_per_epoch', 'keep_percent', 'kmeans',
-    'mask_dice_loss', 'mask_focal_loss', 'masked_batch_norm',
-    'masked_percentile', 'match', 'match_on_host', 'matched_rows',
-    'matching_costs', 'max_along', 'memory_rows_per_image', 'mix',
+    'ASSIGNMENTS', 'NORMALIZERS', 'Placement', 'SIMILARITIES', 'Segments',
+    'UNIONS', 'activation_logits', 'adjust_brightness', 'adjust_contrast',
+    'adjust_hue', 'adjust_saturation', 'assigned_sums', 'balancing_weights',
+    'best_rows', 'class_confidence_sums', 'class_cosine', 'class_counts',
+    'class_directions', 'class_masks', 'class_mlp', 'class_prototypes',
+    'class_scores', 'confidence_filter', 'confidence_schedule',
+    'contrastive_loss', 'cosine_ema_momentum', 'cross_entropy', 'cutout',
+    'draw_partners', 'draw_per_prototype', 'draw_placements', 'draw_positions',
+    'draw_prototypes', 'ema_momentum', 'ema_update', 'entropy_filter',
+    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
+    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
+    'keep_percent', 'kmeans', 'masked_batch_norm', 'masked_percentile',
+    'matched_rows', 'max_along', 'memory_rows_per_image', 'mix',
     'most_scattered', 'moved_prototypes', 'moved_thresholds', 'named_classes',
     'ohem_cross_entropy', 'pixel_entropies', 'pixel_losses', 'place',
     'predictions', 'prototype_contrast', 'prototype_logits', 'prototype_loss',
@@ -61,5 +56,5 @@ __all__ = [
     'quality_filter', 'region_classification', 'region_contrast',
     'region_features', 'region_similarity', 'sampling_window', 'scatter_score',
     'single_boxes', 'softmax_entropy', 'union_logits', 'upcast', 'warm_up',
-    'weights_at', 'xor_boxes'
+    'weights_at'
 ]
