@@ -12,6 +12,7 @@ from .filters import (confidence_filter, entropy_filter, masked_percentile,
                       predictions, softmax_entropy)
 from .losses import (NORMALIZERS, cross_entropy, global_mean,
                      ohem_cross_entropy, pixel_entropies, pixel_losses)
+from .mask_losses import mask_dice_loss, mask_focal_loss
 from .maximum import max_along
 from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
 from .per_class import class_mlp
@@ -32,23 +33,26 @@ from .sampling import (draw_positions, features_at, grid_features,
 from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
                         iters_per_epoch, keep_percent, sampling_window,
                         warm_up)
+from .set_matching import COST_WEIGHTS, match, match_on_host, matching_costs
 from .thresholds import class_confidence_sums, moved_thresholds
 from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'ASSIGNMENTS', 'NORMALIZERS', 'Placement', 'SIMILARITIES', 'Segments',
-    'UNIONS', 'activation_logits', 'adjust_brightness', 'adjust_contrast',
-    'adjust_hue', 'adjust_saturation', 'assigned_sums', 'balancing_weights',
-    'best_rows', 'class_confidence_sums', 'class_cosine', 'class_counts',
-    'class_directions', 'class_masks', 'class_mlp', 'class_prototypes',
-    'class_scores', 'confidence_filter', 'confidence_schedule',
-    'contrastive_loss', 'cosine_ema_momentum', 'cross_entropy', 'cutout',
-    'draw_partners', 'draw_per_prototype', 'draw_placements', 'draw_positions',
-    'draw_prototypes', 'ema_momentum', 'ema_update', 'entropy_filter',
-    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
-    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
-    'keep_percent', 'kmeans', 'masked_batch_norm', 'masked_percentile',
-    'matched_rows', 'max_along', 'memory_rows_per_image', 'mix',
+    'ASSIGNMENTS', 'COST_WEIGHTS', 'NORMALIZERS', 'Placement', 'SIMILARITIES',
+    'Segments', 'UNIONS', 'activation_logits', 'adjust_brightness',
+    'adjust_contrast', 'adjust_hue', 'adjust_saturation', 'assigned_sums',
+    'balancing_weights', 'best_rows', 'class_confidence_sums', 'class_cosine',
+    'class_counts', 'class_directions', 'class_masks', 'class_mlp',
+    'class_prototypes', 'class_scores', 'confidence_filter',
+    'confidence_schedule', 'contrastive_loss', 'cosine_ema_momentum',
+    'cross_entropy', 'cutout', 'draw_partners', 'draw_per_prototype',
+    'draw_placements', 'draw_positions', 'draw_prototypes', 'ema_momentum',
+    'ema_update', 'entropy_filter', 'features_at', 'full_precision',
+    'gaussian_blur', 'global_mean', 'grid_features', 'grid_positions',
+    'half_area_boxes', 'iters_per_epoch', 'keep_percent', 'kmeans',
+    'mask_dice_loss', 'mask_focal_loss', 'masked_batch_norm',
+    'masked_percentile', 'match', 'match_on_host', 'matched_rows',
+    'matching_costs', 'max_along', 'memory_rows_per_image', 'mix',
     'most_scattered', 'moved_prototypes', 'moved_thresholds', 'named_classes',
     'ohem_cross_entropy', 'pixel_entropies', 'pixel_losses', 'place',
     'predictions', 'prototype_contrast', 'prototype_logits', 'prototype_loss',
