@@ -82,22 +82,36 @@ def matched_rows(rows: Tensor, assigned: Tensor) -> Tensor:
 
 
 @full_precision
-def region_classification(class_logits: Tensor, assigned: Tensor) -> Tensor:
+def region_classification(class_logits: Tensor,
+                          assigned: Tensor,
+                          empty_weight: float = 0.) -> Tuple[Tensor, Tensor]:
     """RCC: each matched query shall name its segment's class (Eq. 9).
 
-    The softmax runs over C + 1 classes; queries without a segment receive
-    nothing (spec 3.7 row 13).
+    The softmax runs over C + 1 classes. As printed, queries without a
+    segment receive nothing (spec 3.7 row 13).
 
     Args:
         class_logits (Tensor): (B, Q, C + 1), "no object" last.
         assigned (Tensor): (B, C), long, -1 for an empty slot.
+        empty_weight (float): Weight of a query without a segment, which
+            shall say "no object": 0.1 in MaskFormer's supervised loss.
 
     Returns:
-        Tensor: (B, C), 0 in empty slots. fp32 (fp64 for fp64 logits).
+        tuple[Tensor, Tensor]: The weighted loss and the weight of each
+        query, both (B, Q), fp32 (fp64 for fp64 logits).
     """
-    rows = matched_rows(upcast(class_logits), assigned).log_softmax(dim=-1)
-    losses = -rows.diagonal(dim1=1, dim2=2)
-    return losses.masked_fill(assigned < 0, 0.)
+    logits = upcast(class_logits)
+    batch, queries, number = logits.shape
+    empty = number - 1
+    classes = torch.arange(empty, device=logits.device).expand(batch, -1)
+    # One place more, for the empty slots to write to.
+    target = torch.full((batch, queries + 1), empty, device=logits.device)
+    target.scatter_(1, assigned.masked_fill(assigned < 0, queries), classes)
+    target = target[:, :queries]
+    weight = torch.ones_like(target, dtype=logits.dtype)
+    weight.masked_fill_(target == empty, empty_weight)
+    losses = F.cross_entropy(logits.mT, target, reduction='none')
+    return losses * weight, weight
 
 
 @torch.no_grad()

@@ -102,14 +102,21 @@ class TestSegments:
 
 class TestClassification:
 
-    def test_it_is_equation_9(self, case):
-        ours = region_classification(case['class_logits'], case['assigned'])
-        expected = torch.zeros_like(ours)
-        for b, c, q in pairs(case):
-            p = case['class_logits'][b, q].exp()
-            expected[b, c] = -(p[c] / p.sum()).log()
-        assert torch.allclose(ours, expected, atol=1e-12, rtol=0)
-        same(ours.sum(), expected.sum(), [case['class_logits']])
+    @pytest.mark.parametrize('empty_weight', [0., .1])
+    def test_it_is_equation_9(self, case, empty_weight):
+        ours, weight = region_classification(case['class_logits'],
+                                             case['assigned'], empty_weight)
+        expected, count = 0., 0.
+        classes = {(b, q): c for b, c, q in pairs(case)}
+        for b in range(B):
+            for q in range(Q):
+                p = case['class_logits'][b, q].exp()
+                w = 1. if (b, q) in classes else empty_weight
+                target = classes.get((b, q), C)
+                expected = expected - w * (p[target] / p.sum()).log()
+                count += w
+        same(ours.sum(), expected, [case['class_logits']])
+        assert abs(weight.sum() - count) < 1e-12
 
 
 def slow_union(case, b, c, kind, empty_competes=True):
@@ -343,7 +350,7 @@ def test_only_matched_queries_get_gradients(case):
     similarity = region_similarity(masks, targets, valid)
     mine = region_features(case['features'], masks, valid)
     total = region_classification(
-        case['class_logits'], case['assigned']).sum() + sum(
+        case['class_logits'], case['assigned'])[0].sum() + sum(
             region_contrast(s, present, TAU)[0].sum()
             for s in (similarity, mine @ mine.mT))
     classes, grad = torch.autograd.grad(total,

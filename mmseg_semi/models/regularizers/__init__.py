@@ -5,10 +5,11 @@ from .cmb import CMB
 from .consistency import PixelConsistency
 from .entropy import EntropyMinimization
 from .pcr import PCR
+from .rc2l import RC2L
 from .supervised import SupervisedLoss
 from .term import Term
 
 __all__ = [
     'BRPG', 'CMB', 'ClassBalance', 'EntropyMinimization', 'PCR',
-    'PixelConsistency', 'SupervisedLoss', 'Term'
+    'RC2L', 'PixelConsistency', 'SupervisedLoss', 'Term'
 ]
