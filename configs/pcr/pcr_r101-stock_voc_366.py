@@ -10,7 +10,7 @@ model = dict(
     burn_in=epoch_iters,
     terms=dict(
         pcr=dict(
-            head=dict(in_channels=560),
+            head=dict(in_channels=560, full_resolution=True),
             # of tools/misc/init_prototypes.py; None samples in the window
             prototypes='data/prototypes/pcr_r101-stock_voc_366.pth',
             window=(epoch_iters // 2, epoch_iters))))

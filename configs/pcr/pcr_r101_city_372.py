@@ -16,7 +16,7 @@ model = dict(
         ]),
         consistency=dict(threshold=0.65),
         pcr=dict(
-            head=dict(in_channels=512),
+            head=dict(in_channels=512, full_resolution=True),
             # of tools/misc/init_prototypes.py; None samples in the window
             prototypes='data/prototypes/pcr_r101_city_372.pth',
             num_prototypes=3,

@@ -234,6 +234,31 @@ def all_features(features: Tensor, size: Tuple[int, int],
     return full.flatten(2).transpose(1, 2)
 
 
+@full_precision
+def row_features(features: Tensor, rows: Tensor, size: Tuple[int, int],
+                 align_corners: bool) -> Tensor:
+    """Whole rows of the upsampled map, for those that cannot hold all.
+
+    Args:
+        features (Tensor): (B, D, h, w).
+        rows (Tensor): (R,), long, in [0, size[0]).
+        size (tuple[int, int]): Height H and width W of the full image.
+        align_corners (bool): Of the upsampling.
+
+    Returns:
+        Tensor: (B, D, R, W), fp32 (fp64 for fp64 features).
+    """
+    top, bottom, weight = _neighbours(rows, size[0], features.shape[2],
+                                      align_corners)
+    features = upcast(features)
+    weight = weight.to(features.dtype)[:, None]
+    between = torch.lerp(features[:, :, top], features[:, :, bottom], weight)
+    return F.interpolate(
+        between, (len(rows), size[1]),
+        mode='bilinear',
+        align_corners=align_corners)
+
+
 @torch.no_grad()
 def draw_positions(
         candidates: Tensor, num: int,

@@ -6,9 +6,10 @@ A framework declares network passes (:class:`Pass`), runs them into
 :class:`Step` and never call a network themselves.
 """
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
-from typing import (Dict, FrozenSet, Iterable, List, Mapping, Optional,
-                    Sequence, Tuple)
+from typing import (Callable, Dict, FrozenSet, Iterable, List, Mapping,
+                    Optional, Sequence, Tuple)
 
 import torch
 from mmseg.models.utils import resize
@@ -184,6 +185,8 @@ class Out:
             made the pass: how a term reaches the teacher's.
         queries (QueryOut, optional): Of a mask-classification head, whose
             ``logits`` then are its semantic inference.
+        scorer (Callable, optional): Logits (B, C, H, W) at a given size,
+            of a head that does not resize them.
     """
     logits: Tensor
     features: Dict[str, Tensor]
@@ -191,12 +194,17 @@ class Out:
     align_corners: bool
     heads: Mapping[str, nn.Module] = field(default_factory=dict, repr=False)
     queries: Optional[QueryOut] = field(default=None, repr=False)
+    scorer: Optional[Callable] = field(default=None, repr=False)
     _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
 
     def scored_by(self, head: str) -> 'Out':
         """The same pass with the scores of a term's prototype head."""
-        logits = self.heads[head].classify(self.features[head])
-        return replace(self, logits=logits, aux=[], _full={})
+        module, features = self.heads[head], self.features[head]
+        scored = replace(
+            self, logits=module.classify(features), aux=[], _full={})
+        if module.full_resolution:
+            scored.scorer = partial(module.classify_at, features)
+        return scored
 
     def at(self, size: Sequence[int]) -> Tensor:
         """Logits resized bilinearly to ``size``; computed once per size."""
@@ -205,11 +213,12 @@ class Out:
             # Whoever asks first, without gradient perhaps: a loss may ask
             # for the same map later.
             with torch.set_grad_enabled(self.logits.requires_grad):
-                self._full[size] = resize(
-                    self.logits,
-                    size=size,
-                    mode='bilinear',
-                    align_corners=self.align_corners)
+                self._full[size] = self.scorer(size) if self.scorer else \
+                    resize(
+                        self.logits,
+                        size=size,
+                        mode='bilinear',
+                        align_corners=self.align_corners)
         return self._full[size]
 
     @torch.no_grad()

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 
 from mmseg_semi.functional import (draw_positions, features_at, grid_features,
                                    grid_positions)
-from mmseg_semi.functional.sampling import all_features, jittered_positions
+from mmseg_semi.functional.sampling import (all_features, jittered_positions,
+                                            row_features)
 
 
 @pytest.mark.parametrize('side', [513, 769])
@@ -140,6 +141,13 @@ def test_features_at_every_pixel(size, feature_size, align_corners):
         expected,
         rtol=0,
         atol=1e-12)
+    for part in torch.arange(size[0]).split(3):
+        stripe = row_features(features, part, size, align_corners)
+        torch.testing.assert_close(
+            stripe.flatten(2).transpose(1, 2),
+            expected.view(2, *size, 4)[:, part].flatten(1, 2),
+            rtol=0,
+            atol=1e-12)
     half = all_features(features.bfloat16(), size, align_corners)
     assert half.dtype == torch.float32
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mmseg_semi.models.prototype_file import save_prototypes
 from mmseg_semi.models.regularizers import pcr
+from mmseg_semi.models.step import Out
 from .test_brpg_model import train
 from .toys import NUM_CLASSES, batch, mean_teacher, segmentor, total
 
@@ -273,7 +274,7 @@ def test_two_classes():
 @pytest.mark.parametrize('number', [1, 8])
 def test_one_prototype_or_many(number):
     """Fig. 3."""
-    model = pcr_model(dict(num_prototypes=number))
+    model = pcr_model(dict(num_prototypes=number, threshold=0.))
     losses = train(model, 4)
     head = head_of(model)
     assert head.prototypes.shape == (NUM_CLASSES, number, Z)
@@ -284,7 +285,8 @@ def test_one_prototype_or_many(number):
 
 def test_pixels_that_cutout_removed():
     """They have no label: no part in the loss, and they move nothing."""
-    model = pcr_model(dict(cells=None), mixing=dict(kind='cutout', prob=1.))
+    model = pcr_model(
+        dict(cells=None, threshold=0.), mixing=dict(kind='cutout', prob=1.))
     train(model, 3)
     term = model.terms.pcr
     samples = []
@@ -294,8 +296,8 @@ def test_pixels_that_cutout_removed():
     model.loss(*batch(seed=3))
     target, step = samples[0]
     unlabeled = target[step.views['sup'].labels.numel():].view(-1, 33, 33)
-    removed = (step.views['unsup_student'].image !=
-               step.originals['unsup_student'].image).any(1)
+    removed = (step.views['unsup_student'].image
+               != step.originals['unsup_student'].image).any(1)
     assert removed.flatten(1).any(1).all() and not removed.all()
     assert (unlabeled[removed] == 255).all()
     assert (unlabeled[~removed] != 255).any()
@@ -329,6 +331,38 @@ def test_features_of_a_stock_head():
         dict(head=dict(in_channels=8)), segmentor=segmentor('fcn'))
     losses = train(model, 4)
     assert losses['loss_proto_unsup'] >= 0 and losses['loss_proto'] > 0
+
+
+@pytest.mark.parametrize('full', [False, True])
+def test_prediction_and_labels_share_a_definition(full):
+    """Both at the stride of the features, or both at full resolution."""
+    model = pcr_model(
+        dict(head=dict(in_channels=Z, full_resolution=full)),
+        predict_head='pcr')
+    train(model, 4)
+    model.eval()
+    image = torch.randn(1, 3, 33, 33)
+    head = head_of(model, 'teacher')
+    net = model.teacher
+    with torch.no_grad(), net.taps.capture(['decoder'], grad=False) as tapped:
+        net.decode_head(net.extract_feat(image))
+    z = tapped['decoder']
+
+    def enlarged(maps):
+        return F.interpolate(
+            maps, (33, 33), mode='bilinear', align_corners=True)
+
+    expected = head(enlarged(z)) if full else enlarged(head(z))
+    with torch.no_grad():
+        predicted = model.encode_decode(image, [dict(img_shape=(33, 33))])
+    out = Out(
+        logits=z,
+        features=dict(pcr=z),
+        aux=[],
+        align_corners=True,
+        heads=net.semi_heads)
+    for logits in (predicted, out.scored_by('pcr').at((33, 33))):
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
 
 
 class TestFile:

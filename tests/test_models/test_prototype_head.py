@@ -6,6 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmseg_semi.models.decode_heads import prototype_head
 from .given import build_stock
 from .toys import NUM_CLASSES, SIZE, batch, segmentor
 
@@ -87,6 +88,42 @@ class TestForward:
         module = head(projector=None, in_channels=4)
         x = torch.randn(1, 4, 2, 2)
         assert torch.equal(module.features(x), x)
+
+
+class TestFullResolution:
+    """PCR P1 and P12-1: upsample, then normalise, then compare."""
+
+    @pytest.mark.parametrize('align_corners', [True, False])
+    @pytest.mark.parametrize('pixels', [1, 200, 10_000])
+    def test_equals_the_upsampled_map(self, monkeypatch, pixels,
+                                      align_corners):
+        monkeypatch.setattr(prototype_head, 'PIXELS', pixels)
+        module = with_prototypes(
+            head(
+                projector=None,
+                in_channels=4,
+                full_resolution=True,
+                align_corners=align_corners)).double()
+        x = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+        full = nn.functional.interpolate(
+            x, (17, 26), mode='bilinear', align_corners=align_corners)
+        expected = module(full)
+        torch.testing.assert_close(
+            module.classify_at(x, (17, 26)), expected, rtol=0, atol=1e-11)
+        for metas in (dict(img_shape=(9, 9),
+                           pad_shape=(17, 26)), dict(img_shape=(17, 26)),
+                      dict(img_shape=torch.Size((17, 26)), pad_shape=(9, 9))):
+            torch.testing.assert_close(
+                module.predict(x, [metas] * 2, {}),
+                expected,
+                rtol=0,
+                atol=1e-11)
+        resized = nn.functional.interpolate(
+            module(x), (17, 26), mode='bilinear', align_corners=align_corners)
+        assert (resized - expected).abs().max() > .1
+        module.full_resolution = False
+        torch.testing.assert_close(
+            module.predict(x, [dict(img_shape=(17, 26))] * 2, {}), resized)
 
 
 class TestLayers:

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 import torch
 from mmcv.cnn import ConvModule
@@ -8,6 +8,9 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...functional import prototype_logits, prototype_similarity
+from ...functional.sampling import row_features
+
+PIXELS = 16384  # compared at once: 32 MiB of features of 512 channels
 
 
 def conv_projector(in_channels: int, channels: int, out_channels: int,
@@ -66,6 +69,11 @@ class PrototypeHead(BaseDecodeHead):
         linear (bool): Keep a linear classifier ``conv_seg`` on the features,
             to pretrain them before there are prototypes (BRPG Table 9, I).
             Defaults to False.
+        full_resolution (bool): Predict, and label, by features that were
+            interpolated to the size of the image before they are normalised
+            and compared, as PCR does. False compares the features at their
+            own stride and resizes the scores, which is faster. Defaults to
+            False.
         average (bool): A mean teacher averages the prototypes as it does
             parameters. Defaults to False: it copies them.
     """
@@ -78,6 +86,7 @@ class PrototypeHead(BaseDecodeHead):
                  tap: str = 'decoder',
                  temperature: float = .1,
                  linear: bool = False,
+                 full_resolution: bool = False,
                  average: bool = False,
                  dropout_ratio: float = .1,
                  **kwargs) -> None:
@@ -88,6 +97,9 @@ class PrototypeHead(BaseDecodeHead):
                 'PrototypeHead without a projector uses its input as the '
                 f'feature: in_channels={self.in_channels} must equal '
                 f'channels={channels}.')
+        if temperature <= 0:
+            raise ValueError(f'temperature={temperature} divides the '
+                             'similarities and must be above 0.')
         if projector is not None and projector not in PROJECTORS:
             raise ValueError(f'projector {projector!r} is unknown: use one '
                              f'of {sorted(PROJECTORS)} or None.')
@@ -98,6 +110,7 @@ class PrototypeHead(BaseDecodeHead):
         self.per_rank = False  # BRPG's official preset: every rank its own
         self._ready = False
         self.tap, self.temperature = tap, temperature
+        self.full_resolution = full_resolution
         self.projector = nn.Identity(
         ) if projector is None else PROJECTORS[projector](
             self.in_channels, hidden_channels or channels, channels,
@@ -112,7 +125,17 @@ class PrototypeHead(BaseDecodeHead):
                              torch.zeros(size, dtype=torch.bool))
 
     def features(self, inputs: Tensor) -> Tensor:
-        """(B, in_channels, h, w) -> un-normalised features (B, D, h, w)."""
+        """(B, in_channels, h, w) -> un-normalised features (B, D, h, w).
+
+        Raises:
+            ValueError: The map has another number of channels.
+        """
+        if inputs.shape[1] != self.in_channels:
+            raise ValueError(
+                f'The feature tapped as {self.tap!r} has {inputs.shape[1]} '
+                f'channels, PrototypeHead has in_channels={self.in_channels}: '
+                f'set head.in_channels={inputs.shape[1]}, or another '
+                'head.tap.')
         return self.projector(inputs)
 
     def set_prototypes(self, prototypes: Tensor, valid: Tensor) -> None:
@@ -130,6 +153,31 @@ class PrototypeHead(BaseDecodeHead):
         if not isinstance(inputs, Tensor):
             inputs = self._transform_inputs(inputs)
         return self.classify(self.features(inputs))
+
+    def predict(self, inputs: Union[Tensor, Sequence[Tensor]],
+                batch_img_metas: List[dict], test_cfg: dict) -> Tensor:
+        """Class logits (B, C, H, W) at the size of the image."""
+        if not self.full_resolution:
+            return super().predict(inputs, batch_img_metas, test_cfg)
+        if not isinstance(inputs, Tensor):
+            inputs = self._transform_inputs(inputs)
+        # The stock head knows which of the sizes in the meta it is.
+        pixels = super().predict_by_feat(inputs[:1, :1], batch_img_metas)
+        return self.classify_at(self.features(inputs), pixels.shape[-2:])
+
+    def classify_at(self, features: Tensor, size: Sequence[int]) -> Tensor:
+        """Class logits (B, C, H, W) of :meth:`features` at an image's size.
+
+        Some rows of the image after the other, so that the upsampled
+        features are never there as a whole.
+        """
+        size, stripes = tuple(size), []
+        rows = torch.arange(size[0], device=features.device)
+        for part in rows.split(max(1, PIXELS // (size[1] * len(features)))):
+            stripes.append(
+                self.classify(
+                    row_features(features, part, size, self.align_corners)))
+        return torch.cat(stripes, dim=2)
 
     def classify(self, features: Tensor) -> Tensor:
         """Class logits (B, C, h, w) of :meth:`features`.

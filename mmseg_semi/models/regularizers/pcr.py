@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """PCR: prototype-based consistency regularisation (NeurIPS 2022)."""
-from typing import (Dict, Iterable, Iterator, List, Optional, Sequence,
-                    Tuple)
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import MessageHub
@@ -124,10 +123,10 @@ class PCR(PrototypeTerm):
         self.bank = ClassBank(self.num_classes, capacity, head['channels'])
         self.begin = begin
         # The pixels that the linear predictor learns from, for equal options.
+        filters = dict(filter='confidence') if entropy_start is None else dict(
+            filter='both', start=entropy_start, epoch_iters=epoch_iters)
         self.trusted = PixelConsistency(
-            filter='confidence' if entropy_start is None else 'both',
-            start=entropy_start,
-            epoch_iters=epoch_iters,
+            **filters,
             threshold=threshold,
             entropy_view=entropy_view,
             net=self.net,
@@ -291,8 +290,8 @@ def _check_start(num_prototypes: int, prototypes: Optional[str],
         raise ValueError(f'begin={begin} is an iteration, at least 0.')
 
 
-def _check_samples(cells: Optional[int], normalizer: str,
-                   ohem: Optional[dict], update_labeled: str) -> None:
+def _check_samples(cells: Optional[int], normalizer: str, ohem: Optional[dict],
+                   update_labeled: str) -> None:
     """Refuse options that no loss or update can be made of."""
     if cells is not None and cells < 1:
         raise ValueError(f'cells={cells} in each direction must be at least '

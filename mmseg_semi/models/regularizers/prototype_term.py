@@ -31,7 +31,7 @@ class PrototypeTerm(Term):
         momentum (float): Of the prototypes; 1 freezes them.
         loss_weight (float): Weight of the prototype loss.
         sync_prototypes (bool): Reduce the update over ranks; False lets
-            every rank drift.
+            every rank drift, and a checkpoint holds those of rank 0.
         kmeans (str): ``faiss`` or ``minibatch``.
         seed (int): Of the clustering.
     """
@@ -51,6 +51,9 @@ class PrototypeTerm(Term):
         if not 0 <= momentum <= 1:
             raise ValueError(f'momentum={momentum} of the prototypes must be '
                              'in [0, 1] (1 freezes them).')
+        if loss_weight < 0:
+            raise ValueError(f'loss_weight={loss_weight} of the prototype '
+                             'loss must be at least 0.')
         self.size = size
         self.head_cfg = dict(head, type='PrototypeHead', num_prototypes=size)
         self.momentum, self.loss_weight = momentum, loss_weight

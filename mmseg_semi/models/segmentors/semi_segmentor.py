@@ -229,8 +229,7 @@ class SemiSegmentor(BaseSegmentor):
         head = net.semi_heads[self.predict_head]
         with net.taps.capture([head.tap], grad=False) as tapped:
             self.adapter.scores(net, net.extract_feat(inputs))
-        logits = head(tapped[head.tap])
-        return head.predict_by_feat(logits, batch_img_metas)
+        return head.predict(tapped[head.tap], batch_img_metas, self.test_cfg)
 
     def _forward(self, inputs: Tensor, data_samples=None) -> Tensor:
         return self.predictor._forward(inputs, data_samples)
