@@ -1,14 +1,14 @@
 # Copyright (c) mmseg_semi authors.
 """Head adapters: one forward of any head family, in one common form."""
 from contextlib import contextmanager
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.dropout import _DropoutNd
 
-from .step import Out, Pass, View
+from .step import Out, Pass, QueryOut, View
 
 # Heads that return several maps in train mode: index of the class scores.
 MAIN_OUTPUT = {'PIDHead': 1, 'IterativeDecodeHead': -1}
@@ -63,6 +63,12 @@ class DenseAdapter:
             if m.dim() == main.dim() and m.shape[1] == main.shape[1]
         ]
 
+    def outputs(
+        self, net: nn.Module, feats: Sequence[Tensor]
+    ) -> Tuple[Tensor, List[Tensor], Optional[QueryOut]]:
+        """:meth:`scores`, and the queries of a head that has some."""
+        return (*self.scores(net, feats), None)
+
     def forward(self, net: nn.Module, views: Sequence[View],
                 item: Pass) -> List[Out]:
         """Run one pass: one network forward over all its views.
@@ -85,7 +91,7 @@ class DenseAdapter:
             feats = net.extract_feat(images)
             if item.channel_dropout:
                 feats = [F.dropout2d(f, item.channel_dropout) for f in feats]
-            logits, aux = self.scores(net, feats)
+            logits, aux, queries = self.outputs(net, feats)
             if item.grad and net.with_auxiliary_head:
                 aux = aux + self._auxiliary(net, feats)
             features = {
@@ -94,7 +100,7 @@ class DenseAdapter:
                 if name in heads else tapped[name]
                 for name in item.features
             }
-        return self.split(net, logits, aux, features,
+        return self.split(net, logits, aux, queries, features,
                           [len(view.image) for view in views])
 
     def _auxiliary(self, net: nn.Module, feats) -> List[Tensor]:
@@ -103,11 +109,13 @@ class DenseAdapter:
         return [head(feats) for head in heads]
 
     def split(self, net: nn.Module, logits: Tensor, aux: List[Tensor],
-              features: dict, sizes: Sequence[int]) -> List[Out]:
+              queries: Optional[QueryOut], features: dict,
+              sizes: Sequence[int]) -> List[Out]:
         """Cut the batch dimension of every map into the views' shares."""
         cut = [logits.float().split(sizes)]
         cut += [a.float().split(sizes) for a in aux]
         named = {n: f.split(sizes) for n, f in features.items()}
+        asked = queries.split(sizes) if queries else [None] * len(sizes)
         return [
             Out(logits=cut[0][i],
                 aux=[a[i] for a in cut[1:]],
@@ -116,7 +124,8 @@ class DenseAdapter:
                     for n, f in named.items()
                 },
                 align_corners=net.align_corners,
-                heads=net.semi_heads) for i in range(len(sizes))
+                heads=net.semi_heads,
+                queries=asked[i]) for i in range(len(sizes))
         ]
 
     def head_losses(self, net: nn.Module, out: Out, samples: list) -> dict:
@@ -144,7 +153,8 @@ class DenseAdapter:
                 'its own loss needs them unsplit. Give SupervisedLoss a '
                 'criterion instead of criterion=None.')
         heads = decode[:-1] + auxiliary + decode[-1:]
-        maps = [*out.aux, out.logits]
+        own = out.logits if out.queries is None else out.queries
+        maps = [*out.aux, own]
         losses = {}
         for i, (module, scores) in enumerate(zip(heads, maps)):
             for name, value in module.loss_by_feat(scores, samples).items():
@@ -152,17 +162,34 @@ class DenseAdapter:
         return losses
 
 
+class MaskAdapter(DenseAdapter):
+    """Heads that classify masks: the dense score is semantic inference."""
+
+    def scores(self, net: nn.Module,
+               feats: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
+        return self.outputs(net, feats)[:2]
+
+    def outputs(
+        self, net: nn.Module, feats: Sequence[Tensor]
+    ) -> Tuple[Tensor, List[Tensor], Optional[QueryOut]]:
+        queries = net.decode_head(feats)
+        return net.decode_head.dense_logits(queries), [], queries
+
+
 def build_adapter(net: nn.Module) -> DenseAdapter:
     """Choose the adapter of a network's head family.
 
     Raises:
-        TypeError: The head does not score pixels densely.
+        TypeError: The head neither scores pixels densely nor has queries.
     """
     head = net.decode_head
     last = head[-1] if isinstance(head, nn.ModuleList) else head
+    if hasattr(last, 'dense_logits'):
+        return MaskAdapter()
     if not hasattr(last, 'cls_seg'):
         raise TypeError(
             f'{type(last).__name__} does not score every pixel (it has no '
             'cls_seg); supported are the heads built on BaseDecodeHead, '
-            'cascades of them, and heads returning a tuple of score maps.')
+            'cascades of them, heads returning a tuple of score maps, and '
+            'MaskQueryHead, which takes the config of MaskFormerHead.')
     return DenseAdapter()

@@ -24,6 +24,13 @@ HEAD_TAPS = {
     'DepthwiseSeparableASPPHead': {
         'decoder': 'decode_head.sep_bottleneck:input',
     },
+    # The per-pixel embedding, and the mask embeddings of the last layer.
+    'MaskQueryHead': {
+        'decoder': 'decode_head.pixel_embed:output',
+        'pre_cls': 'decode_head.pixel_embed:output',
+        'pixel_embed': 'decode_head.pixel_embed:output',
+        'queries': 'decode_head.queries:output',
+    },
 }
 
 
