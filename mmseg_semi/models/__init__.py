@@ -4,17 +4,19 @@ from .backbones import CeilPoolResNet
 from .banks import ClassBank
 from .data_preprocessor import SemiDataPreProcessor
 from .decode_heads import (CMBDeepLabV3PlusHead, ContrastHead, DeepLabV2Head,
-                           PrototypeHead, PublishedDeepLabV3PlusHead)
+                           ProjectionHead, PrototypeHead,
+                           PublishedDeepLabV3PlusHead)
 from .mixing import BatchMixer
-from .regularizers import (BRPG, CMB, PCR, ClassBalance, EntropyMinimization,
-                           PixelConsistency, SupervisedLoss, Term)
+from .regularizers import (BRPG, CMB, PCR, PPS, ClassBalance,
+                           EntropyMinimization, PixelConsistency,
+                           SupervisedLoss, Term)
 from .segmentors import Framework, MeanTeacher, SemiSegmentor
 
 __all__ = [
     'BRPG', 'BatchMixer', 'CMB', 'CMBDeepLabV3PlusHead', 'CeilPoolResNet',
     'ClassBalance', 'ClassBank', 'ContrastHead', 'DeepLabV2Head',
-    'EntropyMinimization', 'Framework', 'MeanTeacher', 'PCR',
-    'PixelConsistency', 'PrototypeHead', 'PublishedDeepLabV3PlusHead',
-    'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term',
-    'ViewAugment'
+    'EntropyMinimization', 'Framework', 'MeanTeacher', 'PCR', 'PPS',
+    'PixelConsistency', 'ProjectionHead', 'PrototypeHead',
+    'PublishedDeepLabV3PlusHead', 'SemiDataPreProcessor', 'SemiSegmentor',
+    'SupervisedLoss', 'Term', 'ViewAugment'
 ]

@@ -266,6 +266,8 @@ class Step:
             whose output became the pseudo-label.
         class_weights (Tensor, optional): (C,) fp32 weights of the classes
             in the cross-entropies; None weighs all alike.
+        shared (dict): What the learners' copies of a term have in common in
+            this step, by a key of the term: made by the first that needs it.
         log (dict[str, Tensor]): Health scalars, logged but not optimised.
     """
     iteration: int
@@ -281,6 +283,7 @@ class Step:
     sources: Dict[Tuple[str, str], Tuple[str,
                                          str]] = field(default_factory=dict)
     class_weights: Optional[Tensor] = None
+    shared: Dict[str, object] = field(default_factory=dict)
     log: Dict[str, Tensor] = field(default_factory=dict)
 
     def learner(self, net: str, view: str) -> Out:

@@ -3,10 +3,11 @@ from .cmb_deeplabv3plus_head import CMBDeepLabV3PlusHead
 from .contrast_head import ContrastHead
 from .deeplabv2_head import DeepLabV2Head
 from .mask_query_head import MaskQueryHead
+from .projection_head import ProjectionHead
 from .prototype_head import PrototypeHead
 from .published_deeplabv3plus_head import PublishedDeepLabV3PlusHead
 
 __all__ = [
     'CMBDeepLabV3PlusHead', 'ContrastHead', 'DeepLabV2Head', 'MaskQueryHead',
-    'PrototypeHead', 'PublishedDeepLabV3PlusHead'
+    'ProjectionHead', 'PrototypeHead', 'PublishedDeepLabV3PlusHead'
 ]

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 import math
+from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -10,7 +11,7 @@ from ...functional import class_mlp, masked_batch_norm, upcast
 
 
 class MaskedBlock(nn.Module):
-    """BatchNorm1d over some rows, ReLU and Linear: (N, D) -> (N, D).
+    """BatchNorm1d over some rows, ReLU and Linear: (N, D) -> (N, D').
 
     Batch statistics always, and no others are kept: the heads serve in
     training only, where the teacher too runs in train mode (CMB's code).
@@ -18,13 +19,16 @@ class MaskedBlock(nn.Module):
 
     Args:
         channels (int): D.
+        out_channels (int, optional): D'. Defaults to D.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self,
+                 channels: int,
+                 out_channels: Optional[int] = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.linear = nn.Linear(channels, channels)
+        self.linear = nn.Linear(channels, out_channels or channels)
 
     def forward(self, rows: Tensor, keep: Tensor) -> Tensor:
         """``keep`` (N,) bool: the rows that exist; the others are computed

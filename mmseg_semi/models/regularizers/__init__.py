@@ -5,11 +5,12 @@ from .cmb import CMB
 from .consistency import PixelConsistency
 from .entropy import EntropyMinimization
 from .pcr import PCR
+from .pps import PPS
 from .rc2l import RC2L
 from .supervised import SupervisedLoss
 from .term import Term
 
 __all__ = [
-    'BRPG', 'CMB', 'ClassBalance', 'EntropyMinimization', 'PCR',
-    'RC2L', 'PixelConsistency', 'SupervisedLoss', 'Term'
+    'BRPG', 'CMB', 'ClassBalance', 'EntropyMinimization', 'PCR', 'PPS', 'RC2L',
+    'PixelConsistency', 'SupervisedLoss', 'Term'
 ]

@@ -1,0 +1,53 @@
+# Copyright (c) mmseg_semi authors.
+from typing import Optional
+
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .contrast_head import MaskedBlock
+
+
+@MODELS.register_module()
+class ProjectionHead(BaseModule):
+    """PPS's projector Phi: Linear, BatchNorm, ReLU, Linear per pixel.
+
+    The paper says non-linear and low-dimensional (spec 2.7 row 18). It runs
+    inside the term, on the drawn pixels alone; they make the statistics of
+    the BatchNorm, those of both networks together. It predicts no classes.
+
+    Args:
+        in_channels (int): Of the tapped feature map.
+        num_classes (int): Accepted like every head's.
+        channels (int): Width of the projections. Defaults to 128.
+        hidden_channels (int, optional): Defaults to ``in_channels``.
+        tap (str): The feature tap it reads. Defaults to ``pixel_embed``.
+        align_corners (bool): Accepted like every head's; nothing is resized.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 num_classes: int,
+                 channels: int = 128,
+                 hidden_channels: Optional[int] = None,
+                 tap: str = 'pixel_embed',
+                 align_corners: bool = False,
+                 init_cfg=None) -> None:
+        super().__init__(init_cfg)
+        hidden = hidden_channels or in_channels
+        self.tap = tap
+        self.reduce = nn.Linear(in_channels, hidden, bias=False)
+        self.project = MaskedBlock(hidden, channels)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """The tapped map as it is: pixels are chosen before projecting."""
+        return inputs
+
+    def projections(self, rows: Tensor, keep: Tensor) -> Tensor:
+        """Rows (N, in_channels) -> (N, channels), not normalised, fp32.
+
+        Args:
+            rows (Tensor): Pixels of :meth:`features`.
+            keep (Tensor): (N,), bool, which of them exist.
+        """
+        return self.project(self.reduce(rows), keep)
