@@ -446,3 +446,29 @@ class TestArguments:
 
     def test_it_replaces_pixel_consistency(self):
         assert 'pixel_consistency' in RC2L.replaces
+
+
+def _of_rank(rank, parts, options):
+    """Losses and gradients of one process's images."""
+    step, leaf = step_of(maps(), parts[rank])
+    losses = term(**options).loss(step)
+    grads = torch.autograd.grad(total(losses), leaf, allow_unused=True)
+    return {n: v.detach() for n, v in losses.items()}, grads
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize('cuts', [(0, 2, 4), (0, 3, 4), (1, 2, 4), (3, 4, 5)])
+@pytest.mark.parametrize('options', [{}, dict(reduction='image')])
+def test_two_processes_equal_one(gloo_pool, cuts, options):
+    """Unequal numbers of segments; image 3 has none."""
+    parts = [slice(*cuts[:2]), slice(*cuts[1:])]
+    whole, expected = _of_rank(0, [slice(cuts[0], cuts[2])], options)
+    results = gloo_pool(_of_rank, parts, options)
+    for name, value in whole.items():
+        mean = sum(losses[name] for losses, _ in results) / 2
+        torch.testing.assert_close(mean, value, rtol=1e-12, atol=1e-12)
+    for grad, *shares in zip(expected, *(grads for _, grads in results)):
+        assert (grad is None) == all(share is None for share in shares)
+        if grad is not None:  # DDP averages
+            torch.testing.assert_close(
+                torch.cat(shares) / 2, grad, rtol=1e-10, atol=1e-12)
