@@ -164,6 +164,11 @@ def test_documented_choices_exist():
         'model.terms.pcr.normalizer': 'all',
         'model.terms.consistency.filter': 'both',
         'model.terms.pcr.entropy_start': 80.,
+        'model.terms.pcr.entropy_view': 'mixed',
+        'model.terms.pcr.epoch_iters': 655,
+        'model.terms.pcr.normalize': True,
+        'model.terms.pcr.head.full_resolution': False,
+        'model.label_head': 'pcr',
         'model.terms.pcr.update_labeled': 'correct',
         'model.terms.pcr.cells': None,
         'model.terms.pcr.kmeans': 'minibatch',
@@ -176,6 +181,23 @@ def test_documented_choices_exist():
         'model.buffers': 'ema'
     })
     build(cfg)
+
+
+def test_full_resolution_is_the_papers():
+    """The small embedded data set keeps the faster comparison."""
+    for name in NAMES:
+        term = load(name).model.terms.pcr
+        if term:
+            full = term.head.get('full_resolution', False)
+            assert full == ('_digits_' not in name), name
+
+
+def test_the_official_config_does_not_mask_padding():
+    """Neither of labelled images nor of unlabelled ones (spec S2)."""
+    cfg = load('pcr/pcr_r101_voc_366_official.py')
+    assert cfg.model.label_padding
+    paper = load('pcr/pcr_r101_voc_366.py').model
+    assert not paper.get('label_padding', False)
 
 
 def reduce(cfg, name, root):

@@ -1,7 +1,9 @@
 _base_ = './pcr_r101_voc_366.py'
 # Settings of the authors' config file where the paper has others: OHEM on the
-# labelled images, and their padding counts as background.
+# labelled images. As in U2PL's code, which theirs extends, padding counts as
+# background in labelled images and gets pseudo-labels in unlabelled ones.
 model = dict(
+    label_padding=True,
     terms=dict(
         supervised=dict(criterion=[
             dict(type='ohem', weight=1., thresh=0.7, min_kept=100_000)

@@ -175,6 +175,7 @@ def class_prototypes(features: Tensor,
                      confidence: Optional[Tensor] = None,
                      center: str = 'cluster',
                      *,
+                     normalize: bool = False,
                      seed: int = 0,
                      backend: str = 'faiss',
                      nredo: int = 3) -> Tensor:
@@ -186,6 +187,9 @@ def class_prototypes(features: Tensor,
         confidence (Tensor, optional): (n,), non-negative. For 'prob'.
         center (str): 'cluster': the cluster centre. 'prob': the mean of the
             cluster's rows weighted by confidence (option of BRPG's code).
+        normalize (bool): Cluster the rows as unit vectors, by direction. A
+            prototype still is the mean of the rows as they are, in whose
+            scale it will move.
         seed (int): See :func:`kmeans`.
         backend (str): See :func:`kmeans`.
         nredo (int): See :func:`kmeans`.
@@ -200,11 +204,13 @@ def class_prototypes(features: Tensor,
         raise ValueError(f'center={center!r} is not one of {CENTERS}.')
     if center == 'prob' and confidence is None:
         raise ValueError("center='prob' needs `confidence`.")
+    rows = F.normalize(features, dim=1) if normalize else features
     centers, assignment = kmeans(
-        features, k, seed=seed, backend=backend, nredo=nredo)
-    if center == 'cluster':
+        rows, k, seed=seed, backend=backend, nredo=nredo)
+    if center == 'cluster' and not normalize:
         return centers
-    weight = confidence.to(features.dtype)
+    weight = confidence.to(features.dtype) if center == 'prob' else \
+        features.new_ones(len(features))
     sums = torch.zeros_like(centers).index_add_(0, assignment,
                                                 features * weight[:, None])
     totals = weight.new_zeros(len(centers)).index_add_(0, assignment, weight)

@@ -86,8 +86,11 @@ def sample_pixels(read: Callable[[Tensor],
     return sample
 
 
-def cluster_sample(sample: PixelReservoir, num_prototypes: int, backend: str,
-                   seed: int) -> Tuple[Tensor, Tensor]:
+def cluster_sample(sample: PixelReservoir,
+                   num_prototypes: int,
+                   backend: str,
+                   seed: int,
+                   normalize: bool = False) -> Tuple[Tensor, Tensor]:
     """K-means of every class.
 
     A class with fewer distinct pixels than prototypes gets one for each of
@@ -103,6 +106,10 @@ def cluster_sample(sample: PixelReservoir, num_prototypes: int, backend: str,
         raise ValueError('The labelled images have no labelled pixel: there '
                          'is nothing to make prototypes of.')
     return stack_prototypes([
-        class_prototypes(rows, num_prototypes, backend=backend, seed=seed)
-        for rows in sample.features
+        class_prototypes(
+            rows,
+            num_prototypes,
+            normalize=normalize,
+            backend=backend,
+            seed=seed) for rows in sample.features
     ], num_prototypes)

@@ -104,6 +104,35 @@ def test_empty_clusters_get_the_worst_placed_rows():
     assert assignment.tolist() == [0, 1, 0, 2, 3]
 
 
+def _directions(lengths):
+    """Rows along two directions; the lengths would cluster otherwise."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.tensor([[1., .1, 0.], [.1, 1., 0.]], dtype=torch.float64)
+    which = torch.arange(len(lengths)) % 2
+    noise = .02 * torch.randn(
+        len(lengths), 3, generator=generator, dtype=torch.float64)
+    return (rows[which] + noise) * torch.tensor(lengths)[:, None], which
+
+
+def test_clusters_by_direction():
+    rows, which = _directions([1., 1., 50., 50.] * 15)
+    by_length = class_prototypes(rows, 2)
+    found = class_prototypes(rows, 2, normalize=True)
+    means = torch.stack([rows[which == k].mean(0) for k in range(2)])
+    order = found[:, 1].argsort()
+    torch.testing.assert_close(found[order], means, rtol=0, atol=1e-12)
+    assert (by_length - means).norm(dim=1).max() > 5
+    weight = torch.rand(len(rows))
+    weighted = class_prototypes(rows, 2, weight, 'prob', normalize=True)
+    expected = torch.stack([
+        (rows * weight[:, None])[which == k].sum(0) / weight[which == k].sum()
+        for k in range(2)
+    ])
+    torch.testing.assert_close(
+        weighted[weighted[:, 1].argsort()], expected, rtol=0, atol=1e-6)
+    assert len(class_prototypes(rows[:0], 2, normalize=True)) == 0
+
+
 def test_kmeans_rejects():
     features = torch.randn(10, 3)
     with pytest.raises(ValueError, match='backend'):

@@ -308,8 +308,8 @@ def test_both_predictors_keep_the_same_pixels(view):
         step.outs['statistics', 'unsup_student'] = step.outs['learn',
                                                              'unsup_student']
         masks.append(kept(term, step))
-        assert torch.equal(masks[-1],
-                           linear.keep(step, 'unsup_student', labels))
+        assert torch.equal(masks[-1], linear.keep(step, 'unsup_student',
+                                                  labels))
     sums = [mask.sum() for mask in masks]
     assert sums[0] == sums[1] < sums[2] < sums[3]  # once per epoch
 
@@ -366,6 +366,16 @@ class TestWindow:
         ]
         losses = take(term, given_step(maps, 3))
         assert losses['loss_proto'] > 0 and not term.bank.allocated
+        assert torch.equal(term.head.prototypes, torch.stack(expected))
+
+    def test_clustering_by_direction(self):
+        term, maps = bare_pcr(normalize=True, momentum=1.), given_maps()
+        take(term, given_step(maps, 2, semi=False))
+        expected = [
+            class_prototypes(term.bank.rows(c)[0], 3, normalize=True)
+            for c in range(NUM_CLASSES)
+        ]
+        take(term, given_step(maps, 3))
         assert torch.equal(term.head.prototypes, torch.stack(expected))
 
     def test_few_or_no_samples_of_a_class(self):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmseg_semi.functional import class_prototypes
 from mmseg_semi.models import prototype_extraction
 from mmseg_semi.models.prototype_extraction import (PixelReservoir,
                                                     cluster_sample,
@@ -140,6 +141,13 @@ class TestClusters:
                 rows.mean(0),
                 rtol=0,
                 atol=.05)
+
+    def test_by_direction(self):
+        pixels = sample(300)
+        prototypes, _ = cluster_sample(pixels, 2, 'faiss', 0, normalize=True)
+        for c, rows in enumerate(pixels.features):
+            assert torch.equal(prototypes[c],
+                               class_prototypes(rows, 2, normalize=True))
 
     def test_no_labelled_pixel(self):
         pixels = PixelReservoir(3, 100, 0)

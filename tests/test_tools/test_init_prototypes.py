@@ -183,6 +183,17 @@ def test_the_same_seed_gives_the_same_file(root, plain, config):
     assert not torch.equal(found[0], found[2])
 
 
+def test_clustering_by_direction(root, plain, config):
+    """By the option or by the config, which a training would follow."""
+    checkpoint, found = str(root / 'plain.pth'), []
+    for arguments in ([], ['--normalize'],
+                      ['--cfg-options', 'model.terms.pcr.normalize=True']):
+        tool.main([config, checkpoint, *arguments])
+        found.append(stored(root)['prototypes'])
+    assert torch.equal(found[1], found[2])
+    assert not torch.equal(found[0], found[1])
+
+
 def test_networks_of_a_wrapper(root, plain, config):
     """The predicting one, unless another is named."""
     model = build(model_cfg(root))

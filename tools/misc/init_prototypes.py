@@ -50,6 +50,12 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='which network of the wrapper (default: the predicting one)')
     parser.add_argument('--kmeans', choices=BACKENDS, default='faiss')
     parser.add_argument(
+        '--normalize',
+        action='store_true',
+        default=None,
+        help='cluster the features as unit vectors (default: `normalize` of '
+        'the config, off)')
+    parser.add_argument(
         '--seed', type=int, default=0, help='of the choice and the clustering')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -77,6 +83,8 @@ def complete(args: argparse.Namespace, cfg: Config) -> None:
     args.out = args.out or term.get('prototypes')
     if args.num_prototypes is None:
         args.num_prototypes = term.get('num_prototypes', 4)
+    if args.normalize is None:
+        args.normalize = term.get('normalize', False)
     args.tap = args.tap or term.get('head', {}).get('tap', 'decoder')
     if args.out is None:
         raise ValueError(f'{args.config} names no file of prototypes '
@@ -121,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
         reader, images(dataset, model.data_preprocessor, len(classes)),
         len(classes), args.pixels, args.seed, reader.align_corners)
     prototypes, valid = cluster_sample(sample, args.num_prototypes,
-                                       args.kmeans, args.seed)
+                                       args.kmeans, args.seed, args.normalize)
     save_prototypes(
         args.out,
         prototypes,

@@ -86,6 +86,8 @@ class PCR(PrototypeTerm):
         sync_prototypes (bool): Move them by the samples of all ranks. False
             lets every rank drift; a checkpoint holds those of rank 0, from
             which every rank goes on after a resume. Defaults to True.
+        normalize (bool): Cluster the features of ``window`` as unit vectors.
+            Defaults to False.
         kmeans (str): ``faiss`` or ``minibatch``, for ``window``.
         seed (int): Of the clustering in ``window``. Defaults to 0.
     """
@@ -108,6 +110,7 @@ class PCR(PrototypeTerm):
                  ohem: Optional[dict] = None,
                  update_labeled: str = 'all',
                  average_prototypes: bool = False,
+                 normalize: bool = False,
                  **kwargs) -> None:
         if head.get('in_channels') is None:
             raise ValueError('PCR: `head.in_channels` is missing: give the '
@@ -121,7 +124,7 @@ class PCR(PrototypeTerm):
         _check_filter(threshold, entropy_start, epoch_iters)
         self.file, self.window = prototypes, window
         self.bank = ClassBank(self.num_classes, capacity, head['channels'])
-        self.begin = begin
+        self.begin, self.normalize = begin, normalize
         # The pixels that the linear predictor learns from, for equal options.
         filters = dict(filter='confidence') if entropy_start is None else dict(
             filter='both', start=entropy_start, epoch_iters=epoch_iters)
@@ -204,6 +207,7 @@ class PCR(PrototypeTerm):
                 self.size,
                 apo=None,
                 center='cluster',
+                normalize=self.normalize,
                 backend=self.kmeans,
                 seed=self.seed)
             self.bank.release()

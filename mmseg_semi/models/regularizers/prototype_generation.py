@@ -36,9 +36,15 @@ def prototype_counts(bank: ClassBank, base: int,
     return counts
 
 
-def generate_prototypes(banks: Dict[str, ClassBank], base: Dict[str, int],
-                        size: int, *, apo: Optional[dict], center: str,
-                        backend: str, seed: int) -> Tuple[Tensor, Tensor]:
+def generate_prototypes(banks: Dict[str, ClassBank],
+                        base: Dict[str, int],
+                        size: int,
+                        *,
+                        apo: Optional[dict],
+                        center: str,
+                        backend: str,
+                        seed: int,
+                        normalize: bool = False) -> Tuple[Tensor, Tensor]:
     """Cluster every class of every bank; the main rank's result is shared.
 
     Classes with fewer rows than prototypes contribute what they have; a
@@ -49,6 +55,7 @@ def generate_prototypes(banks: Dict[str, ClassBank], base: Dict[str, int],
         base (dict[str, int]): n_0 per group.
         size (int): K, places per class.
         apo, center, backend, seed: See :class:`BRPG`.
+        normalize (bool): See :func:`class_prototypes`.
 
     Returns:
         tuple: prototypes (C, K, D) float and valid (C, K) bool.
@@ -69,6 +76,7 @@ def generate_prototypes(banks: Dict[str, ClassBank], base: Dict[str, int],
                         count,
                         confidence=confidence,
                         center=center,
+                        normalize=normalize,
                         backend=backend,
                         seed=seed))
         prototypes, valid = stack_prototypes([torch.cat(c) for c in centers],
