@@ -6,6 +6,8 @@ Both sides are weighted by themselves, never as a pair, so the mean over all
 pairs is exactly a cosine with one vector per class (:func:`class_directions`)
 and the table of pairs is not needed.
 """
+import math
+from numbers import Real
 from typing import Optional, Tuple, Union
 
 import torch
@@ -205,8 +207,9 @@ def best_rows(scores: Tensor, labels: Tensor, num_classes: int,
     return index, labels[index] == classes
 
 
-def memory_rows_per_image(rule: Union[str, int], capacity: int,
-                          num_labeled: int, num_classes: int) -> float:
+def memory_rows_per_image(rule: Union[str, float], capacity: int,
+                          num_labeled: Optional[int],
+                          num_classes: int) -> float:
     """How many vectors an image adds to each class of memory, at most.
 
     ``city``: max(1, round(V / n)), the official code on Cityscapes; ``voc``:
@@ -215,22 +218,28 @@ def memory_rows_per_image(rule: Union[str, int], capacity: int,
     what counts is this number times the images of the batch.
 
     Args:
-        rule (str | int): One of these, or the number itself.
+        rule (str | float): One of these, or the number itself.
         capacity (int): V, vectors per class.
-        num_labeled (int): n, labelled images.
+        num_labeled (int, optional): n, labelled images; a number does not
+            need it.
         num_classes (int): C.
 
     Returns:
-        float: At least 1.
+        float: More than 0; by a rule at least 1.
 
     Raises:
-        ValueError: Unknown rule.
+        ValueError: Unknown rule, a number that is not positive, or no n.
     """
-    if isinstance(rule, int):
-        return max(1, rule)
+    if isinstance(rule, Real) and not isinstance(rule, bool):
+        if not 0 < rule < math.inf:
+            raise ValueError(f'rows_per_image={rule} must be more than 0.')
+        return rule
     if rule not in ('city', 'voc', 'paper'):
         raise ValueError(f'rows_per_image={rule!r} is unknown: use "city", '
                          '"voc", "paper" or a number.')
+    if not num_labeled or num_labeled < 1:
+        raise ValueError(f'rows_per_image={rule!r} needs num_labeled, the '
+                         f'number of labelled images; got {num_labeled}.')
     share = capacity / num_labeled
     if rule == 'paper':
         return max(1., share)

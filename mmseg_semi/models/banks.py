@@ -29,6 +29,9 @@ class ClassBank(nn.Module):
 
     def __init__(self, num_classes: int, capacity: int, dim: int) -> None:
         super().__init__()
+        if capacity < 1:
+            raise ValueError('ClassBank: capacity counts the rows kept per '
+                             f'class, at least 1; got {capacity}.')
         self.num_classes = num_classes
         self.capacity = capacity
         self.dim = dim

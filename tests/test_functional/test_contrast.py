@@ -284,6 +284,8 @@ def test_quality_filter():
         ('paper', 100, 19, 5, 12),
         ('paper', 372, 19, 5, 5),
         (4, None, 19, 5, 20),
+        (.5, None, 19, 5, 2),
+        (2.5, None, 19, 5, 12),
     ])
 def test_memory_rows_per_iteration(rule, labeled, classes, batch, expected):
     rows = memory_rows_per_image(rule, 256, labeled, classes)
@@ -293,3 +295,9 @@ def test_memory_rows_per_iteration(rule, labeled, classes, batch, expected):
 def test_unknown_rule():
     with pytest.raises(ValueError, match='rows_per_image'):
         memory_rows_per_image('coco', 256, 100, 19)
+
+
+@pytest.mark.parametrize('rule', [0, -1, 0., float('inf'), float('nan')])
+def test_a_number_that_is_none(rule):
+    with pytest.raises(ValueError, match='more than 0'):
+        memory_rows_per_image(rule, 256, 100, 19)

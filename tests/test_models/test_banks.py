@@ -236,3 +236,9 @@ def test_ranks_hold_the_same_bank(gloo_pool, sizes):
     _assert_holds(bank, _reference(4, pushes))
     for name, value in ours.items():
         assert torch.equal(value, theirs[name])
+
+
+@pytest.mark.parametrize('capacity', [0, -3])
+def test_a_bank_without_room_is_refused(capacity):
+    with pytest.raises(ValueError, match='capacity'):
+        ClassBank(C, capacity, D)

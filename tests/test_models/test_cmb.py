@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmseg_semi.models.regularizers.term import build_term
+from mmseg_semi.models.segmentors import Framework
 from mmseg_semi.models.step import Out, Step, View
-from .toys import NUM_CLASSES, batch, mean_teacher, total
+from .toys import NUM_CLASSES, batch, mean_teacher, segmentor, total
 
 C, D, SIZE, SIDE = NUM_CLASSES, 6, 17, 5
 FULL = (SIZE, SIZE)
@@ -105,9 +106,11 @@ def mlp(block, rows):
 
 
 def selector(module, label, rows):
-    hidden = F.batch_norm(rows @ module.weight[label], None, None,
-                          module.norm_weight[label], module.norm_bias[label],
-                          True)
+    hidden = module.norm_bias[label].expand(len(rows), -1)
+    if len(rows) > 1:  # a single row has no statistics
+        hidden = F.batch_norm(rows @ module.weight[label], None, None,
+                              module.norm_weight[label],
+                              module.norm_bias[label], True)
     return F.leaky_relu(hidden,
                         .2) @ module.out[label] + module.out_bias[label]
 
@@ -116,8 +119,8 @@ def nearest(pixels, size=SIDE):
     return [int(i * SIZE / size) for i in range(size)]
 
 
-def expected_push(step, head, source='bank', number=6, threshold=.6, **option):
-    """Accepted vectors per class, in the order they enter (spec 1.5)."""
+def candidates(step, head, source='bank', threshold=.6, **option):
+    """Accepted vectors and their scores, by class (spec 1.5)."""
     out = step.outs[source, 'sup']
     view = step.views['sup']
     dense = F.interpolate(
@@ -140,18 +143,35 @@ def expected_push(step, head, source='bank', number=6, threshold=.6, **option):
                                                          i * SIDE // side,
                                                          j * SIDE // side])
                 labels.append(label)
-    vectors = mlp(head.projector, torch.stack(rows))
+    if len(rows) < 2:
+        rows = labels = []
+    vectors = mlp(head.projector, torch.stack(rows)) if rows else \
+        torch.zeros(0, D).double()
     labels = torch.tensor(labels)
-    entering = {}
+    kind = option.get('rank', 'memory_selectors')
+    found = {}
     for label in range(C):
         mine = vectors[labels == label]
-        kind = option.get('rank', 'memory_selectors')
-        if kind and len(mine) > 1:
+        scores = torch.zeros(len(mine)).double()
+        if kind and len(mine):
             scores = selector(getattr(head, kind), label, mine)
-            order = scores.argsort(descending=option.get('highest', True))
-            mine = mine[order[:number]].flip(0)  # the best is newest
-        entering[label] = mine
-    return entering
+        found[label] = mine, scores
+    return found
+
+
+def entering(found, number, highest=True):
+    """Of every class the best, in the order they enter: the best is newest."""
+    chosen = {}
+    for label, (vectors, scores) in found.items():
+        order = scores.argsort(descending=highest, stable=True)
+        chosen[label] = vectors[order[:number]].flip(0)
+    return chosen
+
+
+def expected_push(step, head, number=6, highest=True, **option):
+    if not option.get('rank', True):
+        number = 99
+    return entering(candidates(step, head, **option), number, highest)
 
 
 def assert_same_rows(bank, entering):
@@ -243,8 +263,8 @@ def test_random_choice_without_selectors():
             assert (rows - row).abs().sum(1).min() < 1e-9
 
 
-def expected_loss(term, step, views, head):
-    """Eq. 8-11 over the pairs, on the kept positions alone."""
+def contrasted(term, step, views, head):
+    """Labels, predictions and their attention, on the kept positions."""
     rows, labels = [], []
     for view in views:
         source = step.views[view].labels
@@ -256,17 +276,33 @@ def expected_loss(term, step, views, head):
         rows.append(feature.permute(0, 2, 3, 1).reshape(-1, D))
     rows, labels = torch.cat(rows), torch.cat(labels)
     rows, labels = rows[labels != 255], labels[labels != 255]
+    attention = torch.ones(len(rows)).double()
+    if len(rows) < 2:
+        return labels, rows, attention
     projected = mlp(head.projector, rows)
     predicted = mlp(head.predictor, head.predictor_in(projected))
+    if term.class_attention:
+        scores = [
+            selector(head.selectors, label,
+                     predicted[labels == label].detach()).sigmoid()
+            for label in range(C)
+        ]
+        order = labels.argsort(stable=True)
+        attention = torch.cat(scores)[order.argsort()]
+    return labels, predicted, attention
+
+
+def expected_loss(term, steps, views, head):
+    """Eq. 8-11 over the pairs of all ranks; BatchNorm is each rank's own."""
+    parts = [contrasted(term, step, views, head) for step in steps]
+    labels, predicted, attention = (torch.cat(part) for part in zip(*parts))
     loss = 0.
     for label in range(C):
         p, z = predicted[labels == label], term.bank.rows(label)[0]
         if len(p) < 2 or len(z) < 2:
             continue
-        w_p, w_z = torch.ones(len(p)).double(), torch.ones(len(z)).double()
-        if term.class_attention:
-            a = selector(head.selectors, label, p.detach()).sigmoid()
-            w_p = len(p) * a / a.sum()
+        a, w_z = attention[labels == label], torch.ones(len(z)).double()
+        w_p = len(p) * a / a.sum()
         if term.memory_attention:
             seen = F.normalize(z) if term.normalize_memory else z
             b = selector(head.memory_selectors, label, seen).sigmoid()
@@ -294,7 +330,7 @@ def test_loss_equals_the_pairs(options):
     weights = options.get('loss_weight', (.1, .1))
     head = student['cmb']
     expected = [
-        weight * expected_loss(term, step, views, head)
+        weight * expected_loss(term, [step], views, head)
         for weight, views in zip(weights, (
             ['sup'], ['unsup_student', 'unsup_student2']))
     ]
@@ -405,46 +441,171 @@ def test_labels_that_are_all_ignored():
     assert all((p.grad == 0).all() for p in trained(student).values())
 
 
-def _filled(rank, parts):
-    """The bank after two steps in which this rank has parts[rank] images."""
-    term, student, teacher = make_term()
-    for seed in range(2):
-        step = make_step((student, teacher), seed=seed, iteration=1)
-        labels = step.views['sup'].labels
-        mask = torch.zeros(3, 1, 1, dtype=torch.bool)
-        mask[parts[rank]] = True
-        step.views['sup'].target = mask.expand_as(labels)
+def only_target(step, images):
+    """Make all images but these ones of the source domain."""
+    view = step.views['sup']
+    mask = torch.zeros(len(view.image), 1, 1, dtype=torch.bool)
+    mask[images] = True
+    view.target = mask.expand(-1, *FULL)
+    view.samples = [
+        dict(domain='target' if i in images else 'source')
+        for i in range(len(view.image))
+    ]
+    return step
+
+
+def test_only_images_of_the_target_domain_make_room():
+    """K is m times the target images of a batch with both domains."""
+    term, student, teacher = make_term(rows_per_image=1)
+    step = only_target(make_step((student, teacher), iteration=1), [0, 2])
+    expected = expected_push(step, teacher['cmb'], number=2)
+    with torch.no_grad():
+        term.update_before(step)
+    assert_same_rows(term.bank, expected)
+    assert max(map(len, expected.values())) == 2
+
+
+def test_a_share_of_a_row_per_image():
+    term, student, teacher = make_term(rows_per_image=.5)
+    for images, number in (([0, 1, 2], 1), ([1], 1)):
+        step = only_target(make_step((student, teacher), iteration=1), images)
+        term.bank.release()
         with torch.no_grad():
             term.update_before(step)
+        assert term.bank.count.max() == number
+
+
+def test_a_batch_of_the_source_domain_needs_no_pass():
+    term, student, teacher = make_term()
+    step = make_step((student, teacher), iteration=1)
+    assert len(term.passes(None, step)) == 1
+    only_target(step, [])
+    del step.outs['bank', 'sup']
+    assert term.passes(None, step) == []
+    with torch.no_grad():
+        term.update_before(step)
+    assert term.bank.allocated and term.bank.count.sum() == 0
+    step.iteration = 2
+    assert term.loss(step)['loss_contrast'] == 0
+
+
+def _filled(rank, parts, rows_per_image):
+    """The bank after two steps in which this rank has parts[rank] images."""
+    term, student, teacher = make_term(rows_per_image=rows_per_image)
+    for seed in range(2):
+        step = make_step((student, teacher), seed=seed, iteration=1)
+        with torch.no_grad():
+            term.update_before(only_target(step, parts[rank]))
     return term.bank.state_dict()
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize('parts', [([0], [1, 2]), ([], [0, 1])])
-def test_ranks_hold_the_same_memory(gloo_pool, parts):
+@pytest.mark.parametrize(
+    'parts,rows',
+    [
+        (([0], [1, 2]), 1),
+        (([], [0, 1]), 1),
+        (([0, 1], [2]), 9),  # each rank has more than memory holds
+    ])
+def test_the_vectors_of_all_ranks_compete(gloo_pool, parts, rows):
     """Every rank sees three images; only some are of the target domain."""
-    ours, theirs = gloo_pool(_filled, parts)
+    ours, theirs = gloo_pool(_filled, parts, rows)
     for name, value in ours.items():
         assert torch.equal(value, theirs[name])
-    # Rank order within a step, the steps one after the other.
+    number = min(rows * sum(map(len, parts)), 9)
     term, student, teacher = make_term()
-    entering = {label: [] for label in range(C)}
+    entered, shares = {label: [] for label in range(C)}, set()
     for seed in range(2):
+        found = []
         for part in parts:
             step = make_step((student, teacher), seed=seed, iteration=1)
-            mask = torch.zeros(3, 1, 1, dtype=torch.bool)
-            mask[part] = True
-            step.views['sup'].target = mask.expand(3, *FULL)
-            if part:
-                for label, rows in expected_push(step, teacher['cmb']).items():
-                    entering[label].append(rows)
+            found.append(candidates(only_target(step, part), teacher['cmb']))
+        pooled = {
+            label: tuple(map(torch.cat, zip(*(f[label] for f in found))))
+            for label in range(C)
+        }
+        for label, best in entering(pooled, number).items():
+            entered[label].append(best)
+            mine = [(best[:, None] == f[label][0]).all(2).any(1).sum().item()
+                    for f in found]
+            assert sum(mine) == len(best)
+            shares.add(tuple(mine))
     term.bank.allocate()
     term.bank.load_state_dict(ours)
     assert_same_rows(term.bank, {
-        label: torch.cat(rows)[-9:]
-        for label, rows in entering.items()
+        label: torch.cat(best)[-9:]
+        for label, best in entered.items()
     })
-    assert term.bank.count.sum() > 10
+    assert term.bank.count.min() > 2
+    if all(parts):  # neither rank's rows always win
+        assert any(a > b for a, b in shares) and any(a < b for a, b in shares)
+
+
+def _share(rank, ignored, heads):
+    """One image of two; the labels of rank 1 are ignored in part or all."""
+    step = make_step(heads, images=2, part=slice(rank, rank + 1))
+    if rank == 1:
+        step.views['sup'].labels[:, :ignored] = 255
+        for view in ('unsup_student', 'unsup_student2'):
+            step.labels['student', view]['cls'][:, :ignored] = 255
+    return step
+
+
+def _feature_maps(step):
+    return [
+        step.learner('student', view).features['cmb'] for view in step.views
+    ]
+
+
+def _trained_on(rank, ignored):
+    term, student, teacher = make_term()
+    step = _share(rank, ignored, (student, teacher))
+    with torch.no_grad():
+        term.update_before(step)
+    losses = term.loss(step)
+    gradients = torch.autograd.grad(
+        sum(losses.values()),
+        _feature_maps(step) + list(trained(student).values()),
+        materialize_grads=True)
+    losses = {name: value.detach() for name, value in losses.items()}
+    return losses, gradients, term.bank.state_dict()
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize('ignored', [0, 11, SIZE])
+def test_the_term_on_two_ranks(gloo_pool, ignored):
+    """W = 2, B = 1 + 1: means and weights are those of all ranks' features.
+
+    With unequal counts, and with none on rank 1.
+    """
+    ranks = gloo_pool(_trained_on, ignored)
+    for name, value in ranks[0][2].items():
+        assert torch.equal(value, ranks[1][2][name])
+    term, student, teacher = make_term()
+    steps = [_share(rank, ignored, (student, teacher)) for rank in range(2)]
+    term.bank.allocate()
+    term.bank.load_state_dict(ranks[0][2])
+    expected = [
+        .1 * expected_loss(term, steps, views, student['cmb'])
+        for views in (['sup'], ['unsup_student', 'unsup_student2'])
+    ]
+    for name, value in zip(('loss_contrast', 'loss_contrast_unsup'), expected):
+        mean = (ranks[0][0][name] + ranks[1][0][name]) / 2  # as DDP does
+        assert mean.item() == pytest.approx(value.item(), abs=1e-12)
+        assert value > 0
+    maps = [_feature_maps(step) for step in steps]
+    wanted = torch.autograd.grad(
+        sum(expected),
+        sum(maps, []) + list(trained(student).values()),
+        materialize_grads=True)
+    number = len(maps[0])
+    ours = [grad / 2 for _, grads, _ in ranks for grad in grads[:number]]
+    ours += [(a + b) / 2
+             for a, b in zip(*(grads[number:] for _, grads, _ in ranks))]
+    for mine, other in zip(ours, wanted):
+        assert torch.allclose(mine, other, rtol=1e-7, atol=1e-11)
+    assert any((grad != 0).any() for grad in wanted[number:2 * number]) == (
+        ignored < SIZE)
 
 
 # ------------------------------------------------- inside a real framework
@@ -577,6 +738,19 @@ def test_memory_of_another_size_is_refused():
 @pytest.mark.parametrize('options,message', [
     (dict(rows_per_image='city'), 'num_labeled'),
     (dict(rows_per_image='coco', num_labeled=5), 'rows_per_image'),
+    (dict(rows_per_image='city', num_labeled=0), 'num_labeled'),
+    (dict(rows_per_image=0), 'rows_per_image=0'),
+    (dict(rows_per_image=-2.5), 'rows_per_image=-2.5'),
+    (dict(rows_per_image=True), 'rows_per_image=True'),
+    (dict(capacity=1), 'capacity=1'),
+    (dict(capacity=2.5), 'capacity=2.5'),
+    (dict(feat_stride=0), 'feat_stride=0'),
+    (dict(threshold=1.), 'threshold=1.0'),
+    (dict(threshold=-.1), 'threshold=-0.1'),
+    (dict(loss_weight=.1), 'unlabelled'),
+    (dict(loss_weight=(.1, )), 'unlabelled'),
+    (dict(loss_weight=(.1, -.1)), 'unlabelled'),
+    (dict(loss_weight='ab'), 'unlabelled'),
     (dict(memory_start=3), 'contrast_start'),
     (dict(memory_start=-1), 'negative'),
     (dict(memory_select='best'), 'memory_select'),
@@ -589,9 +763,16 @@ def test_wrong_options(options, message):
 
 
 def test_framework_without_a_teacher():
-    term, _, _ = make_term()
-    framework = nn.Module()
-    framework.networks = ('student', )
-    step = Step(5, 10, None, None, True, {})
+    """Refused when it is built, not when memory begins to fill."""
+
+    class Alone(Framework):
+        networks = learners = ('student', )
+
+    def build(network):
+        cfg = model_cfg(memory_network=network)
+        return Alone(
+            segmentor(), dict(cmb=cfg['terms']['cmb']), predict_with='student')
+
     with pytest.raises(TypeError, match='memory_network="student"'):
-        term.passes(framework, step)
+        build('teacher')
+    assert build('student').terms.cmb.memory_network == 'student'

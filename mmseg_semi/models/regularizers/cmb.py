@@ -7,15 +7,15 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...dist import gather_rows
+from ...dist import all_sum, gather_rows, world_size
 from ...functional import (best_rows, class_cosine, class_directions,
                            contrastive_loss, grid_features,
                            memory_rows_per_image, quality_filter)
 from ..banks import ClassBank
-from ..step import Pass, Step
+from ..step import Pass, Step, View
+from .cmb_options import (check_choices, check_loss_weight, check_memory,
+                          check_phases)
 from .term import Term, idle
-
-SELECTIONS = ('highest', 'lowest', 'random')
 
 
 @MODELS.register_module()
@@ -40,11 +40,13 @@ class CMB(Term):
             ``channels``.
         num_labeled (int, optional): Labelled images of the target domain;
             needed unless ``rows_per_image`` is a number.
-        rows_per_image (str | int): New vectors per class, iteration and
-            image, see :func:`mmseg_semi.functional.memory_rows_per_image`;
-            all vectors of a batch compete (1.12 row 14). Defaults to
-            ``city``.
-        capacity (int): psi, vectors per class (Table 7). Defaults to 256.
+        rows_per_image (str | float): New vectors per class, iteration and
+            labelled image of the target domain, see
+            :func:`mmseg_semi.functional.memory_rows_per_image`; all vectors
+            of a batch compete, those of all ranks together (1.12 row 14).
+            Defaults to ``city``.
+        capacity (int): psi, vectors per class (Table 7), at least 2.
+            Defaults to 256.
         memory_start (int): First iteration that fills memory; the code's
             t > 1000. Defaults to 1001.
         contrast_start (int): First iteration with the loss; the code's
@@ -74,7 +76,8 @@ class CMB(Term):
         feat_stride (int, optional): Take features at this stride of the
             image where the network's own is finer (row 16).
         loss_weight (tuple[float, float]): lambda_contr of labelled and of
-            unlabelled features (row 15). Defaults to (0.1, 0.1).
+            unlabelled features (row 15), at least 0; 0 switches one off.
+            Defaults to (0.1, 0.1).
     """
     name = 'cmb'
     unlabeled = True
@@ -89,7 +92,7 @@ class CMB(Term):
     def __init__(self,
                  head: dict,
                  num_labeled: Optional[int] = None,
-                 rows_per_image: Union[str, int] = 'city',
+                 rows_per_image: Union[str, float] = 'city',
                  capacity: int = 256,
                  memory_start: int = 1001,
                  contrast_start: int = 2001,
@@ -109,9 +112,17 @@ class CMB(Term):
         memory_attention = memory_attention and class_attention
         if rank_with is None:
             rank_with = 'memory' if memory_attention else 'feature'
-        self._check(num_labeled, rows_per_image, memory_start, contrast_start,
-                    memory_network, memory_select, rank_with, class_attention,
-                    memory_attention)
+        check_choices(
+            memory_network=memory_network,
+            memory_select=memory_select,
+            rank_with=rank_with)
+        check_phases(memory_start, contrast_start)
+        check_memory(capacity, threshold, feat_stride)
+        check_loss_weight(loss_weight)
+        if rank_with == 'memory' and class_attention and not memory_attention:
+            raise ValueError(
+                'CMB: rank_with="memory" ranks by selectors that '
+                'memory_attention=False does not train: use "feature".')
         self.head_cfg = dict(
             head,
             type='ContrastHead',
@@ -134,36 +145,19 @@ class CMB(Term):
         self.feat_stride = feat_stride
         self.loss_weight = tuple(loss_weight)
 
-    def _check(self, num_labeled, rows_per_image, memory_start, contrast_start,
-               memory_network, memory_select, rank_with, class_attention,
-               memory_attention) -> None:
-        if isinstance(rows_per_image, str) and not num_labeled:
-            raise ValueError(
-                f'CMB: rows_per_image={rows_per_image!r} needs num_labeled, '
-                'the number of labelled images.')
-        if not 0 <= memory_start <= contrast_start:
-            raise ValueError(
-                f'CMB: memory_start={memory_start} must not be negative and '
-                f'not come after contrast_start={contrast_start}.')
-        for name, value, known in (('memory_network', memory_network,
-                                    ('teacher', 'student')),
-                                   ('memory_select', memory_select,
-                                    SELECTIONS), ('rank_with', rank_with,
-                                                  ('memory', 'feature'))):
-            if value not in known:
-                raise ValueError(f'CMB: {name}={value!r} is unknown: use one '
-                                 f'of {known}.')
-        if rank_with == 'memory' and class_attention and not memory_attention:
-            raise ValueError(
-                'CMB: rank_with="memory" ranks by selectors that '
-                'memory_attention=False does not train: use "feature".')
-
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg}
 
     def bind(self, net) -> None:
         # A list hides the head from the term's own parameters and state.
         self._head = [net.semi_heads[self.name]]
+
+    def check(self, framework) -> None:
+        if (self.memory_network == 'teacher'
+                and 'teacher' not in framework.networks):
+            raise TypeError(
+                f'CMB: {type(framework).__name__} has no teacher to fill '
+                'memory: use memory_network="student".')
 
     @property
     def head(self):
@@ -183,13 +177,8 @@ class CMB(Term):
 
     def passes(self, framework, step: Step) -> List[Pass]:
         """The teacher in train mode on the augmented labelled images."""
-        if self.memory_network == 'student' or (step.iteration
-                                                < self.memory_start):
+        if self.memory_network == 'student' or not self._fills(step):
             return []
-        if 'teacher' not in framework.networks:
-            raise TypeError(
-                f'CMB: {type(framework).__name__} has no teacher to fill '
-                'memory: use memory_network="student".')
         return [
             Pass(
                 'bank',
@@ -200,11 +189,23 @@ class CMB(Term):
 
     # ------------------------------------------------------------- memory
 
-    def update_before(self, step: Step) -> None:
-        """Add this step's vectors of all ranks, in rank order (Sec. 3.4)."""
+    def _fills(self, step: Step) -> bool:
+        """Whether anything can enter memory in this step.
+
+        Nothing can if all labelled images are of the source domain. A rank
+        does not know that of the others, and all have to take part in what
+        follows, so this is looked at in a single process only.
+        """
         if step.iteration < self.memory_start:
+            return False
+        return world_size() > 1 or step.views['sup'].num_target > 0
+
+    def update_before(self, step: Step) -> None:
+        """Add the best vectors of all ranks to memory (Sec. 3.4)."""
+        if step.iteration >= self.memory_start:
+            self.bank.allocate()
+        if not self._fills(step):
             return
-        self.bank.allocate()
         if self.memory_network == 'student':
             out = step.learner(self.net, 'sup')
         else:
@@ -230,14 +231,52 @@ class CMB(Term):
         head = out.heads[self.name]
         vectors = head.projections(features, labels != 255)
         scores = self._ranking(head, vectors, labels, step.generator)
-        number = int(self.rows_per_image * len(view.image))
-        index, valid = best_rows(scores, labels, self.num_classes,
-                                 min(number, self.bank.capacity))
-        index, valid = index.flatten(), valid.flatten()
-        labels = labels[index].masked_fill(~valid, -1)
-        confidence = probabilities.amax(dim=1)[index]
-        self.bank.push(*(gather_rows(rows, equal=True)
-                         for rows in (vectors[index], labels, confidence)))
+        self._push(view, labels, scores, vectors, probabilities.amax(dim=1))
+
+    def _push(self, view: View, labels: Tensor, scores: Tensor,
+              vectors: Tensor, confidence: Tensor) -> None:
+        """Store the rows of highest score of all ranks, the best last.
+
+        Every rank offers as many as could enter if all its images were of
+        the target domain: shapes must agree, and how many are is known of
+        this rank's images only.
+        """
+        images = len(view.image) * world_size()
+        offered = max(1, int(self.rows_per_image * images))
+        offered = min(offered, self.bank.capacity)
+        rows = labels, scores, vectors, confidence
+        rows, valid = self._best(rows, offered)
+        if world_size() > 1:
+            rows = [gather_rows(r, equal=True) for r in rows]
+            rows, valid = self._best(rows, offered)
+        targets = all_sum(
+            torch.full((),
+                       view.num_target,
+                       dtype=torch.double,
+                       device=labels.device))
+        number = (self.rows_per_image * targets).floor().clamp_min(1)
+        better = torch.arange(valid.shape[1], device=valid.device).flip(0)
+        enters = (valid & (better < number)).flatten()
+        labels, _, vectors, confidence = rows
+        self.bank.push(vectors, labels.masked_fill(~enters, -1), confidence)
+
+    def _best(self, rows: Sequence[Tensor],
+              number: int) -> Tuple[List[Tensor], Tensor]:
+        """Of every class the rows of highest score, the best last.
+
+        Args:
+            rows (Sequence[Tensor]): Labels (N,), scores (N,) and more.
+            number (int): K.
+
+        Returns:
+            tuple: The chosen of each, (C K, ...), label -1 where a class has
+            fewer, and (C, K) bool where it has not.
+        """
+        labels, scores = rows[:2]
+        index, valid = best_rows(scores, labels, self.num_classes, number)
+        chosen = [row[index.flatten()] for row in rows]
+        chosen[0] = chosen[0].masked_fill(~valid.flatten(), -1)
+        return chosen, valid
 
     def _at_stride(
             self, features: Tensor,

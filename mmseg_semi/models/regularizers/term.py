@@ -44,6 +44,9 @@ class Term(BaseModule):
         """Heads it owns, by name; one copy is built inside each network."""
         return {}
 
+    def check(self, framework) -> None:
+        """Refuse a framework that lacks what the term needs."""
+
     def bind(self, net: nn.Module) -> None:
         """Called once with the learning network, heads in place.
 

@@ -81,7 +81,9 @@ class SemiSegmentor(BaseSegmentor):
         predict_head (str, optional): Predict with a term's prototype head of
             this name instead of the decode head.
         fidelity (str): ``paper`` or ``official``, handed to every term that
-            does not set its own. Defaults to ``paper``.
+            does not set its own: the mechanics of the terms, nothing else.
+            Schedules, augmentation and the framework's options are the
+            config's. Defaults to ``paper``.
         data_preprocessor (dict, optional): Overrides the wrapped one.
         pretrained (str, optional): As in :class:`EncoderDecoder`.
         train_cfg (dict, optional): Accepted for stock tools.
@@ -145,6 +147,7 @@ class SemiSegmentor(BaseSegmentor):
         })
         names = [term.name for term in self.terms.values()]
         for term in self.terms.values():
+            term.check(self)
             clash = set(term.replaces) & set(names)
             if clash:
                 raise ValueError(f'{term.name} replaces {sorted(clash)}: '
