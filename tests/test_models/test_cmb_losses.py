@@ -7,9 +7,11 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from mmseg.registry import MODELS
 
 from mmseg_semi.models.regularizers.term import build_term
 from mmseg_semi.models.step import Out, Step, View
+from .toys import mean_teacher_cfg
 
 C, H, W = 5, 6, 7
 STRONG = ('unsup_student', 'unsup_student2')
@@ -398,7 +400,23 @@ class TestClassBalance:
         first.on_labels(step), second.on_labels(again)
         assert torch.equal(step.class_weights, again.class_weights)
 
-    @pytest.mark.parametrize('windows', [(0, 5), (3, ), (1, 2, 3)])
+    def test_a_view_without_labels(self):
+        with pytest.raises(ValueError, match='unsup_teacher'):
+            self.balance(view='unsup').on_labels(given_step(given_maps()))
+
+    def test_counts_of_another_window_are_refused(self):
+        model = MODELS.build(self.in_a_model((2, 3)))
+        model.load_state_dict(model.state_dict())
+        other = MODELS.build(self.in_a_model((2, 4)))
+        with pytest.raises(RuntimeError, match=r'windows=\(2, 3\)'):
+            other.load_state_dict(model.state_dict(), strict=False)
+
+    def in_a_model(self, windows):
+        balance = dict(type='ClassBalance', windows=windows)
+        return mean_teacher_cfg(terms=dict(class_balance=balance))
+
+    @pytest.mark.parametrize('windows', [(0, 5), (3, ), (1, 2, 3), 5,
+                                         (2., 3.5), (True, 2), '25'])
     def test_bad_windows(self, windows):
         with pytest.raises(ValueError, match='windows'):
             self.balance(windows=windows)

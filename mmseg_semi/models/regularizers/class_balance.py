@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
+from numbers import Integral
 from typing import Dict, Tuple
 
 import torch
@@ -39,10 +40,7 @@ class ClassBalance(Term):
                  view: str = 'unsup_teacher',
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        if len(windows) != 2 or min(windows) < 1:
-            raise ValueError(
-                'ClassBalance windows are the iterations of one pass over the '
-                f'labelled and unlabelled images, at least 1; got {windows}.')
+        _check_windows(windows)
         self.windows, self.begin, self.view = tuple(windows), begin, view
         zeros = torch.zeros(windows[1], self.num_classes, dtype=torch.long)
         self.register_buffer('labeled', zeros[0].clone())
@@ -54,7 +52,7 @@ class ClassBalance(Term):
         truth = step.originals['sup']
         counts = [class_counts(truth.labels, self.num_classes, truth.target)]
         if step.semi:
-            pseudo = step.labels[self.net, self.view]['cls']
+            pseudo = self._pseudo_labels(step)
             counts.append(class_counts(pseudo, self.num_classes))
         counts = all_sum(torch.stack(counts))
         # A batch of the source domain alone has no labels to count.
@@ -69,6 +67,14 @@ class ClassBalance(Term):
             self.weights() if step.iteration >= self.begin else torch.ones(
                 self.num_classes, device=counts.device))
 
+    def _pseudo_labels(self, step: Step) -> Tensor:
+        if (self.net, self.view) not in step.labels:
+            known = [view for net, view in step.labels if net == self.net]
+            raise ValueError(
+                f'ClassBalance: view={self.view!r} has no pseudo-labels of '
+                f'{self.net}; those with are {known}.')
+        return step.labels[self.net, self.view]['cls']
+
     def weights(self) -> Tensor:
         """(C,) fp32; ones until both windows are full."""
         full = torch.stack([
@@ -79,3 +85,27 @@ class ClassBalance(Term):
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
         return {}
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        stored = state_dict.get(prefix + 'unlabeled_batches')
+        if stored is not None and stored.shape != self.unlabeled_batches.shape:
+            # Raised here, because a non-strict load would only log it.
+            raise RuntimeError(
+                f'{prefix}unlabeled_batches: the checkpoint counted (window, '
+                f'classes) {tuple(stored.shape)}, this model '
+                f'{tuple(self.unlabeled_batches.shape)}. To resume, give '
+                f'ClassBalance windows=({self.windows[0]}, '
+                f'{stored.shape[0]}) again; to start from the weights alone, '
+                f'drop {prefix}* from the checkpoint.')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_windows(windows: Tuple[int, int]) -> None:
+    fits = isinstance(windows, (tuple, list)) and len(windows) == 2 and all(
+        isinstance(window, Integral) and not isinstance(window, bool)
+        and window >= 1 for window in windows)
+    if not fits:
+        raise ValueError(
+            'ClassBalance windows are two integers of at least 1, the '
+            'iterations of one pass over the labelled and over the unlabelled '
+            f'images, for example (20, 1437); got {windows!r}.')

@@ -5,6 +5,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..banks import ClassBank
+from ..regularizers.class_balance import ClassBalance
 
 
 def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
@@ -61,10 +62,10 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
 
 
 def _state(model: nn.Module) -> Dict[str, Tensor]:
-    """State whose shape is fixed; banks check and adopt theirs themselves."""
+    """State whose shape is that of the networks; the others check theirs."""
     state = model.state_dict()
     for name, module in model.named_modules():
-        if isinstance(module, ClassBank):
+        if isinstance(module, (ClassBank, ClassBalance)):
             for key in [k for k in state if k.startswith(f'{name}.')]:
                 del state[key]
     return state
