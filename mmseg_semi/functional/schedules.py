@@ -20,22 +20,25 @@ def ema_momentum(k: int, momentum: float) -> float:
     return min(1 - 1 / (k + 1), momentum)
 
 
-def cosine_ema_momentum(k: int, total: int, momentum: float) -> float:
+def cosine_ema_momentum(k: int, it: int, total: int, momentum: float) -> float:
     """Decay that rises to 1 over the training (CMB's official code).
 
     The paper prints a constant 0.997; the code starts from 0.995 and caps
-    the first updates ten times less than :func:`ema_momentum` does.
+    the first updates ten times less than :func:`ema_momentum` does. Updates
+    and iterations are counted apart: under gradient accumulation there are
+    fewer updates, but the decay has to reach 1 all the same.
 
     Args:
         k (int): Number of earlier updates. The first one copies the student.
-        total (int): Length of the training in updates.
+        it (int): Iteration.
+        total (int): Length of the training in iterations.
         momentum (float): In [0, 1), of the first iterations.
 
     Returns:
-        float: ``min(1 - 1 / (10 k + 1), 1 - (1 - momentum) (1 + cos(pi k /
+        float: ``min(1 - 1 / (10 k + 1), 1 - (1 - momentum) (1 + cos(pi it /
         total)) / 2)``.
     """
-    share = (1 + math.cos(math.pi * min(k / total, 1.))) / 2
+    share = (1 + math.cos(math.pi * min(it / total, 1.))) / 2
     return min(1 - 1 / (10 * k + 1), 1 - (1 - momentum) * share)
 
 

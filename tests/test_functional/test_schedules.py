@@ -72,12 +72,15 @@ def test_sampling_window():
 
 def test_cosine_momentum_of_cmb():
     # 0.995 -> 1, capped by 1 - 1 / (10 t + 1).
-    values = [cosine_ema_momentum(k, 1000, .995) for k in range(1001)]
+    values = [cosine_ema_momentum(k, k, 1000, .995) for k in range(1001)]
     for k, value in enumerate(values):
         rising = 1 - .005 * (1 + math.cos(math.pi * k / 1000)) / 2
         assert value == pytest.approx(min(rising, 1 - 1 / (10 * k + 1)))
     assert values[0] == 0 and values[1] == 1 - 1 / 11
     assert values[100] > .995 and values[1000] == pytest.approx(1 - 1e-4)
+    # A quarter of the updates: the cosine still ends at 1.
+    assert cosine_ema_momentum(250, 1000, 1000, .995) == 1 - 1 / 2501
+    assert cosine_ema_momentum(250, 500, 1000, .995) == pytest.approx(.9975)
 
 
 def test_warm_up():

@@ -235,20 +235,23 @@ class TestLabelledImages:
 
 class TestTeacher:
 
-    def test_cosine_momentum_by_hand(self):
+    @pytest.mark.parametrize('batches', [1, 4])
+    def test_cosine_momentum_by_hand(self, batches):
+        """Also with several batches per optimizer step."""
         model = cmb(momentum=.995, momentum_schedule='cosine')
         weights = {
             n: p.detach().clone()
             for n, p in model.teacher.named_parameters()
         }
         for it in range(4):
-            model.iteration = it + 1
+            model.iteration = batches * it + 1
             with torch.no_grad():
                 for p in model.student.parameters():
                     p.add_(torch.randn_like(p) * .1)
             model.update_teacher()
+            angle = math.pi * batches * it / 100
             decay = min(1 - 1 / (10 * it + 1),
-                        1 - .005 * (1 + math.cos(math.pi * it / 100)) / 2)
+                        1 - .005 * (1 + math.cos(angle)) / 2)
             for name, p in model.student.named_parameters():
                 weights[name] = decay * weights[name] + (1 - decay) * p
         for name, p in model.teacher.named_parameters():

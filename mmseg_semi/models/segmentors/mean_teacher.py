@@ -24,6 +24,10 @@ class MeanTeacher(Framework):
     same batch, which is how the official U2PL and BRPG code feeds its
     BatchNorm statistics (unless it labels in train mode, which does).
 
+    ``fidelity='official'`` sets the mechanics of the terms alone; momentum,
+    mixing and augmentation of an official code are options of their own
+    here, which the ``_official`` configs set besides.
+
     Args:
         segmentor (str | dict): The stock segmentor.
         terms (dict[str, dict | None]): Loss terms.
@@ -40,8 +44,8 @@ class MeanTeacher(Framework):
         momentum (float): EMA momentum, reached by the ramp
             min(1 - 1 / (k + 1), momentum). Defaults to 0.99.
         momentum_schedule (str): ``constant``, or ``cosine``: from
-            ``momentum`` to 1 over the training with a faster ramp, as CMB's
-            code does (from 0.995).
+            ``momentum`` to 1 over the iterations of the training with a
+            faster ramp, as CMB's code does (from 0.995).
         labeler_mode (str): The teacher labels in ``eval`` mode, or in
             ``train`` mode with the statistics of the batch (CMB).
         labeler_dropout (bool): Dropout is active when labelling in train
@@ -141,6 +145,10 @@ class MeanTeacher(Framework):
 
     def init_weights(self) -> None:
         super().init_weights()
+        self.restart_teacher()
+
+    def restart_teacher(self) -> None:
+        """Make the teacher a copy of the student."""
         self.teacher.load_state_dict(self.student.state_dict())
 
     @torch.no_grad()
@@ -160,8 +168,10 @@ class MeanTeacher(Framework):
 
     def _decay(self) -> float:
         if self.momentum_schedule == 'cosine':
-            return cosine_ema_momentum(self.ema_steps, self.total_iters,
-                                       self.momentum)
+            # `iteration` counts the step that was just taken.
+            return cosine_ema_momentum(self.ema_steps,
+                                       max(self.iteration - 1, 0),
+                                       self.total_iters, self.momentum)
         return ema_momentum(self.ema_steps, self.momentum)
 
     def begin(self, inputs: dict, data_samples: dict) -> Step:
