@@ -123,6 +123,14 @@ def test_pixels_are_as_the_weights_want_them(name):
     assert pixels.bgr_to_rgb != coco and pixels.std == [255.] * 3
 
 
+@pytest.mark.parametrize('name', NAMES)
+def test_official_configs_choose_weights_as_the_code(name):
+    hooks = [hook.type for hook in load(name).custom_hooks]
+    assert 'EMATeacherHook' in hooks
+    choose = {'BestWeightsHook', 'NormRefreshHook'}
+    assert choose & set(hooks) == (choose if parts(name)[4] else set())
+
+
 def structure(cfg):
     """What decides how a model is built, but for numbers of the split."""
     model = copy.deepcopy(cfg.model.to_dict())
@@ -238,6 +246,9 @@ def reduce(cfg, name, roots):
         cfg[which].update(num_workers=0, persistent_workers=False)
         cfg[which].dataset.data_root = roots[parts(name)[2]]
     cfg.default_hooks.logger.interval = 1
+    for hook in cfg.custom_hooks:
+        if hook.type == 'NormRefreshHook':
+            hook.forwards = 2
 
 
 @pytest.fixture(scope='module')
@@ -268,6 +279,7 @@ def test_it_trains_on_a_miniature(name, trees, tmp_path):
     model = runner.train()
     assert model.iteration == 6
     assert (tmp_path / 'iter_6.pth').is_file()
+    assert (tmp_path / 'selected.pth').is_file() == official
     scalars = runner.message_hub.log_scalars
     assert 'mIoU' in ' '.join(scalars)
     for loss in ('loss_sup', 'loss_unsup', 'loss_entropy', 'loss_contrast',

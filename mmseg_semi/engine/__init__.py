@@ -3,16 +3,16 @@
 from .checkpoint import (CheckpointError, UnsafeCheckpointError,
                          check_checkpoint, convert_checkpoint,
                          find_resumable_checkpoint)
-from .hooks import (EMATeacherHook, MemoryBankHook, RunRecordHook,
-                    SemiCheckpointHook)
+from .hooks import (BestWeightsHook, EMATeacherHook, MemoryBankHook,
+                    NormRefreshHook, RunRecordHook, SemiCheckpointHook)
 from .loops import SemiIterBasedTrainLoop
 from .optim_constructor import (SemiLayerDecayOptimizerConstructor,
                                 SemiOptimWrapperConstructor)
 
 __all__ = [
-    'CheckpointError', 'EMATeacherHook', 'MemoryBankHook', 'RunRecordHook',
-    'SemiCheckpointHook', 'SemiIterBasedTrainLoop',
-    'SemiLayerDecayOptimizerConstructor', 'SemiOptimWrapperConstructor',
-    'UnsafeCheckpointError', 'check_checkpoint', 'convert_checkpoint',
-    'find_resumable_checkpoint'
+    'BestWeightsHook', 'CheckpointError', 'EMATeacherHook', 'MemoryBankHook',
+    'NormRefreshHook', 'RunRecordHook', 'SemiCheckpointHook',
+    'SemiIterBasedTrainLoop', 'SemiLayerDecayOptimizerConstructor',
+    'SemiOptimWrapperConstructor', 'UnsafeCheckpointError', 'check_checkpoint',
+    'convert_checkpoint', 'find_resumable_checkpoint'
 ]

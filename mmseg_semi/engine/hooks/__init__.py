@@ -1,9 +1,12 @@
 # Copyright (c) mmseg_semi authors.
+from .best_weights_hook import BestWeightsHook
 from .checkpoint_hook import SemiCheckpointHook
 from .ema_teacher_hook import EMATeacherHook
 from .memory_bank_hook import MemoryBankHook
+from .norm_refresh_hook import NormRefreshHook
 from .run_record_hook import RunRecordHook
 
 __all__ = [
-    'EMATeacherHook', 'MemoryBankHook', 'RunRecordHook', 'SemiCheckpointHook'
+    'BestWeightsHook', 'EMATeacherHook', 'MemoryBankHook', 'NormRefreshHook',
+    'RunRecordHook', 'SemiCheckpointHook'
 ]
