@@ -122,7 +122,7 @@ def test_clusters_by_direction():
     order = found[:, 1].argsort()
     torch.testing.assert_close(found[order], means, rtol=0, atol=1e-12)
     assert (by_length - means).norm(dim=1).max() > 5
-    weight = torch.rand(len(rows))
+    weight = torch.linspace(.1, 1., len(rows), dtype=torch.float64)
     weighted = class_prototypes(rows, 2, weight, 'prob', normalize=True)
     expected = torch.stack([
         (rows * weight[:, None])[which == k].sum(0) / weight[which == k].sum()
