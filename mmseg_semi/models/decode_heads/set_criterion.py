@@ -236,8 +236,12 @@ class SetCriterion(nn.Module):
         """(L,) focal and dice losses at the size of the labels."""
         logits = matched_masks(queries, matched)
         targets = labels[matched.image] == matched.cls[..., None, None]
+        # Masks in the batch dimension, which may be empty.
         logits = F.interpolate(
-            logits, labels.shape[-2:], mode='bilinear', align_corners=False)
+            logits.flatten(0, 1)[:, None],
+            labels.shape[-2:],
+            mode='bilinear',
+            align_corners=False).view_as(targets)
         count = torch.full((), len(matched.image), device=labels.device)
         return tuple(self.weights[name] * global_mean(value.sum(1), count)
                      for name, value in (
