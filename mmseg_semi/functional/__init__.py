@@ -14,7 +14,8 @@ from .losses import (NORMALIZERS, cross_entropy, global_mean,
                      ohem_cross_entropy, pixel_entropies, pixel_losses)
 from .mask_losses import mask_dice_loss, mask_focal_loss
 from .maximum import max_along
-from .mixing import class_masks, cutout, half_area_boxes, mix, single_boxes
+from .mixing import (class_masks, cutout, half_area_boxes, mix, single_boxes,
+                     xor_boxes)
 from .per_class import class_mlp
 from .precision import full_precision, upcast
 from .prototype_assignment import (ASSIGNMENTS, activation_logits,
@@ -60,5 +61,5 @@ __all__ = [
     'quality_filter', 'region_classification', 'region_contrast',
     'region_features', 'region_similarity', 'sampling_window', 'scatter_score',
     'single_boxes', 'softmax_entropy', 'union_logits', 'upcast', 'warm_up',
-    'weights_at'
+    'weights_at', 'xor_boxes'
 ]

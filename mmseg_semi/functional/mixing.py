@@ -2,8 +2,9 @@
 """CutMix, ClassMix and Cutout on a batch, on the device.
 
 Masks are drawn from a generator that lives on that device, one per image,
-and say where image i takes over the content of its partner, image
-(i + 1) mod B. One mask moves the image and every map of its labels.
+and say where image i takes over the content of its partner: image
+(i + 1) mod B, or image i of another batch. One mask moves the image and every
+map of its labels.
 """
 from typing import Dict, Optional, Tuple
 
@@ -105,6 +106,42 @@ def single_boxes(
     return _inside(top, left, box_height, box_width, height, width)
 
 
+def xor_boxes(batch: int,
+              height: int,
+              width: int,
+              generator: torch.Generator,
+              boxes: int = 3) -> Tensor:
+    """Boxes that toggle what they cover (code of CPS, French et al.).
+
+    A box has the share p ~ U(.25, .5) of the image, its height p ** u of the
+    image's, u ~ U(0, 1), its width the rest; both are shrunk by
+    sqrt(1 / boxes) and rounded, and its place is uniform among those that
+    fit. A pixel under an odd number of boxes is in the mask; with the
+    defaults a quarter of them, on average.
+
+    Args:
+        batch (int): Number of masks.
+        height (int): Image height.
+        width (int): Image width.
+        generator (torch.Generator): On the device of the masks.
+        boxes (int): Boxes per mask.
+
+    Returns:
+        Tensor: (batch, height, width), bool.
+    """
+    shape = (batch, boxes)
+    share = 0.25 + 0.25 * _uniform(shape, generator)
+    tall = share**_uniform(shape, generator)
+    shrink = boxes**-0.5
+    box_height = (tall * (shrink * height)).round().long()
+    box_width = (share / tall * (shrink * width)).round().long()
+    top = ((height - box_height) * _uniform(shape, generator)).round().long()
+    left = ((width - box_width) * _uniform(shape, generator)).round().long()
+    inside = _inside(top.flatten(), left.flatten(), box_height.flatten(),
+                     box_width.flatten(), height, width)
+    return inside.view(batch, boxes, height, width).sum(1) % 2 == 1
+
+
 def class_masks(labels: Tensor,
                 num_classes: int,
                 generator: torch.Generator,
@@ -153,19 +190,26 @@ def _over(mask: Tensor, tensor: Tensor) -> Tensor:
     return mask.view(mask.shape[:1] + middle + mask.shape[1:])
 
 
-def mix(maps: Dict[str, Tensor], mask: Tensor) -> Dict[str, Tensor]:
+def mix(maps: Dict[str, Tensor],
+        mask: Tensor,
+        partner: Optional[Dict[str, Tensor]] = None) -> Dict[str, Tensor]:
     """Put the partner's content inside the mask, in all maps alike.
 
     Args:
         maps (dict[str, Tensor]): Maps (B, ..., H, W): image, label,
             confidence, validity.
         mask (Tensor): (B, H, W), bool. All False leaves an image as it is.
+        partner (dict[str, Tensor], optional): The same maps of another
+            batch, whose image i goes into image i. Defaults to None: image
+            (i + 1) mod B of this batch.
 
     Returns:
-        dict[str, Tensor]: ``where(mask[i], map[(i + 1) % B], map[i])``.
+        dict[str, Tensor]: ``where(mask[i], partner[i], map[i])``.
     """
+    if partner is None:
+        partner = {n: value.roll(-1, dims=0) for n, value in maps.items()}
     return {
-        name: torch.where(_over(mask, value), value.roll(-1, dims=0), value)
+        name: torch.where(_over(mask, value), partner[name], value)
         for name, value in maps.items()
     }
 

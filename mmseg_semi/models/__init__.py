@@ -10,13 +10,14 @@ from .mixing import BatchMixer
 from .regularizers import (BRPG, CMB, PCR, PPS, ClassBalance,
                            EntropyMinimization, PixelConsistency,
                            SupervisedLoss, Term)
-from .segmentors import Framework, MeanTeacher, SemiSegmentor
+from .segmentors import (CrossPseudo, FixMatch, Framework, MeanTeacher,
+                         SemiSegmentor)
 
 __all__ = [
     'BRPG', 'BatchMixer', 'CMB', 'CMBDeepLabV3PlusHead', 'CeilPoolResNet',
-    'ClassBalance', 'ClassBank', 'ContrastHead', 'DeepLabV2Head',
-    'EntropyMinimization', 'Framework', 'MeanTeacher', 'PCR', 'PPS',
-    'PixelConsistency', 'ProjectionHead', 'PrototypeHead',
-    'PublishedDeepLabV3PlusHead', 'SemiDataPreProcessor', 'SemiSegmentor',
-    'SupervisedLoss', 'Term', 'ViewAugment'
+    'ClassBalance', 'ClassBank', 'ContrastHead', 'CrossPseudo',
+    'DeepLabV2Head', 'EntropyMinimization', 'FixMatch', 'Framework',
+    'MeanTeacher', 'PCR', 'PPS', 'PixelConsistency', 'ProjectionHead',
+    'PrototypeHead', 'PublishedDeepLabV3PlusHead', 'SemiDataPreProcessor',
+    'SemiSegmentor', 'SupervisedLoss', 'Term', 'ViewAugment'
 ]

@@ -38,6 +38,25 @@ def network_mode(net: nn.Module, train: bool, dropout: bool):
             net.train(before)
 
 
+def perturbed(feats: Sequence[Tensor], item: Pass) -> Sequence[Tensor]:
+    """Drop whole channels of the encoder's maps, as the pass declares.
+
+    Args:
+        feats (Sequence[Tensor]): (B, C_i, h_i, w_i).
+        item (Pass): The declaration.
+
+    Returns:
+        Sequence[Tensor]: The same; with ``clean_too`` twice as many images,
+        the clean ones first.
+    """
+    if not item.channel_dropout:
+        return feats
+    dropped = [F.dropout2d(f, item.channel_dropout) for f in feats]
+    if not item.clean_too:
+        return dropped
+    return [torch.cat(pair) for pair in zip(feats, dropped)]
+
+
 class DenseAdapter:
     """Heads that score every pixel: all mmseg heads on ``BaseDecodeHead``.
 
@@ -79,7 +98,7 @@ class DenseAdapter:
             item (Pass): The declaration.
 
         Returns:
-            list[Out]: One per view.
+            list[Out]: One per name in ``item.outputs``.
         """
         images = views[0].image if len(views) == 1 else torch.cat(
             [view.image for view in views])
@@ -88,9 +107,7 @@ class DenseAdapter:
         with network_mode(net, item.train, item.dropout), \
                 torch.set_grad_enabled(item.grad), \
                 net.taps.capture(taps, grad=item.grad) as tapped:
-            feats = net.extract_feat(images)
-            if item.channel_dropout:
-                feats = [F.dropout2d(f, item.channel_dropout) for f in feats]
+            feats = perturbed(net.extract_feat(images), item)
             logits, aux, queries = self.outputs(net, feats)
             if item.grad and net.with_auxiliary_head:
                 aux = aux + self._auxiliary(net, feats)
@@ -100,8 +117,9 @@ class DenseAdapter:
                 if name in heads else tapped[name]
                 for name in item.features
             }
-        return self.split(net, logits, aux, queries, features,
-                          [len(view.image) for view in views])
+        sizes = [len(view.image) for view in views]
+        sizes *= len(item.outputs) // len(views)
+        return self.split(net, logits, aux, queries, features, sizes)
 
     def _auxiliary(self, net: nn.Module, feats) -> List[Tensor]:
         heads = net.auxiliary_head

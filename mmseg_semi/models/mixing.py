@@ -1,15 +1,21 @@
 # Copyright (c) mmseg_semi authors.
 """Batch mixing as a step uses it: draws on the device, one operator."""
 import warnings
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Sequence
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..functional import (class_masks, cutout, half_area_boxes, mix,
-                          single_boxes)
-from .step import LabelMaps, Step, moved_view
+                          single_boxes, xor_boxes)
+from .step import LabelMaps, Step, View, moved_view
+
+BOXES = dict(
+    cutmix=half_area_boxes,
+    cutmix_single=single_boxes,
+    cutmix_xor=xor_boxes,
+    cutout=half_area_boxes)
 
 # What a removed pixel carries (Cutout); unknown maps get 0.
 CUTOUT_FILL = dict(image=0., cls=255, conf=0., valid=False, target=False)
@@ -20,12 +26,14 @@ class BatchMixer:
     """CutMix, ClassMix or Cutout over the images of one view.
 
     Image, (pseudo-)label, confidence and valid mask move together. The
-    partner of image i is image i+1 of the same batch.
+    partner of image i is image i+1 of the same batch, or image i of another
+    one (:meth:`blend`).
 
     Args:
         kind (str): ``cutmix`` (box of half the image area, official U2PL,
             PCR and BRPG code), ``cutmix_single`` (area U(.02, .4), aspect
-            U(.3, 1/.3), UniMatch), ``classmix`` or ``cutout`` (half-area
+            U(.3, 1/.3), UniMatch), ``cutmix_xor`` (three boxes that toggle
+            what they cover, CPS), ``classmix`` or ``cutout`` (half-area
             box).
         prob (float): Probability of mixing, in [0, 1]. Defaults to 0.5.
         per_image (bool): Decide per image rather than once per batch as the
@@ -35,8 +43,10 @@ class BatchMixer:
             if the image has another one (CMB on VOC).
         extra (int): ClassMix pastes floor(n / 2) + ``extra`` of the n classes
             of an image: 1 in CMB's code, 0 in the original. Defaults to 1.
+        boxes (int): Of ``cutmix_xor``. One box alone covers a quarter to
+            half of the image. Defaults to 3.
     """
-    KINDS = ('cutmix', 'cutmix_single', 'classmix', 'cutout')
+    KINDS = (*BOXES, 'classmix')
 
     def __init__(self,
                  kind: str = 'cutmix',
@@ -44,14 +54,18 @@ class BatchMixer:
                  per_image: bool = False,
                  begin: int = 0,
                  background: Optional[int] = None,
-                 extra: int = 1) -> None:
+                 extra: int = 1,
+                 boxes: int = 3) -> None:
         if kind not in self.KINDS:
             raise ValueError(
                 f'mixing kind {kind!r} is unknown: use one of {self.KINDS}.')
         if not 0 <= prob <= 1:
             raise ValueError(f'mixing prob must be in [0, 1], got {prob}.')
         self.kind, self.prob, self.per_image = kind, prob, per_image
+        if boxes < 1:
+            raise ValueError(f'mixing needs at least one box, got {boxes}.')
         self.begin, self.background, self.extra = begin, background, extra
+        self.boxes = boxes
 
     def masks(self, labels: LabelMaps, num_classes: int,
               generator: torch.Generator) -> Tensor:
@@ -64,8 +78,22 @@ class BatchMixer:
                 generator,
                 extra=self.extra,
                 background=self.background)
-        box = single_boxes if self.kind == 'cutmix_single' else half_area_boxes
-        return box(batch, height, width, generator)
+        law = dict(boxes=self.boxes) if self.kind == 'cutmix_xor' else {}
+        return BOXES[self.kind](batch, height, width, generator, **law)
+
+    def draw(self, step: Step, labels: LabelMaps,
+             num_classes: int) -> Optional[Tensor]:
+        """Decide whether to mix, and draw the :meth:`masks`; None if not."""
+        if step.iteration < self.begin:
+            return None
+        if not self.per_image and step.random.random() >= self.prob:
+            return None
+        mask = self.masks(labels, num_classes, step.generator)
+        if self.per_image:
+            gate = torch.rand(
+                len(mask), device=mask.device, generator=step.generator)
+            mask = mask & (gate < self.prob)[:, None, None]
+        return mask
 
     def __call__(self, step: Step, view: str, labels: LabelMaps,
                  num_classes: int) -> LabelMaps:
@@ -74,29 +102,58 @@ class BatchMixer:
         Returns:
             dict[str, Tensor]: The mixed label maps.
         """
-        if step.iteration < self.begin:
+        mask = self.draw(step, labels, num_classes)
+        if mask is None:
             return labels
-        if not self.per_image and step.random.random() >= self.prob:
-            return labels
-        if self.kind != 'cutout' and len(labels['cls']) == 1:
+        if self.kind != 'cutout' and len(mask) == 1:
             which = 'labelled' if view == 'sup' else 'unlabelled'
             warnings.warn(f'{self.kind} has one {which} image per process: '
                           'it is its own partner and nothing is mixed. Give '
                           'each process two (SemiSampler counts).')
-        mask = self.masks(labels, num_classes, step.generator)
-        if self.per_image:
-            gate = torch.rand(
-                len(mask), device=mask.device, generator=step.generator)
-            mask = mask & (gate < self.prob)[:, None, None]
-        old = step.views[view]
-        maps: Dict[str, Tensor] = dict(labels, image=old.image)
-        maps['valid'] = old.valid
-        if old.target is not None:
-            maps['target'] = old.target
+        maps = {**labels, **_pixels(step.views[view])}
         if self.kind == 'cutout':
             fill = {name: CUTOUT_FILL.get(name, 0) for name in maps}
             maps = cutout(maps, mask, fill)
         else:
             maps = mix(maps, mask)
-        step.views[view] = moved_view(old, maps)
+        step.views[view] = moved_view(step.views[view], maps)
         return maps
+
+    def blend(self, step: Step, view: str, labels: Sequence[LabelMaps],
+              partner: View, partner_labels: Sequence[LabelMaps],
+              num_classes: int) -> List[LabelMaps]:
+        """Paste another batch into ``step.views[view]``, one mask for all.
+
+        Boxes only: what ClassMix pastes would depend on whose labels.
+
+        Args:
+            step (Step): The step; its view is replaced.
+            view (str): The view that is pasted into.
+            labels (Sequence[dict[str, Tensor]]): Sets of label maps of it,
+                one of every network that labels.
+            partner (View): As many other images.
+            partner_labels (Sequence[dict[str, Tensor]]): Their labels, in
+                the same order.
+            num_classes (int): C.
+
+        Returns:
+            list[dict[str, Tensor]]: The sets of mixed label maps.
+        """
+        mask = self.draw(step, labels[0], num_classes)
+        if mask is None:
+            return list(labels)
+        old = step.views[view]
+        step.views[view] = moved_view(
+            old, mix(_pixels(old), mask, _pixels(partner)))
+        return [
+            mix(own, mask, other)
+            for own, other in zip(labels, partner_labels)
+        ]
+
+
+def _pixels(view: View) -> Dict[str, Tensor]:
+    """The maps of a view that move with its image."""
+    maps = dict(image=view.image, valid=view.valid)
+    if view.target is not None:
+        maps['target'] = view.target
+    return maps

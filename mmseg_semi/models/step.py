@@ -44,6 +44,10 @@ class Pass:
         dropout (bool): False keeps dropout off in a train-mode pass.
         channel_dropout (float): Probability of dropping whole channels of
             the encoder's output (UniMatch's feature perturbation).
+        clean_too (bool): With ``channel_dropout``, the decoder reads the
+            encoder's output as it is and with dropped channels, in one
+            batch. The outputs for the latter go by the name of the view and
+            ``_dropped``.
         features (frozenset[str]): Logical taps and term-owned heads whose
             output is recorded, see :mod:`mmseg_semi.models.taps`.
         aliases (tuple[str]): More keys of the outputs, of merged passes.
@@ -56,13 +60,21 @@ class Pass:
     grad: bool = False
     dropout: bool = True
     channel_dropout: float = 0.
+    clean_too: bool = False
     features: FrozenSet[str] = frozenset()
     aliases: Tuple[str, ...] = ()
 
     @property
     def declaration(self) -> tuple:
         return (self.net, self.views, self.train, self.grad, self.dropout,
-                self.channel_dropout)
+                self.channel_dropout, self.clean_too)
+
+    @property
+    def outputs(self) -> Tuple[str, ...]:
+        """Names of the outputs, in the order of the decoder's batch."""
+        if not self.clean_too:
+            return self.views
+        return (*self.views, *(f'{view}_dropped' for view in self.views))
 
 
 def merge_passes(passes: Iterable[Pass]) -> List[Pass]:
@@ -264,6 +276,9 @@ class Step:
         learned (dict): (net, view name) -> name of the learner pass.
         sources (dict): (learning net, view name) -> (pass name, view name)
             whose output became the pseudo-label.
+        embedders (dict): (learning net, view name) -> (pass name, view name)
+            of the unmixed images whose features compare with the learning
+            network's, where that is not the pass that labels.
         class_weights (Tensor, optional): (C,) fp32 weights of the classes
             in the cross-entropies; None weighs all alike.
         shared (dict): What the learners' copies of a term have in common in
@@ -282,6 +297,8 @@ class Step:
     learned: Dict[Tuple[str, str], str] = field(default_factory=dict)
     sources: Dict[Tuple[str, str], Tuple[str,
                                          str]] = field(default_factory=dict)
+    embedders: Dict[Tuple[str, str], Tuple[str,
+                                           str]] = field(default_factory=dict)
     class_weights: Optional[Tensor] = None
     shared: Dict[str, object] = field(default_factory=dict)
     log: Dict[str, Tensor] = field(default_factory=dict)
@@ -300,3 +317,12 @@ class Step:
     def labeler(self, net: str, view: str) -> Out:
         """Output whose argmax became ``net``'s pseudo-label on ``view``."""
         return self.outs[self.sources[net, view]]
+
+    def embedder(self, net: str, view: str) -> Out:
+        """Output of ``net``, or of its average, on the unmixed images.
+
+        Its features and those ``net`` learns with live in one space; the
+        labeler's do not if it is another network (CPS).
+        """
+        key = (net, view)
+        return self.outs[self.embedders.get(key, self.sources[key])]

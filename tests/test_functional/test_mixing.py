@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmseg_semi.functional import (class_masks, cutout, half_area_boxes, mix,
-                                   single_boxes)
+                                   single_boxes, xor_boxes)
 
 
 def _generator(seed=0):
@@ -67,7 +67,57 @@ def test_single_boxes_follow_the_rejection_law():
     assert 0.01 < area.min() < 0.03 and 0.36 < area.max() <= 0.4
 
 
-@pytest.mark.parametrize('draw', [half_area_boxes, single_boxes])
+def _xor_reference(random, height, width):
+    """CPS' mask generator, one mask."""
+    mask = np.zeros((height, width))
+    for _ in range(3):
+        share = random.uniform(0.25, 0.5)
+        tall = share**random.uniform()
+        size = np.array([tall, share / tall]) * np.sqrt(1 / 3)
+        size = np.round(size * (height, width))
+        place = np.round(((height, width) - size) * random.uniform(size=2))
+        (top, left), (bottom, right) = place.astype(int), \
+            (place + size).astype(int)
+        inside = mask[top:bottom, left:right]
+        inside[:] = 1 - inside
+    return mask
+
+
+def test_xor_boxes_follow_the_published_law():
+    height, width, number = 24, 32, 4000
+    masks = xor_boxes(number, height, width, _generator())
+    assert masks.dtype == torch.bool
+    ours = masks.numpy().astype(float)
+    random = np.random.RandomState(0)
+    theirs = np.stack(
+        [_xor_reference(random, height, width) for _ in range(number)])
+    assert ours.mean() == pytest.approx(0.25, abs=0.01)
+    cover, expected = ours.mean((1, 2)), theirs.mean((1, 2))
+    error = np.sqrt((cover.var() + expected.var()) / number)
+    assert abs(cover.mean() - expected.mean()) < 5 * error
+    assert cover.std() == pytest.approx(expected.std(), rel=0.06)
+    # Where: every pixel alike often, within the noise of so many draws.
+    assert np.abs(ours.mean(0) - theirs.mean(0)).max() < 0.05
+
+
+def test_one_xor_box_is_a_box():
+    for mask in xor_boxes(50, 40, 60, _generator(), boxes=1).numpy():
+        _, _, height, width = _box(mask)
+        assert 0.22 < height * width / (40 * 60) < 0.53
+
+
+def test_xor_boxes_toggle():
+    """Where two of three boxes overlap nothing is pasted."""
+    masks = xor_boxes(200, 40, 40, _generator()).numpy()
+    bounding = [
+        mask[rows[0]:rows[-1] + 1, cols[0]:cols[-1] + 1] for mask in masks
+        for rows, cols in [(np.flatnonzero(mask.any(1)),
+                            np.flatnonzero(mask.any(0)))]
+    ]
+    assert sum(not part.all() for part in bounding) > 150
+
+
+@pytest.mark.parametrize('draw', [half_area_boxes, single_boxes, xor_boxes])
 def test_boxes_depend_on_the_generator_alone(draw):
     torch.manual_seed(1)
     first = draw(3, 20, 30, _generator(5))
@@ -163,3 +213,13 @@ def test_cutout():
     assert torch.equal(cut['label'] == 255, mask)
     with pytest.raises(KeyError, match='confidence'):
         cutout(dict(confidence=torch.ones(2, 4, 4)), mask, dict(image=0))
+
+
+def test_mix_with_another_batch():
+    maps = dict(image=torch.zeros(2, 3, 4, 5), cls=torch.zeros(2, 4, 5).long())
+    partner = {name: value + 1 for name, value in maps.items()}
+    mask = torch.rand(2, 4, 5, generator=_generator()) < .5
+    mixed = mix(maps, mask, partner)
+    assert torch.equal(mixed['cls'], mask.long())
+    assert torch.equal(mixed['image'], mask[:, None].expand(-1, 3, -1,
+                                                            -1).float())

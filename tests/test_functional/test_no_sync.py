@@ -39,6 +39,7 @@ def _mixing(maps, generator):
     masks = [
         func.half_area_boxes(*size, generator),
         func.single_boxes(*size, generator),
+        func.xor_boxes(*size, generator),
         func.class_masks(maps['target'], C, generator, background=0)
     ]
     for mask in masks:

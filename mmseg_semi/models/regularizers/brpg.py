@@ -184,7 +184,8 @@ class BRPG(PrototypeTerm):
         if step.semi:
             out = step.labeler(self.net, self.view)
             weak = step.views[step.sources[self.net, self.view][1]]
-            unlabeled = candidates(out.logits, out.features[self.name])
+            own = step.embedder(self.net, self.view)
+            unlabeled = candidates(out.logits, own.features[self.name])
             unlabeled = mask_padding(unlabeled, weak.valid)
         if self.split:
             eta = self.class_confidence

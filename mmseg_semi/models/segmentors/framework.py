@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """The training step, common to all frameworks."""
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import Dict, List, Optional
@@ -11,7 +12,6 @@ from mmengine.logging import MessageHub
 from torch import Tensor
 
 from ...functional import predictions
-from ..regularizers.term import Term
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
 
@@ -47,13 +47,23 @@ class Framework(SemiSegmentor):
         terms (dict[str, dict | None]): Loss terms.
         burn_in (int): Iterations at the start that use labelled images only.
             Defaults to 0.
+        label_padding (bool): Padding of unlabelled images gets pseudo-labels
+            like every other pixel, as in the code of CMB and CPS. Defaults
+            to False.
     """
 
-    def __init__(self, segmentor, terms, burn_in: int = 0, **kwargs) -> None:
+    def __init__(self,
+                 segmentor,
+                 terms,
+                 burn_in: int = 0,
+                 label_padding: bool = False,
+                 **kwargs) -> None:
         super().__init__(segmentor, terms, **kwargs)
         if burn_in < 0:
             raise ValueError(f'burn_in counts iterations, got {burn_in}.')
-        self.burn_in = burn_in
+        self.burn_in, self.label_padding = burn_in, label_padding
+        kinds = Counter((term.net, term.name) for term in self.terms.values())
+        self._twins = {kind for kind, number in kinds.items() if number > 1}
         self.seed = 0
         self.total_iters: Optional[int] = None
         self.register_buffer('_iteration', torch.zeros((), dtype=torch.long))
@@ -118,8 +128,8 @@ class Framework(SemiSegmentor):
             for term in self.terms.values():
                 term.update_before(step)
         losses: Dict[str, Tensor] = {}
-        for term in self.terms.values():
-            losses.update(self._named(term, term.loss(step)))
+        for name, term in self.terms.items():
+            losses.update(self._named(name, term.loss(step)))
         with torch.no_grad():
             for term in self.terms.values():
                 term.update_after(step)
@@ -142,6 +152,11 @@ class Framework(SemiSegmentor):
             name: make_view(image, data_samples[name])
             for name, image in inputs.items()
         }
+        if self.label_padding:
+            views.update({
+                name: replace(view, valid=torch.ones_like(view.valid))
+                for name, view in views.items() if name != 'sup'
+            })
         unlabeled = any(name.startswith('unsup') for name in views)
         if self.needs_unlabeled and not unlabeled:
             terms = [k for k, t in self.terms.items() if t.unlabeled]
@@ -186,7 +201,7 @@ class Framework(SemiSegmentor):
         """Run one pass into ``step.outs``."""
         views = [step.views[name] for name in item.views]
         outs = self.adapter.forward(self.net(item.net), views, item)
-        for name, out in zip(item.views, outs):
+        for name, out in zip(item.outputs, outs):
             for key in (item.name, *item.aliases):
                 step.outs[key, name] = out
             if item.role == 'learner':
@@ -217,12 +232,17 @@ class Framework(SemiSegmentor):
             valid=view.valid)
         if entropy is not None:
             labels['entropy'] = entropy
+        if 'proto' in wanted:
+            labels['proto'] = out.prototype_map(view.size)
         return labels
 
-    def _named(self, term: Term, losses: dict) -> dict:
-        if len(self.learners) == 1:
-            return losses
-        return {f'{term.net}.{name}': v for name, v in losses.items()}
+    def _named(self, name: str, losses: dict) -> dict:
+        """Tell apart the entries of several networks or terms of a kind."""
+        term = self.terms[name]
+        prefix = '' if len(self.learners) == 1 else f'{term.net}.'
+        if (term.net, term.name) in self._twins:
+            prefix += name.split('@')[0] + '.'
+        return {f'{prefix}{entry}': value for entry, value in losses.items()}
 
 
 def make_view(image: Tensor, samples: list) -> View:

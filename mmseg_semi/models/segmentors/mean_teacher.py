@@ -53,8 +53,6 @@ class MeanTeacher(Framework):
         label_head (str, optional): Label with a term's prototype head of
             this name instead of the decode head (PCR Table 4, 2). There must
             be prototypes before ``burn_in`` ends.
-        label_padding (bool): Padding of unlabelled images gets pseudo-labels
-            like every other pixel, as in CMB's code. Defaults to False.
         buffers (str): Normalisation statistics of the teacher: ``copy`` of
             the student's, ``ema``, or its ``own`` from train-mode passes.
             Defaults to ``own``.
@@ -80,7 +78,6 @@ class MeanTeacher(Framework):
                  labeler_mode: str = 'eval',
                  labeler_dropout: bool = False,
                  label_head: Optional[str] = None,
-                 label_padding: bool = False,
                  buffers: str = 'own',
                  joint: bool = True,
                  predict_with: str = 'teacher',
@@ -116,7 +113,7 @@ class MeanTeacher(Framework):
             name: _build(cfg, 'ViewAugment')
             for name, cfg in augment.items()
         }
-        self.strong_copies, self.label_padding = strong_copies, label_padding
+        self.strong_copies = strong_copies
         self.labeler_mode = labeler_mode
         self.labeler_dropout, self.label_head = labeler_dropout, label_head
         self.momentum, self.joint = momentum, joint
@@ -183,12 +180,6 @@ class MeanTeacher(Framework):
                 f'strong_copies={self.strong_copies} makes the strong views '
                 f'on the device, but the pipeline brings {strong}: remove '
                 'these branches from MultiBranch, or strong_copies.')
-        if self.label_padding:
-            for views in (step.views, step.originals):
-                views.update({
-                    name: replace(v, valid=torch.ones_like(v.valid))
-                    for name, v in views.items() if name.startswith('unsup')
-                })
         view = step.views['sup']
         labels = dict(cls=view.labels, valid=view.valid)
         self._vary(step, 'sup', labels, self.labeled_mixer, 'sup')

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """The wrapper: any stock segmentor config as one or several networks."""
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Dict, Optional, Sequence, Union
 
 import torch
@@ -51,6 +51,13 @@ def _without_sync_on_cpu(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
+def random_stream(seed: int):
+    """Random numbers of this seed, and the caller's as before afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def own_random_stream(number: int):
     """Random numbers apart from those of the networks.
 
@@ -60,9 +67,7 @@ def own_random_stream(number: int):
     Args:
         number (int): Distinguishes streams of one seed.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed((torch.initial_seed() + 1 + number) % 2**63)
-        yield
+    return random_stream((torch.initial_seed() + 1 + number) % 2**63)
 
 
 class SemiSegmentor(BaseSegmentor):
@@ -122,13 +127,21 @@ class SemiSegmentor(BaseSegmentor):
                              f'{list(self.networks)}.')
         self.predict_with, self.predict_head = predict_with, predict_head
         for name in self.learners:
-            self.add_module(name, self._build_network(cfg))
+            with self.network_stream(name):
+                self.add_module(name, self._build_network(cfg))
         self._build_terms(terms, fidelity)
         self._register_load_state_dict_pre_hook(self._adopt_checkpoint)
         print_log(
             f'{type(self).__name__} predicts with the {predict_with} network' +
             (f', prototype head {predict_head!r}' if predict_head else ''),
             'current')
+
+    def network_stream(self, name: str):
+        """Context whose random numbers a learner is initialised from."""
+        return nullcontext()
+
+    def share_modules(self) -> None:
+        """Called once all networks and their heads are built."""
 
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
         return _without_sync_on_cpu(MODELS.build(cfg))
@@ -147,11 +160,26 @@ class SemiSegmentor(BaseSegmentor):
         })
         names = [term.name for term in self.terms.values()]
         for term in self.terms.values():
-            term.check(self)
             clash = set(term.replaces) & set(names)
             if clash:
                 raise ValueError(f'{term.name} replaces {sorted(clash)}: '
                                  'remove the replaced term from the config.')
+        self._build_heads(num_classes)
+        self.share_modules()
+        for net in map(self.net, self.learners):
+            mine = [t for t in self.terms.values() if self.net(t.net) is net]
+            taps = {head.tap for head in net.semi_heads.values()}
+            for term in mine:
+                taps |= set(term.taps()) - set(net.semi_heads)
+            net.taps = TapRecorder(net, taps)
+            for term in mine:
+                term.bind(net)
+        if self.predict_head and self.predict_head not in net.semi_heads:
+            raise ValueError(
+                f'predict_head={self.predict_head!r} is no head of a term: '
+                f'use one of {sorted(net.semi_heads)} or None.')
+
+    def _build_heads(self, num_classes: int) -> None:
         for i, net_name in enumerate(self.learners):
             net = self.net(net_name)
             mine = [t for t in self.terms.values() if t.net == net_name]
@@ -166,16 +194,6 @@ class SemiSegmentor(BaseSegmentor):
                         for term in mine
                         for name, cfg in term.heads().items()
                     }))
-            taps = {head.tap for head in net.semi_heads.values()}
-            for term in mine:
-                taps |= set(term.taps()) - set(net.semi_heads)
-            net.taps = TapRecorder(net, taps)
-            for term in mine:
-                term.bind(net)
-        if self.predict_head and self.predict_head not in net.semi_heads:
-            raise ValueError(
-                f'predict_head={self.predict_head!r} is no head of a term: '
-                f'use one of {sorted(net.semi_heads)} or None.')
 
     def net(self, name: str) -> nn.Module:
         return getattr(self, name)
@@ -239,12 +257,17 @@ class SemiSegmentor(BaseSegmentor):
 
     def init_weights(self) -> None:
         """Initialise every learner; frameworks copy the others from them."""
-        for i, name in enumerate(self.learners):
-            net = self.net(name)
+        for name in self.learners:
+            self.init_network(name)
+
+    def init_network(self, name: str) -> None:
+        """Initialise a learner and the heads that terms own inside it."""
+        net = self.net(name)
+        with self.network_stream(name):
             net.init_weights()
-            with own_random_stream(i):
-                for head in net.semi_heads.values():
-                    head.init_weights()
+        with own_random_stream(self.learners.index(name)):
+            for head in net.semi_heads.values():
+                head.init_weights()
 
     def _adopt_checkpoint(self, state_dict: Dict[str, Tensor], prefix: str,
                           *args) -> None:
