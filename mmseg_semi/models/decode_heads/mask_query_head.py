@@ -163,9 +163,10 @@ class MaskQueryHead(BaseModule):
 
     def init_weights(self) -> None:
         """As MaskFormer: Xavier in the decoders, the rest as torch does."""
-        super().init_weights()
+        # First: what `init_cfg` loads shall stay.
         if isinstance(self.decoder_input_proj, nn.Conv2d):
             caffe2_xavier_init(self.decoder_input_proj, bias=0)
+        super().init_weights()
 
     def forward(self, x: Sequence[Tensor]) -> QueryOut:
         """Everything the queries say, of all decoder layers.

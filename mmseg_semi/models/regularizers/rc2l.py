@@ -125,7 +125,7 @@ class RC2L(Term):
 
     def bind(self, net) -> None:
         head = net.decode_head
-        if not getattr(head, 'class_head', False):
+        if getattr(head, 'cls_embed', None) is None:
             raise TypeError(
                 f'RC2L matches queries and names their classes; '
                 f'{type(head).__name__} has none. Use MaskQueryHead with '
