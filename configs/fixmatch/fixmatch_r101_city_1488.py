@@ -1,0 +1,5 @@
+_base_ = './fixmatch_r101_city_186.py'
+epoch_iters = 186  # 1487 unlabelled images, 8 an iteration
+train_cfg = dict(max_iters=240 * epoch_iters)
+train_dataloader = dict(
+    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-u2pl-1488.txt')))
