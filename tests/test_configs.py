@@ -25,8 +25,7 @@ PATHS = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts)
 ALL = [str(p.relative_to(CONFIGS)) for p in PATHS]
 # BRPG's rules; the other methods' are in test_configs_cmb.py and so on.
 NAMES = [
-    n for n in ALL
-    if n.startswith(('brpg/', 'mean_teacher/', 'supervised/'))
+    n for n in ALL if n.startswith(('brpg/', 'mean_teacher/', 'supervised/'))
     and not re.match('brpg/brpg-(cps|fixmatch)_', n)
 ]
 PUBLISHED = [n for n in NAMES if '_digits_' not in n]
