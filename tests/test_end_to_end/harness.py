@@ -76,6 +76,9 @@ MODELS = {
         terms=dict(
             consistency=dict(threshold=0.12),
             pcr=dict(window=(2, 7), capacity=60, threshold=0.12, cells=8))),
+    # The fifth step learns regions first.
+    'rc2l':
+    dict(burn_in=4),
     # The bank is filled from the third step on, the eighth reads it first.
     'cmb':
     dict(

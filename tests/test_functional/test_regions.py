@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_semi.functional.regions import (matched_rows, pseudo_segments,
                                            region_classification,
@@ -379,3 +380,22 @@ def test_unknown_similarity(case):
     with pytest.raises(ValueError, match='unknown: use one of'):
         region_similarity(case['masks'], case['masks'] > 0,
                           case['segments'].valid, 'cosine')
+
+
+def test_nothing_waits_for_the_device():
+    """Fake tensors have no data to read."""
+    with FakeTensorMode():
+        labels = torch.zeros(B, H, W, dtype=torch.long)
+        masks, present, valid = pseudo_segments(labels, C, (3, 4))
+        assigned = torch.zeros(B, C, dtype=torch.long)
+        logits = torch.randn(B, Q, 3, 4, requires_grad=True)
+        classes = torch.randn(B, Q, C + 1, requires_grad=True)
+        regions = matched_rows(logits, assigned).sigmoid()
+        features = region_features(torch.randn(B, D, 3, 4), regions, valid)
+        losses = [region_classification(classes, assigned, .1)[0]]
+        for similarity in (region_similarity(regions, masks,
+                                             valid), features @ features.mT):
+            losses.append(region_contrast(similarity, present, TAU)[0])
+        for kind in ('max', 'noisy_or', 'soft', 'matched'):
+            losses.append(union_logits(logits, classes, assigned, kind))
+        sum(loss.sum() for loss in losses).backward()
