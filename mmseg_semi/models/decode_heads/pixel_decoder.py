@@ -146,7 +146,7 @@ class StockPixelDecoder(BaseModule):
     def __init__(self, head: dict, memory_channels: int,
                  out_channels: int) -> None:
         super().__init__()
-        self.head = MODELS.build(dict(head, num_classes=2))
+        self.head = MODELS.build(dict(head, num_classes=3))
         name = type(self.head).__name__
         if not isinstance(self.head, BaseDecodeHead) or not isinstance(
                 getattr(self.head, 'conv_seg', None), nn.Conv2d):
