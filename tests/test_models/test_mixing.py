@@ -61,6 +61,17 @@ def test_cutmix_box_is_half_the_image():
     assert ((share - .5).abs() < .06).all()
 
 
+def test_one_box_of_cutmix_xor_is_a_quarter_to_half():
+    whole, half = [], []
+    for seed in range(10):
+        for boxes, shares in ((3, whole), (1, half)):
+            view, _ = mixed(seed, kind='cutmix_xor', boxes=boxes, prob=1.)
+            own = make_step(seed)[0].views['strong'].image[:, 0]
+            shares += (view.image[:, 0] != own).float().mean((1, 2)).tolist()
+    assert .2 < min(half) and max(half) < .55  # sides are rounded
+    assert min(whole) < .2
+
+
 def test_cutout_leaves_nothing_to_learn_from():
     view, labels = mixed(kind='cutout', prob=1.)
     cut = (view.image[:, 0] == 0)
@@ -170,7 +181,8 @@ def test_labels_and_domain_of_a_labelled_view():
 
 
 @pytest.mark.parametrize('wrong, message', [(dict(kind='mixup'), 'mixup'),
-                                            (dict(prob=1.5), 'prob')])
+                                            (dict(prob=1.5), 'prob'),
+                                            (dict(boxes=0), 'one box')])
 def test_bad_options(wrong, message):
     with pytest.raises(ValueError, match=message):
         BatchMixer(**wrong)
