@@ -135,6 +135,13 @@ class PPS(Term):
                 'class_head=False, whose pixel_decoder may be any stock head; '
                 f'got {type(head).__name__}.')
         prototypes_per_class(head.num_queries, self.num_classes)
+        needed = ['decode_head.query_embed']
+        needed += [f'semi_heads.{name}' for name in self.heads()]
+        missing = sorted(set(needed) - set(framework.shared))
+        if missing:
+            raise ValueError(
+                f'PPS: both networks must have {missing} in common, or their '
+                'prototypes could not be compared: name them in `shared`.')
 
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg} if self.contrast_weight else {}

@@ -160,6 +160,7 @@ class SemiSegmentor(BaseSegmentor):
         })
         names = [term.name for term in self.terms.values()]
         for term in self.terms.values():
+            term.check(self)
             clash = set(term.replaces) & set(names)
             if clash:
                 raise ValueError(f'{term.name} replaces {sorted(clash)}: '
