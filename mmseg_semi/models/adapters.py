@@ -19,13 +19,15 @@ def network_mode(net: nn.Module, train: bool, dropout: bool):
     """Put ``net`` into the mode a pass declares and restore it after.
 
     ``net.train()`` is called rather than flags being set, so that frozen
-    stages and ``norm_eval`` of stock backbones are respected.
+    stages and ``norm_eval`` of stock backbones are respected. Attention drops
+    by itself, without a dropout module.
     """
     before = net.training
     if before != train:
         net.train(train)
     silenced = [] if dropout or not train else [
-        m for m in net.modules() if isinstance(m, _DropoutNd) and m.training
+        m for m in net.modules()
+        if isinstance(m, (_DropoutNd, nn.MultiheadAttention)) and m.training
     ]
     for module in silenced:
         module.eval()

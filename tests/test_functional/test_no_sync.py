@@ -113,6 +113,28 @@ def _contrast(maps, generator):
     func.best_rows(scores, labels, C, 4)
 
 
+def _query_prototypes(maps, generator):
+    scores = maps['logits'].repeat_interleave(2, dim=1)
+    for assign in func.ASSIGNMENTS:
+        func.class_scores(scores, C, assign).sum().backward()
+    func.activation_logits(scores, func.draw_prototypes(C, 2, generator))
+    labels = maps['target'].flatten()
+    drawn = [
+        func.draw_per_prototype(labels, 2 * C, K, generator) for _ in range(2)
+    ]
+    pixels, counts = (torch.stack(part) for part in zip(*drawn))
+    pool = scores.movedim(1, -1).flatten(0, 2)[pixels]
+    partner = func.draw_partners(counts, K, generator)
+    for negatives in (None, 4):
+        func.prototype_contrast(
+            pool,
+            counts,
+            *partner,
+            0,
+            negatives=negatives,
+            generator=generator).backward(retain_graph=True)
+
+
 def _teacher(maps, generator):
     nets = [torch.nn.BatchNorm2d(3) for _ in range(2)]
     for buffers in ('copy', 'ema', 'own'):
@@ -121,7 +143,7 @@ def _teacher(maps, generator):
 
 @pytest.mark.parametrize('step', [
     _losses, _filters, _mixing, _prototypes, _thresholds, _bank, _teacher,
-    _class_balance, _augmentation, _contrast
+    _class_balance, _augmentation, _contrast, _query_prototypes
 ])
 def test_step_functions_never_synchronise(step):
     generator = torch.Generator()

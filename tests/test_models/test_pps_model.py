@@ -156,6 +156,21 @@ def test_each_learns_the_prototypes_of_the_other():
         assert not labels['proto'].requires_grad
 
 
+def test_labels_are_made_without_dropout():
+    """In train mode, where attention would drop too; learning drops."""
+    model = pps_model(segmentor=prototypes(dropout=.5))
+    step = model.begin(*batch())
+    passes = {item.role: item for item in model.schedule(step)}
+    for role, same in (('labeler', True), ('learner', False)):
+        scores = []
+        for seed in range(2):
+            torch.manual_seed(seed)
+            model.run(step, passes[role])
+            key = passes[role].name, passes[role].views[0]
+            scores.append(step.outs[key].logits.detach())
+        assert torch.equal(*scores) == same
+
+
 def test_one_prototype_is_a_softmax_classifier():
     """Spec 9.5, 7 and 8."""
     model = pps_model(segmentor=prototypes(per_class=1))
