@@ -226,8 +226,7 @@ def reduce(cfg, root):
         cfg.model.terms.pps.head = dict(in_channels=8, channels=4)
     cfg.train_cfg.update(max_iters=3, val_interval=3)
     loader = cfg.train_dataloader
-    loader.update(batch_size=4, num_workers=0, persistent_workers=False)
-    loader.sampler.counts = (2, 2)
+    loader.update(num_workers=0, persistent_workers=False)
     loader.dataset.verify_split = False
     for source in (loader.dataset.labeled, loader.dataset.unlabeled):
         source.data_root = root
