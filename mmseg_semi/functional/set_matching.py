@@ -57,11 +57,24 @@ def matching_costs(mask_logits: Tensor,
         Tensor: (..., B, Q, N), fp32 (fp64 for fp64 masks). Finite, whatever
         the logits; ``inf`` in empty slots.
     """
+    if mask_logits.dim() > 4:
+        # The maps in between are larger than the logits; one layer's at a
+        # time stay in the cache.
+        classes = class_logits
+        if classes is None:
+            classes = [None] * len(mask_logits)
+        return torch.stack([
+            matching_costs(layer, scores, labels, masks, valid, weights, alpha,
+                           gamma, eps)
+            for layer, scores in zip(mask_logits, classes)
+        ])
     logits = upcast(mask_logits).flatten(-2)
     targets = masks.to(logits.dtype).flatten(-2)
     probability = logits.sigmoid()
-    hit = alpha * (1 - probability)**gamma * F.softplus(-logits)
-    miss = (1 - alpha) * probability**gamma * F.softplus(logits)
+    hit = F.softplus(-logits)  # -log p
+    miss = hit + logits  # -log(1 - p)
+    miss.mul_(probability**gamma).mul_(1 - alpha)
+    hit.mul_((1 - probability)**gamma).mul_(alpha)
     pixels = logits.shape[-1]
     if valid is not None:
         valid = valid.flatten(-2)[:, None]
@@ -70,7 +83,8 @@ def matching_costs(mask_logits: Tensor,
         probability = probability.masked_fill(~valid, 0.)
         pixels = valid.sum(-1, keepdim=True).clamp_min(1)
     # The sum over pixels of hit * t + miss * (1 - t), for all pairs.
-    focal = _overlaps(hit - miss, targets) + miss.sum(-1, keepdim=True)
+    focal = _overlaps(hit.sub_(miss), targets)
+    focal = focal + miss.sum(-1, keepdim=True)
     areas = probability.sum(-1, keepdim=True) + targets.sum(-1)[:, None]
     overlap = 2 * _overlaps(probability, targets)
     cost = weights['focal'] * focal / pixels + weights['dice'] * (
