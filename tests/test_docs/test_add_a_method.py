@@ -19,8 +19,8 @@ LINES = 40  # of code, that a method may cost
 
 def files():
     """Name -> text of the files the page tells its reader to write."""
-    found = dict(re.findall(r'`([\w.]+\.py)`:\n\n```python\n(.*?)```', PAGE,
-                            re.S))
+    found = dict(
+        re.findall(r'`([\w.]+\.py)`:\n\n```python\n(.*?)```', PAGE, re.S))
     assert set(found) == {'max_squares.py', 'max_squares_digits_50.py'}
     return found
 
