@@ -11,7 +11,7 @@ from .precision import full_precision, upcast
 
 BLOCK = 256  # rows of one class that are multiplied together
 # Rows in work at a time: what fits the caches of a CPU, or keeps a GPU busy.
-CHUNK = dict(cpu=4096, cuda=65536)
+CHUNK = dict(cpu=1024, cuda=65536)
 
 
 class Blocks(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .precision import full_precision, upcast
@@ -132,12 +133,6 @@ def features_at(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
     Returns:
         Tensor: (N, D), fp32 (fp64 for fp64 features).
     """
-    return _interpolated(features, image, rows, cols, size, align_corners)
-
-
-def _interpolated(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
-                  size: Tuple[int, int], align_corners: bool) -> Tensor:
-    """Features at positions whose images and pixels broadcast."""
     at_rows, at_cols, weight = _corners(rows, cols, size, features.shape[-2:],
                                         align_corners)
     _, dim, height, width = features.shape
@@ -149,6 +144,32 @@ def _interpolated(features: Tensor, image: Tensor, rows: Tensor, cols: Tensor,
     weight = weight.to(corners.dtype).expand(index.shape).reshape(-1, 1)
     # In place: the corners are the largest tensor here.
     return corners.mul_(weight).view(*index.shape, dim).sum(0)
+
+
+class _SamePoints(torch.autograd.Function):
+    """Weighted sum of the same four points of every image's feature map.
+
+    A table of feature vectors, as for points that differ by image, would be
+    as large as the map, and so would be its gradient beside the map's.
+    """
+
+    @staticmethod
+    def forward(ctx, features, points, weight):
+        ctx.save_for_backward(points, weight)
+        ctx.shape, ctx.dtype = features.shape, features.dtype
+        width = features.shape[3]
+        corners = features.permute(0, 2, 3, 1)[:, points // width,
+                                               points % width]
+        return upcast(corners).mul_(weight[..., None]).sum(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        points, weight = ctx.saved_tensors
+        corners = (grad.transpose(1, 2)[:, :, None] * weight).flatten(2)
+        result = grad.new_zeros(ctx.shape).flatten(2)
+        result.scatter_add_(2, points.flatten().expand_as(corners), corners)
+        return result.view(ctx.shape).to(ctx.dtype), None, None
 
 
 def _axis_slice(numerator: Tensor, denominator: int) -> Optional[slice]:
@@ -208,12 +229,13 @@ def grid_features(features: Tensor, rows: Tensor, cols: Tensor,
     points = _grid_slices(rows, cols, size, features.shape[-2:], align_corners)
     if points is not None:
         return upcast(features[(..., *points)].flatten(2).transpose(1, 2))
-    image = torch.arange(len(features), device=features.device)
     rows, cols = (
-        axis.to(features.device, non_blocking=True)[None]
-        for axis in (rows, cols))
-    return _interpolated(features, image[:, None], rows, cols, size,
-                         align_corners)
+        axis.to(features.device, non_blocking=True) for axis in (rows, cols))
+    at_rows, at_cols, weight = _corners(rows, cols, size, features.shape[-2:],
+                                        align_corners)
+    weight = weight.to(torch.promote_types(features.dtype, torch.float32))
+    return _SamePoints.apply(features, at_rows * features.shape[3] + at_cols,
+                             weight)
 
 
 @full_precision
