@@ -141,12 +141,14 @@ def test_errors_are_messages(tool, tmp_path, capsys):
     assert 'toy.jsonl, line 1' in capsys.readouterr().err
 
 
-def test_table_of_the_repository_is_well_formed(tool):
+@pytest.mark.parametrize('name,number', [('digits', 29), ('digits_pcr', 6),
+                                         ('digits_cmb', 9)])
+def test_table_of_the_repository_is_well_formed(tool, name, number):
     root = TOOL.parents[1]
-    spec = tool.TableSpec(root / 'benchmarks/digits.json', root)
+    spec = tool.TableSpec(root / f'benchmarks/{name}.json', root)
     spec.check_baseline()
     runs = spec.runs()
-    assert len({(run.hash, run.seed) for run in runs}) == len(runs) == 18
+    assert len({(run.hash, run.seed) for run in runs}) == len(runs) == number
     for row in spec.rows:
         for run in row.runs:
             labeled = run.cfg.train_dataloader.dataset.labeled
