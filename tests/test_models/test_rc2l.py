@@ -247,13 +247,17 @@ class TestOptions:
             assert grad is None or torch.isfinite(grad).all()
 
     def test_detached_targets_change_the_gradient_alone(self):
-        values, grads = [], []
+        """Mask embeddings act on the student's side only and keep theirs."""
+        values, pixels, embeddings = [], [], []
         for detach in (False, True):
             step, leaf = step_of(maps())
             loss = term(detach_target=detach).loss(step)['loss_rfc']
             values.append(loss)
-            grads.append(torch.autograd.grad(loss, leaf[0])[0])
-        assert torch.equal(*values) and not torch.allclose(*grads)
+            grads = torch.autograd.grad(loss, [leaf[0], leaf[-1]])
+            pixels.append(grads[0])
+            embeddings.append(grads[1])
+        assert torch.equal(*values) and not torch.allclose(*pixels)
+        assert torch.equal(*embeddings) and embeddings[0].any()
 
     @pytest.mark.parametrize('betas, names', [
         ((0, 1, 0, 0), {'smc'}),

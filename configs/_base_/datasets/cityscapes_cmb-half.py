@@ -1,77 +1,22 @@
+_base_ = './cityscapes_cmb.py'
 # Cityscapes at half resolution, as CMB trains and tests DeepLabV2.
-# What varies the images (ClassMix, scale, flip, colours, blur) comes on the
-# device, in the method: labelled and unlabelled crops are the plain ones here.
-dataset_type = 'CityscapesDataset'
-data_root = 'data/cityscapes'
-branches = ['sup', 'unsup_teacher']
-train_pipeline = [
-    dict(type='LoadStrictImage'),
-    dict(type='LoadStrictAnnotations', num_classes=19),
-    dict(type='Resize', scale_factor=0.5, keep_ratio=True),
-    dict(type='RandomPadCrop', crop_size=512, pad='corner'),
-    dict(
-        type='MultiBranch',
-        branch_field=branches,
-        sup=[dict(type='PackSemiInputs')])
+half = dict(type='Resize', scale_factor=0.5, keep_ratio=True)
+train_pipeline = _base_.train_pipeline
+train_pipeline.insert(2, half)
+unlabeled_pipeline = _base_.unlabeled_pipeline
+unlabeled_pipeline.insert(2, half)
+test_pipeline = _base_.test_pipeline
+test_pipeline.insert(1, half)
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1]['transforms'][0] = [
+    dict(type='Resize', scale_factor=r, keep_ratio=True)
+    for r in (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 ]
-unlabeled_pipeline = [
-    dict(type='LoadStrictImage'),
-    dict(type='InitValidMap'),
-    dict(type='Resize', scale_factor=0.5, keep_ratio=True),
-    dict(type='RandomPadCrop', crop_size=512, pad='corner'),
-    dict(
-        type='MultiBranch',
-        branch_field=branches,
-        unsup_teacher=[dict(type='PackSemiInputs')])
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale_factor=0.5, keep_ratio=True),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs')
-]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[[
-            dict(type='Resize', scale_factor=r, keep_ratio=True)
-            for r in (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
-        ], [dict(type='RandomFlip', prob=p) for p in (0., 1.)],
-                    [dict(type='LoadAnnotations')],
-                    [dict(type='PackSegInputs')]])
-]
-# For one GPU, as in the paper. An unlabelled image becomes two strong views.
 train_dataloader = dict(
     batch_size=7,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='SemiSampler', counts=(5, 2)),
+    sampler=dict(counts=(5, 2)),
     dataset=dict(
-        type='SemiSegDataset',
-        labeled=dict(
-            type=dataset_type,
-            data_root=data_root,
-            data_prefix=dict(
-                img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-            ann_file='ImageSets/Semi/city-cmb0-100.txt',
-            pipeline=train_pipeline),
-        unlabeled=dict(
-            type='UnlabeledSegDataset',
-            data_root=data_root,
-            data_prefix=dict(img_path='leftImg8bit/train'),
-            pipeline=unlabeled_pipeline)))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(
-            img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-        pipeline=test_pipeline))
+        labeled=dict(pipeline=train_pipeline),
+        unlabeled=dict(pipeline=unlabeled_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

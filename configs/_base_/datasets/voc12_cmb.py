@@ -1,8 +1,7 @@
-# PASCAL VOC 2012 with the SBD masks, as CMB uses it: crops of 321, no resize.
+_base_ = './voc12.py'
+# PASCAL VOC 2012 as CMB uses it: crops of 321, no resize.
 # What varies the images (ClassMix, scale, flip, colours, blur) comes on the
 # device, in the method: labelled and unlabelled crops are the plain ones here.
-dataset_type = 'PascalVOCDataset'
-data_root = 'data/VOCdevkit/VOC2012'
 branches = ['sup', 'unsup_teacher']
 train_pipeline = [
     dict(type='LoadStrictImage'),
@@ -22,56 +21,12 @@ unlabeled_pipeline = [
         branch_field=branches,
         unsup_teacher=[dict(type='PackSemiInputs')])
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs')
-]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[[
-            dict(type='Resize', scale_factor=r, keep_ratio=True)
-            for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-        ], [dict(type='RandomFlip', prob=p) for p in (0., 1.)],
-                    [dict(type='LoadAnnotations')],
-                    [dict(type='PackSegInputs')]])
-]
 # For one GPU, as in the paper. An unlabelled image becomes two strong views.
 train_dataloader = dict(
     batch_size=21,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='SemiSampler', counts=(14, 7)),
+    sampler=dict(counts=(14, 7)),
     dataset=dict(
-        type='SemiSegDataset',
-        val_ann_file='ImageSets/Segmentation/val.txt',
         labeled=dict(
-            type=dataset_type,
-            data_root=data_root,
-            data_prefix=dict(
-                img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
             ann_file='ImageSets/Semi/voc12-cmb0-212.txt',
             pipeline=train_pipeline),
-        unlabeled=dict(
-            type='UnlabeledSegDataset',
-            data_root=data_root,
-            data_prefix=dict(img_path='JPEGImages'),
-            ann_file='ImageSets/Semi/voc12-trainaug.txt',
-            pipeline=unlabeled_pipeline)))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(
-            img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        ann_file='ImageSets/Segmentation/val.txt',
-        pipeline=test_pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
+        unlabeled=dict(pipeline=unlabeled_pipeline)))
