@@ -12,6 +12,7 @@
 A config that says ``custom_imports=dict(imports=['mmseg_semi'])`` runs it
 from inside stock ``tools/train.py``, before anything is built.
 """
+import atexit
 import functools
 import importlib
 import importlib.machinery
@@ -19,6 +20,7 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
+import time
 import types
 import warnings
 from unittest import mock
@@ -195,7 +197,11 @@ def _init_on_cpu(stock):
     @functools.wraps(stock)
     def init_dist(backend, *args, **kwargs):
         with mock.patch('torch.cuda.set_device', lambda device: None):
-            return stock('gloo', *args, **kwargs)
+            stock('gloo', *args, **kwargs)
+        # The thread that ran the last collective takes the GIL to release
+        # its tensors. If the interpreter is being torn down by then, PyTorch
+        # aborts the process (pytorch/pytorch#190489), so let it end first.
+        atexit.register(time.sleep, 0.2)
 
     return init_dist
 

@@ -3,6 +3,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,12 @@ def run_python(code, **env):
         capture_output=True,
         text=True,
         timeout=300)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 def has_stand_in():
@@ -162,6 +169,36 @@ def test_nothing_is_patched_beside_an_accelerator(monkeypatch):
     monkeypatch.setattr(mmengine.device, 'get_device', lambda: 'cuda')
     monkeypatch.setattr(compat, '_patch', lambda *args: pytest.fail(str(args)))
     compat._patch_cpu_training()
+
+
+LAST_WORDS = '''
+import os
+os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=os.environ['PORT'],
+                  RANK='0', WORLD_SIZE='1', LOCAL_RANK='0')
+import mmseg_semi
+import torch
+from mmengine.dist import init_dist
+init_dist('pytorch')
+torch.distributed.all_reduce_coalesced(
+    [torch.ones(1) for _ in range(1000)])  # each is released under the GIL
+'''
+
+
+@pytest.mark.dist
+@pytest.mark.skipif(
+    get_device() != 'cpu', reason='for machines without accelerator')
+def test_processes_that_end_with_a_collective_are_not_aborted():
+    # Without the pause at exit about one in three is, so four are started.
+    processes = [
+        subprocess.Popen([sys.executable, '-c', LAST_WORDS],
+                         env=dict(
+                             os.environ,
+                             PYTHONPATH=str(ROOT),
+                             OMP_NUM_THREADS='1',
+                             PORT=str(free_port())),
+                         stderr=subprocess.DEVNULL) for _ in range(4)
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0] * 4
 
 
 TOY_MODULE = '''
