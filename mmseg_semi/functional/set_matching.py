@@ -19,8 +19,11 @@ from .precision import full_precision, upcast
 COST_WEIGHTS = dict(cls=1., focal=20., dice=1.)
 """MaskFormer's."""
 
-# In place of a cost that is no finite number: worse than any that is.
-WORST = 1e6
+LARGEST = 1e6
+"""No cost is larger."""
+
+WORST = 2 * LARGEST
+"""In place of a cost that is no number."""
 
 
 @full_precision
@@ -54,8 +57,8 @@ def matching_costs(mask_logits: Tensor,
         eps (float): Of the dice loss.
 
     Returns:
-        Tensor: (..., B, Q, N), fp32 (fp64 for fp64 masks). Finite, whatever
-        the logits; ``inf`` in empty slots.
+        Tensor: (..., B, Q, N), fp32 (fp64 for fp64 masks). At most
+        ``LARGEST``, ``WORST`` instead of NaN; ``inf`` in empty slots.
     """
     if mask_logits.dim() > 4:
         # The maps in between are larger than the logits; one layer's at a
@@ -94,7 +97,7 @@ def matching_costs(mask_logits: Tensor,
         index = labels.clamp_min(0)[:, None].expand(cost.shape)
         cost = cost - weights['cls'] * likely.gather(-1, index)
     # Of an overflow the gradient scaler shall hear, not the solver.
-    cost = cost.nan_to_num(nan=WORST).clamp(-WORST, WORST)
+    cost = cost.clamp(-LARGEST, LARGEST).nan_to_num(nan=WORST)
     return cost.masked_fill(labels[:, None] < 0, torch.inf)
 
 
@@ -107,12 +110,19 @@ def assign(costs: np.ndarray) -> np.ndarray:
     """The one-to-one assignment of least total cost, for every image.
 
     Args:
-        costs (ndarray): (..., Q, N); ``inf`` marks the empty slots.
+        costs (ndarray): (..., Q, N); ``inf`` marks the empty slots,
+            ``WORST`` what was NaN.
 
     Returns:
         ndarray: (..., N) long, the query of every segment; -1 in an empty
         slot, and for segments left over where they outnumber the queries.
     """
+    if (costs == WORST).any():
+        warnings.warn(
+            'A matching cost is NaN, as the network gives NaN or infinity; '
+            'its query is matched last. A step or two under AMP do no harm: '
+            'the loss scaler skips them. Otherwise lower the learning rate '
+            'or clip the gradients (optim_wrapper.clip_grad).')
     queries, slots = costs.shape[-2:]
     result = np.full((*costs.shape[:-2], slots), -1)
     for index in np.ndindex(*costs.shape[:-2]):

@@ -76,8 +76,12 @@ MODELS = {
         terms=dict(
             consistency=dict(threshold=0.12),
             pcr=dict(window=(2, 7), capacity=60, threshold=0.12, cells=8))),
-    # The fifth step learns regions first.
+    # The fifth step has unlabelled images first.
     'rc2l':
+    dict(burn_in=4),
+    'pps':
+    dict(burn_in=4),
+    'cps':
     dict(burn_in=4),
     # The bank is filled from the third step on, the eighth reads it first.
     'cmb':

@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """What a user is told about mistakes in data, config and checkpoint."""
 import importlib.util
+import json
+import math
 import os
 import pickle
 import shutil
@@ -14,6 +16,7 @@ from PIL import Image
 from .harness import ROOT, run_tool, write_config
 
 LABELED = 'ImageSets/Semi/digits-40.txt'
+METHODS = ('brpg', 'cmb', 'cps', 'pcr', 'pps', 'rc2l')
 UNSUPERVISED = ('model.terms.consistency=None', 'model.terms.brpg=None')
 
 
@@ -34,7 +37,11 @@ class Bench:
         self.labeled = (root / LABELED).read_text().split()
         train = (root / 'ImageSets/Segmentation/train.txt').read_text()
         self.unlabeled = sorted(set(train.split()) - set(self.labeled))
-        self.config = write_config(folder / 'config.py', root, max_iters=30)
+        self.use('brpg')
+
+    def use(self, method):
+        self.config = write_config(
+            self.folder / f'{method}.py', self.root, method, max_iters=30)
 
     def image(self, name):
         return self.root / f'JPEGImages/{name}.jpg'
@@ -62,6 +69,14 @@ class Bench:
         message = caught.value.code
         assert message.startswith('\nerror: ')
         return message
+
+    def train(self, *options):
+        load_tool('train').main(list(self.arguments(*options)))
+
+    def logged(self):
+        """The scalars of every step."""
+        (path, ) = self.work_dir.glob('*/vis_data/scalars.json')
+        return [json.loads(line) for line in path.read_text().splitlines()]
 
     def trained(self):
         """Whether a training step was taken."""
@@ -167,8 +182,7 @@ def test_truncated_labelled_image_in_a_worker(bench):
 def test_truncated_unlabelled_image_is_skipped(bench):
     for name in bench.unlabeled[:3]:
         truncate(bench.image(name))
-    arguments = bench.arguments('train_cfg.max_iters=20')
-    load_tool('train').main(list(arguments))  # a whole pass: 40 images
+    bench.train('train_cfg.max_iters=20')  # a whole pass: 40 images
     lines = (bench.work_dir / 'bad_images.txt').read_text().splitlines()
     assert sorted(line.split('\t')[0] for line in lines) == [
         str(bench.image(name)) for name in bench.unlabeled[:3]
@@ -207,11 +221,10 @@ def test_unlabelled_terms_without_unlabelled_source(bench):
 
 def test_supervised_needs_no_unlabelled_source(bench):
     """The remedy that the message above names."""
-    arguments = bench.arguments('train_dataloader.dataset.unlabeled=None',
-                                'train_dataloader.sampler.counts=(2,0)',
-                                'train_dataloader.batch_size=2',
-                                'train_cfg.max_iters=1', *UNSUPERVISED)
-    load_tool('train').main(list(arguments))
+    bench.train('train_dataloader.dataset.unlabeled=None',
+                'train_dataloader.sampler.counts=(2,0)',
+                'train_dataloader.batch_size=2', 'train_cfg.max_iters=1',
+                *UNSUPERVISED)
     assert bench.trained()
 
 
@@ -220,6 +233,50 @@ def test_batch_size_that_is_not_the_counts(bench):
     assert 'batch_size is 6' in message and 'counts=(2, 2)' in message
     assert 'Set batch_size=4' in message
     assert not bench.trained()
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_labelled_images_of_one_class_and_of_none(bench, method):
+    """There is nothing to compare with, and nothing breaks."""
+    bench.use(method)
+    for name, value in zip(bench.labeled, (255, 3)):
+        ids = np.full_like(Image.open(bench.mask(name)), value)
+        Image.fromarray(ids).save(bench.mask(name))
+    bench.relist(*bench.labeled[:2])
+    bench.train('train_cfg.max_iters=12')
+    rows = bench.logged()
+    assert len(rows) == 12
+    for row in rows:
+        assert all(math.isfinite(row[name]) for name in row if 'loss' in name)
+
+
+def test_queries_that_do_not_divide_by_the_classes(bench):
+    bench.use('pps')
+    message = bench.refusal('model.segmentor.decode_head.num_queries=54')
+    assert '54 prototypes cannot be shared out evenly among 11' in message
+    assert 'use a multiple of 11, for example 44' in message
+
+
+def test_fewer_queries_than_segments(bench):
+    bench.use('rc2l')
+    with pytest.warns(UserWarning, match='left over .* Raise num_queries'):
+        bench.train('model.segmentor.decode_head.num_queries=1',
+                    'train_cfg.max_iters=6')
+    assert bench.trained()
+
+
+def test_a_network_that_gives_nan(bench):
+    bench.use('rc2l')
+    with pytest.warns(UserWarning, match='cost is NaN.*learning rate'):
+        bench.train('optim_wrapper.optimizer.lr=1e30', 'train_cfg.max_iters=2')
+    assert bench.trained()
+
+
+def test_students_of_the_same_seed(bench):
+    bench.use('cps')
+    with pytest.warns(UserWarning, match='Without diversity'):
+        bench.train('model.init_seeds=(3,3)', 'train_cfg.max_iters=1')
+    assert bench.trained()
 
 
 class Unsafe:

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from .harness import ROOT, kill_at, run_tool, write_config
+from .harness import MAX_ITERS, ROOT, kill_at, run_tool, write_config
 from .states import TIMES, differing, training_state
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def logged(work_dir):
 
 def assert_same_run(one, other, since):
     """Compare every checkpoint from an iteration on, and all logs."""
-    for iteration in range(since, 15):
+    for iteration in range(since, MAX_ITERS + 1):
         if (one / f'iter_{iteration}.pth').exists():
             places = differing(*(training_state(load(folder, iteration))
                                  for folder in (one, other)))
@@ -160,13 +160,30 @@ def stages_of_cmb(work_dir):
     assert losses[6] == 0 < losses[7]
 
 
+def stages_after_burn_in(loss):
+    """A check that the loss is there from the fifth step on."""
+
+    def stages(work_dir):
+        lines = logged(work_dir)
+        there = [
+            step for step, validated in lines
+            if not validated and loss in lines[step, validated]
+        ]
+        assert sorted(there) == list(range(5, MAX_ITERS + 1))
+
+    return stages
+
+
 @pytest.mark.parametrize('method,kills,stages', [
     ('pcr', (8, 11), stages_of_pcr),
     ('cmb', (5, 11), stages_of_cmb),
+    ('rc2l', (3, 8), stages_after_burn_in('loss_smc')),
+    ('pps', (3, 8), stages_after_burn_in('student1.loss_sp')),
+    ('cps', (3, 8), stages_after_burn_in('student1.loss_unsup')),
 ])
 def test_kills_in_the_stages_of_a_method(method, kills, stages, tmp_path,
                                          digits):
-    """First while the bank fills, then while the method reads it.
+    """Before the method has begun or while a bank fills, then later.
 
     Loads without workers, then with two, then without.
     """

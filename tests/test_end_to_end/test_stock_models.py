@@ -1,17 +1,38 @@
 # Copyright (c) mmseg_semi authors.
-"""PCR and CMB on stock networks, trained and scored by the stock tools."""
+"""Every method on stock networks, trained and scored by the stock tools."""
 import json
+import math
+from typing import NamedTuple, Optional, Sequence
 
 import cv2
 import pytest
 import torch
 
+from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
+from mmseg_semi.models.segmentors.semi_segmentor import resolve_segmentor
 from .harness import STOCK, run_tools, write_config
+from .test_resume import logged
 
 pytestmark = pytest.mark.slow
 
-ITERS = 6
+HALF, ITERS = 10, 20
+CLASSES = 11
+WIDTH = 16  # of the maps that are classified, and of the transformers
 PREPROCESSOR = dict(size=(64, 64))
+RESNET = dict(depth=18, base_channels=8)
+STAGES = {  # widths of the backbones' maps
+    'deeplabv3plus': [8, 16, 32, 64],
+    'segformer-b0': [8, 16, 40, 64],
+    'maskformer': [8, 16, 32, 64],
+}
+QUERIES = dict(
+    type='MaskQueryHead',
+    feat_channels=WIDTH,
+    out_channels=WIDTH,
+    num_classes=CLASSES,
+    num_queries=12,
+    transformer_decoder=dict(
+        num_layers=2, layer_cfg=decoder_layer(WIDTH, 2, 32)))
 NETWORKS = {
     'deeplabv3plus':
     dict(
@@ -19,14 +40,14 @@ NETWORKS = {
         'deeplabv3plus_r50-d8_4xb4-40k_voc12aug-512x512.py',
         pretrained=None,
         data_preprocessor=PREPROCESSOR,
-        backbone=dict(depth=18, stem_channels=8, base_channels=8),
+        backbone=dict(RESNET, stem_channels=8),
         decode_head=dict(
             in_channels=64,
             c1_in_channels=8,
-            channels=16,
+            channels=WIDTH,
             c1_channels=8,
-            num_classes=11),
-        auxiliary_head=dict(in_channels=32, channels=8, num_classes=11)),
+            num_classes=CLASSES),
+        auxiliary_head=dict(in_channels=32, channels=8, num_classes=CLASSES)),
     'segformer-b0':
     dict(
         config='mmseg::segformer/'
@@ -34,79 +55,158 @@ NETWORKS = {
         data_preprocessor=PREPROCESSOR,
         backbone=dict(embed_dims=8, init_cfg=None),
         decode_head=dict(
-            in_channels=[8, 16, 40, 64], channels=16, num_classes=11)),
+            in_channels=STAGES['segformer-b0'],
+            channels=WIDTH,
+            num_classes=CLASSES)),
+    'maskformer':
+    dict(
+        config='mmseg::maskformer/'
+        'maskformer_r50-d32_8xb2-160k_ade20k-512x512.py',
+        data_preprocessor=PREPROCESSOR,
+        backbone=dict(RESNET, init_cfg=None),
+        decode_head=dict(
+            QUERIES,
+            in_channels=STAGES['maskformer'],
+            pixel_decoder=dict(norm_cfg=dict(num_groups=4)),
+            positional_encoding=dict(num_feats=WIDTH // 2),
+            loss_cls=dict(class_weight=[1.] * CLASSES + [.1]))),
 }
-WIDTHS = dict(  # of the maps that the methods' heads read
-    pcr={
-        'deeplabv3plus': 24,
-        'segformer-b0': 16
-    },
-    cmb={
-        'deeplabv3plus': 16,
-        'segformer-b0': 16
-    })
-STAGES = dict(
-    pcr=dict(
-        burn_in=1,
-        terms=dict(
-            consistency=dict(threshold=0.),
-            pcr=dict(window=(1, 3), threshold=0.))),
-    cmb=dict(
-        mixing=dict(begin=3),
-        terms=dict(cmb=dict(memory_start=1, contrast_start=3, threshold=0.))))
-LOSSES = dict(
-    pcr=('loss_proto', 'loss_proto_unsup'),
-    cmb=('loss_contrast', 'loss_contrast_unsup'))
+
+
+class Method(NamedTuple):
+    """A row of the matrix.
+
+    Args:
+        model (dict): Has every stage begin within a few steps.
+        losses (Sequence[str]): What the method adds.
+        extra (str): The network that is also tested in other modes.
+        tap (str, optional): The feature that the method's head reads.
+        queries (dict, optional): Options of the ``MaskQueryHead`` that the
+            method needs, whatever the network.
+    """
+    model: dict
+    losses: Sequence[str]
+    extra: str
+    tap: Optional[str] = None
+    queries: Optional[dict] = None
+
+
+METHODS = dict(
+    brpg=Method(
+        model=dict(
+            burn_in=1,
+            terms=dict(
+                consistency=dict(entropy_view='weak'),
+                brpg=dict(window=(1, 4), threshold=0., confidence=(0., 0.)))),
+        losses=['loss_proto'],
+        extra='maskformer',
+        tap='decoder'),
+    cmb=Method(
+        model=dict(
+            mixing=dict(begin=3),
+            terms=dict(
+                cmb=dict(memory_start=1, contrast_start=3, threshold=0.))),
+        losses=['loss_contrast', 'loss_contrast_unsup'],
+        extra='segformer-b0',
+        tap='pre_cls'),
+    pcr=Method(
+        model=dict(
+            burn_in=1,
+            terms=dict(
+                consistency=dict(threshold=0.),
+                pcr=dict(window=(1, 3), threshold=0.))),
+        losses=['loss_proto', 'loss_proto_unsup'],
+        extra='deeplabv3plus',
+        tap='decoder'),
+    pps=Method(
+        model=dict(burn_in=1),
+        losses=[
+            f'student{i}.loss_{name}' for i in (1, 2)
+            for name in ('sp', 'contra', 'r')
+        ],
+        extra='deeplabv3plus',
+        tap='pixel_embed',
+        queries=dict(class_head=False, num_queries=2 * CLASSES)),
+    rc2l=Method(
+        model=dict(burn_in=1),
+        losses=['loss_rcc', 'loss_smc', 'loss_rmc', 'loss_rfc'],
+        extra='segformer-b0',
+        queries=dict()))
 SLIDE = ('--cfg-options', 'model.test_cfg.mode=slide',
          'model.test_cfg.crop_size=(48,48)', 'model.test_cfg.stride=(16,16)')
 
 
+def segmentor_of(method, network):
+    """The stock network; its decode head may serve as pixel decoder."""
+    queries = METHODS[method].queries
+    if queries is None:
+        return NETWORKS[network]
+    stock = resolve_segmentor(NETWORKS[network]).to_dict()
+    head = stock['decode_head']
+    if head['type'] != 'MaskQueryHead':
+        head = dict(QUERIES, in_channels=STAGES[network], pixel_decoder=head)
+    return dict(stock, decode_head=dict(head, **queries))
+
+
 def configure(folder, root, method, network):
     """A config of the method on the network, seconds long."""
-    stages = STAGES[method]
-    head = dict(in_channels=WIDTHS[method][network])
-    terms = dict(stages['terms'])
-    terms[method] = dict(terms[method], head=head)
+    row = METHODS[method]
+    terms = dict(row.model.get('terms', {}))
+    if row.tap:
+        joined = row.tap == 'decoder' and network == 'deeplabv3plus'
+        width = WIDTH + 8 if joined else WIDTH  # with the low-level feature
+        terms[method] = dict(
+            terms.get(method, {}), head=dict(in_channels=width))
     return write_config(
         folder / f'{method}.py',
         root,
         method,
         max_iters=ITERS,
         model=dict(
-            stages,
+            row.model,
             terms=terms,
-            segmentor=dict(_delete_=True, **NETWORKS[network])))
+            segmentor=dict(_delete_=True, **segmentor_of(method, network))))
 
 
-def scalars(folder):
-    """The last line of training in the JSON log."""
-    (path, ) = folder.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [line for line in lines if 'loss' in line][-1]
+def run(config, folder, modes):
+    """Train halfway, resume, and test in every mode."""
+    train = [STOCK / 'train.py', config, '--work-dir', folder / 'train']
+    often = (f'default_hooks.checkpoint.interval={HALF}',
+             f'train_cfg.val_interval={ITERS}')
+    finished = run_tools(
+        [*train, '--cfg-options', *often, f'train_cfg.max_iters={HALF}'],
+        [*train, '--cfg-options', *often, '--resume'],
+        *([
+            STOCK / 'test.py', config, folder / f'train/iter_{ITERS}.pth',
+            '--work-dir', folder / mode, '--out', folder / mode / 'masks',
+            *arguments
+        ] for mode, arguments in modes.items()),
+        log=folder / 'log.txt')
+    assert finished.code == 0, finished.output
+
+
+def assert_trained(folder, losses):
+    """Half of the steps by the resumed run, the method's losses active."""
+    path = sorted(folder.glob('*/vis_data/scalars.json'))[-1]
+    assert json.loads(path.read_text().splitlines()[0])['step'] == HALF + 1
+    lines = logged(folder)
+    assert {step for step, _ in lines} == set(range(1, ITERS + 1))
+    last = [lines[step, False] for step in range(HALF + 1, ITERS + 1)]
+    for name in losses:
+        values = [line[name] for line in last]
+        assert all(map(math.isfinite, values)) and any(values), (name, values)
+    torch.load(folder / f'iter_{ITERS}.pth', weights_only=True)
 
 
 @pytest.mark.parametrize('network', NETWORKS)
-@pytest.mark.parametrize('method', STAGES)
+@pytest.mark.parametrize('method', METHODS)
 def test_stock_tools_on_a_stock_network(method, network, tmp_path, digits):
     config = configure(tmp_path, digits, method, network)
-    checkpoint = tmp_path / f'train/iter_{ITERS}.pth'
-    modes = dict(whole=(), slide=SLIDE, tta=('--tta', ))
-    finished = run_tools(
-        [STOCK / 'train.py', config, '--work-dir', tmp_path / 'train'],
-        *([
-            STOCK / 'test.py', config, checkpoint, '--work-dir',
-            tmp_path / mode, '--out', tmp_path / mode / 'masks', *arguments
-        ] for mode, arguments in modes.items()),
-        log=tmp_path / 'log.txt')
-    assert finished.code == 0, finished.output
-
-    state = torch.load(checkpoint, weights_only=True)['state_dict']
-    if method == 'pcr':
-        assert state['student.semi_heads.pcr.prototype_valid'].any()
-    else:
-        assert state['terms.cmb.bank.count'].any()
-    last = scalars(tmp_path / 'train')
-    assert all(last[name] > 0 for name in LOSSES[method]), last
+    modes = dict(whole=())
+    if network == METHODS[method].extra:
+        modes.update(slide=SLIDE, tta=('--tta', ))
+    run(config, tmp_path, modes)
+    assert_trained(tmp_path / 'train', METHODS[method].losses)
 
     names = (digits / 'ImageSets/Segmentation/val.txt').read_text().split()
     for mode in modes:
