@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Reading inner features of trained networks."""
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -15,6 +15,32 @@ from ..models.adapters import build_adapter
 from ..models.taps import TapRecorder
 
 
+def find_network(
+        model: nn.Module,
+        name: Optional[str] = None) -> Tuple[Optional[str], nn.Module]:
+    """One network of a model, by its name.
+
+    Args:
+        model (nn.Module): A :class:`SemiSegmentor`, or a stock segmentor.
+        name (str, optional): Of a :class:`SemiSegmentor`: ``student``,
+            ``teacher``, .... Defaults to the one that predicts.
+
+    Returns:
+        tuple[str | None, nn.Module]: Its name, None for a stock segmentor,
+        and the network.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    networks = getattr(model, 'networks', ())
+    if name is not None and name not in networks:
+        raise ValueError(f'{type(model).__name__} has no network {name!r}: ' +
+                         (f'use one of {list(networks)}.'
+                          if networks else 'it is one itself, leave it out.'))
+    name = name or getattr(model, 'predict_with', None)
+    return name, model.net(name) if networks else model
+
+
 class FeatureReader:
     """Read one feature map of one network.
 
@@ -25,8 +51,7 @@ class FeatureReader:
             classification block reads, Z in the PCR paper; ``pre_cls``) or
             explicit (``module.path:input|output``), or the name of a term's
             head, whose features are then read.
-        network (str, optional): Of a :class:`SemiSegmentor`: ``student``,
-            ``teacher``, .... Defaults to the one that predicts.
+        network (str, optional): See :func:`find_network`.
 
     Raises:
         ValueError: There is no such network.
@@ -37,14 +62,7 @@ class FeatureReader:
                  model: nn.Module,
                  feature: str = 'decoder',
                  network: Optional[str] = None) -> None:
-        networks = getattr(model, 'networks', ())
-        if network is not None and network not in networks:
-            raise ValueError(
-                f'{type(model).__name__} has no network {network!r}: ' +
-                (f'use one of {list(networks)}.'
-                 if networks else 'it is one itself, leave it out.'))
-        self.network = network or getattr(model, 'predict_with', None)
-        self.net = model.net(self.network) if networks else model
+        self.network, self.net = find_network(model, network)
         self.adapter = build_adapter(self.net)
         self.feature = feature
         heads = getattr(self.net, 'semi_heads', {})

@@ -40,14 +40,12 @@ import mmseg_semi  # noqa: F401  isort: skip
 import torch
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmseg_semi.analysis import (ClassScatter, FeatureReader, labels_at_input,
+from mmseg_semi.analysis import (ClassScatter, FeatureReader, build_dataset,
+                                 build_loader, class_names, labelled_batches,
                                  load_for_analysis)
 from mmseg_semi.analysis.class_scatter import WEIGHTINGS
 from mmseg_semi.benchmarking import make_console
@@ -109,18 +107,6 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def labelled_batches(model, loader, name: str):
-    """Yield normalised images (B, 3, H, W) and labels (B, H, W)."""
-    progress = Console(stderr=True)
-    for data in track(
-            loader, name, console=progress, disable=not progress.is_terminal):
-        data = model.data_preprocessor(data, False)
-        images = data['inputs']
-        labels = labels_at_input(data['data_samples'], images.shape[-2:],
-                                 model.num_classes)
-        yield images, labels.to(images.device)
-
-
 def pixels_at(features: Tensor, labels: Tensor, stride: int,
               align_corners: bool):
     """Yield features (N, D) and labels (N,) of labelled pixels.
@@ -144,17 +130,11 @@ def pixels_at(features: Tensor, labels: Tensor, stride: int,
 def analyse(config: str, checkpoint: str, args: argparse.Namespace) -> dict:
     """One model's entry of the JSON file."""
     cfg, model = load_for_analysis(config, checkpoint, args.cfg_options)
-    if not cfg.get(args.loader):
-        raise ValueError(f'{config} has no {args.loader}.')
+    dataset = build_dataset(cfg, args.loader)
+    names = class_names(dataset, model.num_classes)
     model = model.to(args.device)
     reader = FeatureReader(model, args.feature, args.network)
-    loader = Runner.build_dataloader(cfg[args.loader], seed=0)
-    if not len(loader):
-        raise ValueError(f'The {args.loader} of {config} has no images.')
-    names = loader.dataset.metainfo.get('classes') or range(model.num_classes)
-    if len(names) != model.num_classes:
-        raise ValueError(f'{config}: the model has {model.num_classes} '
-                         f'classes, the data set {len(names)}.')
+    loader = build_loader(cfg, args.loader, dataset)
     scatter, num_images = None, 0
     for images, labels in labelled_batches(model, loader, Path(config).stem):
         features = reader(images)
