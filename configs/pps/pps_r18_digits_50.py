@@ -1,21 +1,14 @@
 _base_ = [
     '../_base_/models/deeplabv3plus-prototypes_r18_digits.py',
     '../_base_/datasets/digits.py', '../_base_/methods/pps.py',
-    '../_base_/schedules/adamw_3k_digits.py', '../_base_/student_runtime.py'
+    '../_base_/schedules/adamw_3k_queries.py', '../_base_/student_runtime.py'
 ]
-# Against the VOC configs: a small decoder, which learns ten times slower than
-# the convolutions; labels alone for 300 iterations, as long as the network
-# knows nothing; the strong view has its colours changed; the next image of
-# the batch is pasted, which spares the passes on a second batch; the pool of
-# the contrast is smaller.
+# Against the VOC configs: a small decoder; labels alone for 300 iterations,
+# as long as the network knows nothing; the strong view has its colours
+# changed; the next image of the batch is pasted, which spares the passes on a
+# second batch; the pool of the contrast is smaller.
 model = dict(
     segmentor=_base_.segmentor,
     burn_in=300,
     halves=False,
     terms=dict(pps=dict(head=dict(in_channels=48, channels=32), samples=8)))
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys=dict(
-            transformer_decoder=dict(lr_mult=0.1),
-            query_embed=dict(lr_mult=0.1),
-            mask_embed=dict(lr_mult=0.1))))
