@@ -152,8 +152,13 @@ def test_optimizer(name, factor):
                                1.), (model.student1.semi_heads, 1.)):
         rates = {options[id(p)]['lr'] for p in part.parameters()}
         assert rates == {base * share}
-    if factor == 1:
+    if factor == 1:  # as trained on VOC and Cityscapes
         assert options[id(head.query_embed.weight)]['weight_decay'] == 0
+        decayed = [
+            name for name, p in model.named_parameters()
+            if p.ndim == 1 and options[id(p)]['weight_decay']
+        ]
+        assert not decayed
 
 
 def readme_options():

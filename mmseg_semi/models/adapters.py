@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Head adapters: one forward of any head family, in one common form."""
 from contextlib import contextmanager
+from functools import partial
 from typing import List, Optional, Sequence, Tuple
 
 import torch
@@ -19,15 +20,17 @@ def network_mode(net: nn.Module, train: bool, dropout: bool):
     """Put ``net`` into the mode a pass declares and restore it after.
 
     ``net.train()`` is called rather than flags being set, so that frozen
-    stages and ``norm_eval`` of stock backbones are respected. Attention drops
-    by itself, without a dropout module.
+    stages and ``norm_eval`` of stock backbones are respected. Without
+    ``dropout`` nothing is random: attention, which drops by itself, and
+    stochastic depth (mmcv's and timm's) are silenced too.
     """
     before = net.training
     if before != train:
         net.train(train)
     silenced = [] if dropout or not train else [
-        m for m in net.modules()
-        if isinstance(m, (_DropoutNd, nn.MultiheadAttention)) and m.training
+        m for m in net.modules() if m.training and
+        (isinstance(m, (_DropoutNd, nn.MultiheadAttention))
+         or type(m).__name__ == 'DropPath')
     ]
     for module in silenced:
         module.eval()
@@ -194,6 +197,16 @@ class MaskAdapter(DenseAdapter):
     ) -> Tuple[Tensor, List[Tensor], Optional[QueryOut]]:
         queries = net.decode_head(feats)
         return net.decode_head.dense_logits(queries), [], queries
+
+    def split(self, net: nn.Module, *args) -> List[Out]:
+        """Also say how a head that names classes scores at image size."""
+        outs = super().split(net, *args)
+        head = net.decode_head
+        if head.cls_embed is not None:
+            for out in outs:
+                out.scorer = partial(head.dense_logits_at, out.queries)
+                out.unnormalized = True
+        return outs
 
 
 def build_adapter(net: nn.Module) -> DenseAdapter:

@@ -199,6 +199,8 @@ class Out:
             ``logits`` then are its semantic inference.
         scorer (Callable, optional): Logits (B, C, H, W) at a given size,
             of a head that does not resize them.
+        unnormalized (bool): The logits are logarithms of scores that do not
+            sum to 1: confidence is the largest score, not its share.
     """
     logits: Tensor
     features: Dict[str, Tensor]
@@ -207,13 +209,19 @@ class Out:
     heads: Mapping[str, nn.Module] = field(default_factory=dict, repr=False)
     queries: Optional[QueryOut] = field(default=None, repr=False)
     scorer: Optional[Callable] = field(default=None, repr=False)
+    unnormalized: bool = False
     _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
 
     def scored_by(self, head: str) -> 'Out':
         """The same pass with the scores of a term's prototype head."""
         module, features = self.heads[head], self.features[head]
         scored = replace(
-            self, logits=module.classify(features), aux=[], _full={})
+            self,
+            logits=module.classify(features),
+            aux=[],
+            scorer=None,
+            unnormalized=False,
+            _full={})
         if module.full_resolution:
             scored.scorer = partial(module.classify_at, features)
         return scored
@@ -265,6 +273,7 @@ class Step:
             iteration, rank).
         random (random.Random): Host generator with the same seed, for
             decisions that must not read the device.
+        common (Random): Likewise, but the same in all processes.
         semi (bool): Unlabelled images take part (False during burn-in and
             in supervised-only training).
         views (dict[str, View]): By branch name; mixing and augmentation on
@@ -299,6 +308,7 @@ class Step:
                                          str]] = field(default_factory=dict)
     embedders: Dict[Tuple[str, str], Tuple[str,
                                            str]] = field(default_factory=dict)
+    common: Random = field(default_factory=partial(Random, 0))
     class_weights: Optional[Tensor] = None
     shared: Dict[str, object] = field(default_factory=dict)
     log: Dict[str, Tensor] = field(default_factory=dict)

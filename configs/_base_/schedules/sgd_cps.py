@@ -13,7 +13,12 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.,
         bias_decay_mult=0.,
-        custom_keys=dict(query_embed=dict(decay_mult=0.))))
+        custom_keys={
+            'query_embed': dict(decay_mult=0.),
+            # mmengine knows neither as bias nor as norm:
+            'in_proj_bias': dict(decay_mult=0.),
+            'semi_heads.pps.project.weight': dict(decay_mult=0.)
+        }))
 param_scheduler = [
     dict(type='PolyLR', power=0.9, eta_min=0., begin=0, by_epoch=False)
 ]

@@ -181,6 +181,8 @@ class MaskQueryHead(BaseModule):
             x = [x[i] for i in self.in_index]
         pixels, memory = self.pixel_decoder(x)
         states = self.decode(memory)
+        if self.cls_embed is None:  # nothing learns from the others
+            states = states[-1:]
         embeds = [self.mask_embed(state) for state in states]
         embeds[-1] = self.queries(embeds[-1])
         classes = []
@@ -212,6 +214,24 @@ class MaskQueryHead(BaseModule):
             return class_scores(masks, self.num_classes, self.assign)
         return (semantic_inference(masks, queries.class_logits[-1]) +
                 EPS).log()
+
+    def dense_logits_at(self, queries: QueryOut,
+                        size: Sequence[int]) -> Tensor:
+        """:meth:`dense_logits` of a class head at image size, (B, C, H, W).
+
+        Masks are enlarged first, as MaskFormer predicts, image by image:
+        those of a batch would need much memory.
+        """
+        return torch.cat([
+            (semantic_inference(
+                resize(
+                    masks,
+                    size=tuple(size),
+                    mode='bilinear',
+                    align_corners=self.align_corners), classes) + EPS).log()
+            for masks, classes in zip(queries.mask_logits().split(1),
+                                      queries.class_logits[-1].split(1))
+        ])
 
     def loss(self,
              x: Sequence[Tensor],

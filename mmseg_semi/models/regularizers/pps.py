@@ -50,7 +50,8 @@ class PPS(Term):
         activation_weight (float): Of L_r; 0 leaves it out (Table 4).
             Defaults to 0.01.
         sp_resolution (str): L_sp on the grid of the ``feature`` map, or of
-            the ``image``, which needs N_p channels there (row 9).
+            the ``image``, which needs N_p channels there (row 9); the labels
+            are those of the feature grid, enlarged.
         sp_labeled (bool): L_sp on labelled images too (row 10). Defaults to
             False.
         temperature (float): tau of Eq. 7 (row 12). Defaults to 0.1.
@@ -135,7 +136,10 @@ class PPS(Term):
                 'class_head=False, whose pixel_decoder may be any stock head; '
                 f'got {type(head).__name__}.')
         prototypes_per_class(head.num_queries, self.num_classes)
-        needed = ['decode_head.query_embed']
+        parts = ('query_embed', 'transformer_decoder', 'mask_embed')
+        needed = [f'decode_head.{part}' for part in parts]
+        if list(head.decoder_input_proj.parameters()):
+            needed += ['decode_head.decoder_input_proj']
         needed += [f'semi_heads.{name}' for name in self.heads()]
         missing = sorted(set(needed) - set(framework.shared))
         if missing:
@@ -303,11 +307,16 @@ class PPS(Term):
     def _alone(self, step: Step, out: Out, target: Tensor) -> Tensor:
         scores = out.queries.mask_logits()
         per_class = prototypes_per_class(scores.shape[1], self.num_classes)
-        drawn = self._once(
-            step, 'drawn', lambda: draw_prototypes(self.num_classes, per_class,
-                                                   step.generator))
+        drawn = self._once(step, 'drawn',
+                           lambda: self._draw_one_each(step, per_class))
         logits = activation_logits(scores, drawn)
         return cross_entropy(resized(out, logits, target.shape[-2:]), target)
+
+    def _draw_one_each(self, step: Step, per_class: int) -> Tensor:
+        """The same in all processes: row 20 has one draw per iteration."""
+        generator = torch.Generator(step.generator.device)
+        generator.manual_seed(step.common.getrandbits(63))
+        return draw_prototypes(self.num_classes, per_class, generator)
 
 
 def known_prototypes(labels: dict) -> Tensor:

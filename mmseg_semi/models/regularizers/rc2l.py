@@ -67,8 +67,9 @@ class RC2L(Term):
             segment (row 14). Defaults to False.
         min_area (int): Smaller segments, in pixels, are dropped (row 2).
             Defaults to 16.
-        threshold (float): Pixels the teacher is less confident of belong to
-            no segment and count nowhere (row 2). Defaults to 0: all count.
+        threshold (float): Pixels whose best class the teacher's semantic
+            inference scores lower belong to no segment and count nowhere
+            (row 2). Defaults to 0: all count.
         ignore_invalid (bool): Pixels without a pseudo-label (padding) count
             nowhere (row 24). False makes them negatives of every segment, as
             MaskFormer does. Defaults to True.

@@ -15,7 +15,7 @@ from ...functional import predictions
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
 
-_STREAMS = dict(network=0, method=1)
+_STREAMS = dict(network=0, method=1, common=2)
 
 
 def step_seed(seed: int, iteration: int, rank: int, stream: str) -> int:
@@ -144,7 +144,8 @@ class Framework(SemiSegmentor):
                 'images: use SemiSegDataset with a MultiBranch pipeline.')
         device, rank = inputs['sup'].device, get_rank()
         seeds = {
-            stream: step_seed(self.seed, self.iteration, rank, stream)
+            stream: step_seed(self.seed, self.iteration,
+                              0 if stream == 'common' else rank, stream)
             for stream in _STREAMS
         }
         _seed_dropout(device, seeds['network'])
@@ -170,6 +171,7 @@ class Framework(SemiSegmentor):
             total_iters=self._total_iters(),
             generator=torch.Generator(device).manual_seed(seeds['method']),
             random=Random(seeds['method']),
+            common=Random(seeds['common']),
             semi=self.needs_unlabeled and self.iteration >= self.burn_in,
             views=views,
             originals=dict(views))
@@ -224,8 +226,10 @@ class Framework(SemiSegmentor):
             for term in self.terms.values()
             for name in term.label_maps()
         }
-        cls, conf, entropy = predictions(
-            out.at(view.size), entropy='entropy' in wanted)
+        logits = out.at(view.size)
+        cls, conf, entropy = predictions(logits, entropy='entropy' in wanted)
+        if out.unnormalized:
+            conf = logits.amax(dim=1).exp().clamp_max(1.)
         labels = dict(
             cls=cls.masked_fill(~view.valid, 255),
             conf=conf * view.valid,

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Frameworks that paste a second unlabelled batch into the first."""
+import warnings
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
@@ -119,6 +120,7 @@ class PairedFramework(Framework):
                 views[name], views[partner_of(name)] = halves_of(
                     name, views[name])
         elif self.mixer:
+            self._warn_of_one_image(views[WEAK])
             for name in weak:
                 views[partner_of(name)] = next_view(views[name])
         if len(weak) == 1:
@@ -127,6 +129,13 @@ class PairedFramework(Framework):
                 views[partner_of('unsup_student')] = views[partner_of(WEAK)]
         step.originals.update(views)
         return step
+
+    @staticmethod
+    def _warn_of_one_image(view: View) -> None:
+        if len(view.image) == 1:
+            warnings.warn('Each process has one unlabelled image: it is its '
+                          'own partner and nothing is mixed. Give each '
+                          'process two (SemiSampler counts).')
 
     def strong_views(self, step: Step) -> List[str]:
         """The views the networks learn from, in order."""
