@@ -28,9 +28,9 @@ def network_mode(net: nn.Module, train: bool, dropout: bool):
     if before != train:
         net.train(train)
     silenced = [] if dropout or not train else [
-        m for m in net.modules() if m.training and
-        (isinstance(m, (_DropoutNd, nn.MultiheadAttention))
-         or type(m).__name__ == 'DropPath')
+        m for m in net.modules()
+        if m.training and (isinstance(m, (_DropoutNd, nn.MultiheadAttention))
+                           or type(m).__name__ == 'DropPath')
     ]
     for module in silenced:
         module.eval()

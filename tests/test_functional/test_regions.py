@@ -93,6 +93,12 @@ class TestSegments:
         assert present.tolist() == [[True, False, True, False, False]]
         assert not masks[0, 1].any() and valid.all()
 
+    def test_what_the_grid_does_not_see_is_left_out(self):
+        labels = torch.zeros(1, 32, 16, dtype=torch.long)
+        labels[0, 1, :] = 1  # 16 pixels, but every fourth row is sampled
+        _, present, _ = pseudo_segments(labels, C, (8, 4), 16)
+        assert present.tolist() == [[True, False, False, False, False]]
+
     @pytest.mark.parametrize('value', [0, 255])
     def test_one_class_or_none(self, value):
         labels = torch.full((2, 8, 8), value)

@@ -239,6 +239,27 @@ class TestMode:
                 1 / 0
         assert net[0].training
 
+    def test_without_dropout_nothing_is_random(self):
+        net = MODELS.build(
+            dict(
+                type='MixVisionTransformer',
+                embed_dims=8,
+                num_stages=2,
+                num_layers=[2, 2],
+                num_heads=[1, 1],
+                patch_sizes=[7, 3],
+                strides=[4, 2],
+                sr_ratios=[2, 1],
+                out_indices=(0, 1),
+                drop_rate=.5,
+                attn_drop_rate=.5,
+                drop_path_rate=.5))
+        images = torch.rand(4, 3, 32, 32)
+        for dropout in (False, True):
+            with network_mode(net, True, dropout), torch.no_grad():
+                first, second = net(images)[-1], net(images)[-1]
+            assert torch.equal(first, second) is not dropout
+
     def test_respects_frozen_statistics(self):
         net = build_stock(segmentor()).backbone
         net.norm_eval = True

@@ -331,6 +331,11 @@ class TestStart:
         for a, b in zip(one.student1.parameters(), one.student2.parameters()):
             assert a.dim() == 1 or not torch.equal(a, b)
 
+    def test_one_image_that_would_be_its_own_partner_is_warned_of(self):
+        model = cps(halves=False)
+        with pytest.warns(UserWarning, match='its own partner'):
+            model.begin(*batch(unlabeled=1))
+
     def test_equal_seeds_are_warned_of(self):
         with pytest.warns(UserWarning, match='no diversity|same seed'):
             model = cps(init_seeds=(3, 3))

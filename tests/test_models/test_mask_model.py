@@ -272,3 +272,24 @@ def test_two_processes_stay_alike(gloo_pool):
 
 def test_a_mask_head_builds_from_a_config_dict():
     assert MODELS.build(ConfigDict(masks()['decode_head']))
+
+
+def test_pseudo_labels_are_what_maskformer_predicts():
+    """Masks are enlarged before classes are weighed; S is no distribution."""
+    model = mean_teacher(segmentor=masks())
+    inputs, samples = batch()
+    step = model.begin(inputs, samples)
+    item = Pass(
+        'labeler', 'teacher', ('unsup_teacher', ), role='labeler', train=False)
+    model.run(step, item)
+    model.make_labels(step, item)
+    labels = step.labels['student', 'unsup_teacher']
+    image = step.views['unsup_teacher'].image
+    with torch.no_grad():
+        predicted = model.teacher.eval().encode_decode(
+            image,
+            [dict(img_shape=image.shape[-2:], pad_shape=image.shape[-2:])] *
+            len(image))
+    assert torch.equal(labels['cls'], predicted.argmax(1))
+    torch.testing.assert_close(labels['conf'], predicted.amax(1).clamp_max(1.))
+    assert (predicted.sum(1) - 1).abs().min() > .1

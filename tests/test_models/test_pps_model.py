@@ -9,6 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
+from mmseg_semi.models.segmentors import framework
 from .toys import NUM_CLASSES, SIZE, batch, mean_teacher, segmentor, total
 
 NETS = ('student1', 'student2')
@@ -295,3 +296,18 @@ def test_unshared_queries_are_refused():
     """Prototype indices of the networks would have nothing in common."""
     with pytest.raises(ValueError, match='query_embed'):
         pps_model(shared=())
+    with pytest.raises(ValueError, match='transformer_decoder'):
+        pps_model(shared=('decode_head.query_embed', 'semi_heads.pps'))
+
+
+def test_all_processes_draw_the_same_prototypes(monkeypatch):
+    """Row 20: one draw per class and iteration; pixels are drawn apart."""
+    model, drawn, pixels = pps_model(), [], []
+    for rank in (0, 1):
+        monkeypatch.setattr(framework, 'get_rank', lambda: rank)
+        step = model.begin(*batch())
+        term = next(t for t in model.terms.values() if t.name == 'pps')
+        drawn.append(term._draw_one_each(step, 1000))
+        pixels.append(step.generator.initial_seed())
+    assert torch.equal(*drawn)
+    assert pixels[0] != pixels[1]

@@ -144,8 +144,9 @@ class Framework(SemiSegmentor):
                 'images: use SemiSegDataset with a MultiBranch pipeline.')
         device, rank = inputs['sup'].device, get_rank()
         seeds = {
-            stream: step_seed(self.seed, self.iteration,
-                              0 if stream == 'common' else rank, stream)
+            stream:
+            step_seed(self.seed, self.iteration,
+                      0 if stream == 'common' else rank, stream)
             for stream in _STREAMS
         }
         _seed_dropout(device, seeds['network'])
