@@ -53,8 +53,9 @@ class Bench:
         (self.root / LABELED).write_text('\n'.join(names) + '\n')
 
     def arguments(self, *options):
-        # Loggers are kept by the name of the experiment.
+        # Loggers and visualizers are kept by their names.
         quiet = (f'experiment_name={self.folder.name}',
+                 f'visualizer.name={self.folder.name}',
                  'train_cfg.val_interval=100',
                  'default_hooks.checkpoint.interval=100',
                  'default_hooks.checkpoint.save_last=False')
@@ -76,7 +77,8 @@ class Bench:
     def logged(self):
         """The scalars of every step."""
         (path, ) = self.work_dir.glob('*/vis_data/scalars.json')
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return [row for row in rows if 'loss' in row]  # not of validation
 
     def trained(self):
         """Whether a training step was taken."""
