@@ -79,14 +79,12 @@ class Method(NamedTuple):
     Args:
         model (dict): Has every stage begin within a few steps.
         losses (Sequence[str]): What the method adds.
-        extra (str): The network that is also tested in other modes.
         tap (str, optional): The feature that the method's head reads.
         queries (dict, optional): Options of the ``MaskQueryHead`` that the
             method needs, whatever the network.
     """
     model: dict
     losses: Sequence[str]
-    extra: str
     tap: Optional[str] = None
     queries: Optional[dict] = None
 
@@ -106,7 +104,6 @@ METHODS = dict(
                     threshold=0.,
                     confidence=(0., 0.)))),
         losses=['loss_proto'],
-        extra='maskformer',
         tap='decoder'),
     cmb=Method(
         model=dict(
@@ -114,7 +111,6 @@ METHODS = dict(
             terms=dict(
                 cmb=dict(memory_start=1, contrast_start=3, threshold=0.))),
         losses=['loss_contrast', 'loss_contrast_unsup'],
-        extra='segformer-b0',
         tap='pre_cls'),
     pcr=Method(
         model=dict(
@@ -123,7 +119,6 @@ METHODS = dict(
                 consistency=dict(threshold=0.),
                 pcr=dict(window=(1, 3), threshold=0.))),
         losses=['loss_proto', 'loss_proto_unsup'],
-        extra='deeplabv3plus',
         tap='decoder'),
     pps=Method(
         model=dict(burn_in=1),
@@ -131,13 +126,11 @@ METHODS = dict(
             f'student{i}.loss_{name}' for i in (1, 2)
             for name in ('sp', 'contra', 'r')
         ],
-        extra='deeplabv3plus',
         tap='pixel_embed',
         queries=dict(class_head=False, num_queries=2 * CLASSES)),
     rc2l=Method(
         model=dict(burn_in=1),
         losses=['loss_rcc', 'loss_smc', 'loss_rmc', 'loss_rfc'],
-        extra='segformer-b0',
         queries=dict()))
 ONE_REGION = ('loss_rmc', 'loss_rfc')
 SLIDE = ('--cfg-options', 'model.test_cfg.mode=slide',
@@ -211,9 +204,7 @@ def assert_trained(folder, losses):
 @pytest.mark.parametrize('method', METHODS)
 def test_stock_tools_on_a_stock_network(method, network, tmp_path, digits):
     config = configure(tmp_path, digits, method, network)
-    modes = dict(whole=())
-    if network == METHODS[method].extra:
-        modes.update(slide=SLIDE, tta=('--tta', ))
+    modes = dict(whole=(), slide=SLIDE, tta=('--tta', ))
     run(config, tmp_path, modes)
     assert_trained(tmp_path / 'train', METHODS[method].losses)
 
