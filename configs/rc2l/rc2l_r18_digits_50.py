@@ -6,8 +6,8 @@ _base_ = [
 # Against the VOC configs: the strong view has its colours changed; the teacher
 # is faster, starts earlier and has statistics of its own, as BatchNorm trains
 # here. An image of 64 x 64 has two to five segments, with which the printed
-# denominators of RMC and RFC are nearly linear and ruin the features: 8.9 mIoU
-# after 500 iterations, 30.9 with the positive pair in them. Fragments and
+# denominators of RMC and RFC are nearly linear: with betas of 0.2 18.5 mIoU
+# after 500 iterations, 30.6 with the positive pair in them. Fragments and
 # unsure pixels make no segments, queries without one learn "no object", SMC
 # has MaskFormer's weights, and alpha keeps the sum near the labelled loss.
 model = dict(

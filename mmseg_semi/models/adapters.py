@@ -199,11 +199,15 @@ class MaskAdapter(DenseAdapter):
         return net.decode_head.dense_logits(queries), [], queries
 
     def split(self, net: nn.Module, *args) -> List[Out]:
-        """Also say how a head that names classes scores at image size."""
+        """Pseudo-labels are decided at image size, as MaskFormer predicts.
+
+        Losses of pixels stay at the stride of the masks: with gradient, all
+        masks at image size would need much memory.
+        """
         outs = super().split(net, *args)
         head = net.decode_head
-        if head.cls_embed is not None:
-            for out in outs:
+        for out in outs:
+            if head.cls_embed is not None and not out.logits.requires_grad:
                 out.scorer = partial(head.dense_logits_at, out.queries)
                 out.unnormalized = True
         return outs

@@ -293,3 +293,14 @@ def test_pseudo_labels_are_what_maskformer_predicts():
     assert torch.equal(labels['cls'], predicted.argmax(1))
     torch.testing.assert_close(labels['conf'], predicted.amax(1).clamp_max(1.))
     assert (predicted.sum(1) - 1).abs().min() > .1
+
+
+def test_losses_stay_at_the_stride_of_the_masks():
+    """With gradient, all masks at image size would need much memory."""
+    model = mean_teacher(segmentor=masks())
+    step = model.begin(*batch())
+    for grad in (True, False):
+        item = Pass(f'pass{grad}', 'student', ('sup', ), grad=grad)
+        out, = model.adapter.forward(model.student, [step.views['sup']], item)
+        assert (out.scorer is None) is grad
+        assert out.unnormalized is not grad

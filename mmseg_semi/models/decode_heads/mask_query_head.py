@@ -219,8 +219,8 @@ class MaskQueryHead(BaseModule):
                         size: Sequence[int]) -> Tensor:
         """:meth:`dense_logits` of a class head at image size, (B, C, H, W).
 
-        Masks are enlarged first, as MaskFormer predicts, image by image:
-        those of a batch would need much memory.
+        For pseudo-labels. Masks are enlarged first, as MaskFormer predicts,
+        image by image: those of a batch would need much memory.
         """
         return torch.cat([
             (semantic_inference(
