@@ -36,7 +36,6 @@ from typing import Sequence
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
 import numpy as np
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.table import Table
 from torch import Tensor
@@ -47,6 +46,8 @@ from mmseg_semi.analysis import (Points, agreement, build_dataset,
                                  load_for_analysis, nearest_prototypes,
                                  open_space, output_files, sample_points,
                                  write_outputs)
+from mmseg_semi.analysis.arguments import (add_model_arguments,
+                                           add_output_arguments, picture_title)
 from mmseg_semi.analysis.drawing import draw_points
 from mmseg_semi.analysis.tsne import METRICS
 from mmseg_semi.benchmarking import make_console
@@ -56,8 +57,8 @@ from mmseg_semi.engine.readable_errors import readable_errors
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='t-SNE of features and prototypes')
-    parser.add_argument('config', help='path of the config file')
-    parser.add_argument('checkpoint', help='path of the trained model')
+    add_model_arguments(parser, 'which images')
+    add_output_arguments(parser, 'feature_tsne.png')
     parser.add_argument(
         '--classes',
         nargs='+',
@@ -73,13 +74,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         'prototypes; or decoder, pre_cls, module.path:input|output, pixels '
         'alone (default: see above)')
     parser.add_argument(
-        '--network',
-        help='student, teacher, ... (default: the one that predicts)')
-    parser.add_argument(
-        '--loader',
-        default='val_dataloader',
-        help='which images (default: val_dataloader)')
-    parser.add_argument(
         '--metric',
         choices=METRICS,
         default='cosine',
@@ -91,20 +85,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='roughly the number of neighbours of a point (default: 30)')
     parser.add_argument(
         '--seed', type=int, default=0, help='of pixels and t-SNE (default: 0)')
-    parser.add_argument(
-        '--device', default='cpu', help='cpu or cuda (default: cpu)')
-    parser.add_argument(
-        '--out',
-        default='feature_tsne.png',
-        help='the picture (default: feature_tsne.png)')
-    parser.add_argument(
-        '--force', action='store_true', help='replace existing files')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config')
     args = parser.parse_args(argv)
     if args.pixels < 1:
         parser.error(f'--pixels {args.pixels}: at least one pixel per class '
@@ -156,8 +136,7 @@ def analyse(args: argparse.Namespace) -> dict:
         metric=args.metric,
         perplexity=args.perplexity)
     nearest, cosine = nearest_prototypes(points)
-    title = f'{stem}: {space.feature}' + (f' of the {space.network}'
-                                          if space.network else '')
+    title = picture_title(stem, space)
     picture = draw_points(f'{title}, t-SNE ({args.metric})', points, plane,
                           names, class_palette(dataset, len(names)))
     result = dict(

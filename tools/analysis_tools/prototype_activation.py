@@ -29,7 +29,6 @@ from typing import Sequence
 
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.table import Table
 
@@ -38,6 +37,8 @@ from mmseg_semi.analysis import (ActivatedImage, activate, build_dataset,
                                  load_for_analysis, open_space, output_files,
                                  write_outputs)
 from mmseg_semi.analysis.activation import NUMBER
+from mmseg_semi.analysis.arguments import (add_model_arguments,
+                                           add_output_arguments, picture_title)
 from mmseg_semi.analysis.drawing import draw_activations
 from mmseg_semi.benchmarking import make_console
 from mmseg_semi.engine.readable_errors import readable_errors
@@ -46,8 +47,8 @@ from mmseg_semi.engine.readable_errors import readable_errors
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Heat maps of prototypes over images')
-    parser.add_argument('config', help='path of the config file')
-    parser.add_argument('checkpoint', help='path of the trained model')
+    add_model_arguments(parser, 'whose images and pipeline')
+    add_output_arguments(parser, 'prototype_activation.png')
     parser.add_argument(
         '--images',
         nargs='+',
@@ -69,27 +70,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--head',
         help="decode_head, or the name of a term's head (default: the one "
         'with prototypes)')
-    parser.add_argument(
-        '--network',
-        help='student, teacher, ... (default: the one that predicts)')
-    parser.add_argument(
-        '--loader',
-        default='val_dataloader',
-        help='whose images and pipeline (default: val_dataloader)')
-    parser.add_argument(
-        '--device', default='cpu', help='cpu or cuda (default: cpu)')
-    parser.add_argument(
-        '--out',
-        default='prototype_activation.png',
-        help='the picture (default: prototype_activation.png)')
-    parser.add_argument(
-        '--force', action='store_true', help='replace existing files')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config')
     args = parser.parse_args(argv)
     if args.number is not None and args.number < 1:
         parser.error(f'--number {args.number}: at least one map is needed')
@@ -165,8 +145,7 @@ def analyse(args: argparse.Namespace) -> dict:
         network=space.network,
         classes=names,
         images=[describe(shown, names) for shown in rows])
-    title = f'{Path(args.config).stem}: {space.feature}' + (
-        f' of the {space.network}' if space.network else '')
+    title = picture_title(Path(args.config).stem, space)
     picture = draw_activations(title, rows, names,
                                class_palette(dataset, len(names)))
     write_outputs(paths, picture, arrays_of(rows), result)
