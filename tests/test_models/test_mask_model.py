@@ -277,8 +277,11 @@ def test_a_mask_head_builds_from_a_config_dict():
 def test_pseudo_labels_are_what_maskformer_predicts():
     """Masks are enlarged before classes are weighed; S is no distribution."""
     model = mean_teacher(segmentor=masks())
-    inputs, samples = batch()
-    step = model.begin(inputs, samples)
+    head = model.teacher.decode_head
+    with torch.no_grad():  # borders of masks that differ by how they enlarge
+        head.mask_embed[-1].weight.mul_(100)
+        head.cls_embed.weight.mul_(30)
+    step = model.begin(*batch())
     item = Pass(
         'labeler', 'teacher', ('unsup_teacher', ), role='labeler', train=False)
     model.run(step, item)
@@ -292,7 +295,7 @@ def test_pseudo_labels_are_what_maskformer_predicts():
             len(image))
     assert torch.equal(labels['cls'], predicted.argmax(1))
     torch.testing.assert_close(labels['conf'], predicted.amax(1).clamp_max(1.))
-    assert (predicted.sum(1) - 1).abs().min() > .1
+    assert (predicted.sum(1) - 1).abs().mean() > .1
 
 
 def test_losses_stay_at_the_stride_of_the_masks():
