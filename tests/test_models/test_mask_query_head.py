@@ -89,6 +89,23 @@ def test_queries_of_one_image_do_not_depend_on_the_others():
     torch.testing.assert_close(both.mask_logits()[1:], alone.mask_logits())
 
 
+def test_what_queries_say_without_looking():
+    """From zeros only where a query looks tells it from the others."""
+    apart = {}
+    for start in ('zeros', 'queries'):
+        module = head(initial_target=start)
+        for layer in module.transformer_decoder.layers:
+            # One memory for all: every query sees the mean of the image.
+            layer.cross_attn.attn.in_proj_weight.data[:2 * D] = 0.
+        apart[start] = module(maps()).mask_embed[-1].std(dim=1).max()
+    assert apart['zeros'] < 1e-5 < 1e-2 < apart['queries']
+
+
+def test_the_default_start_is_maskformers():
+    a, b = head(), head(initial_target='zeros')
+    assert torch.equal(a(maps()).mask_logits(), b(maps()).mask_logits())
+
+
 def test_semantic_inference_against_a_loop():
     out = head()(maps())
     masks, classes = out.mask_logits().double(), out.class_logits[-1].double()
@@ -383,8 +400,8 @@ def test_a_choice_of_maps():
 
 @pytest.mark.parametrize('kwargs, message', [
     (dict(class_head=False, num_queries=7), 'multiple of 3'),
-    (dict(assign='lse2'), 'unknown'), (dict(num_queries=0), 'at least one'),
-    (dict(in_index=[0]), 'in_index'),
+    (dict(assign='lse2'), 'unknown'), (dict(initial_target='ones'), 'unknown'),
+    (dict(num_queries=0), 'at least one'), (dict(in_index=[0]), 'in_index'),
     (dict(pixel_decoder=dict(FCN, channels=4)), 'out_channels=8'),
     (dict(
         pixel_decoder=dict(type='DeepLabV2Head', in_channels=10, in_index=2)),

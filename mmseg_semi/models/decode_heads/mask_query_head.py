@@ -19,6 +19,7 @@ from .set_criterion import SetCriterion
 
 # The logarithm of the semantic inference stops here.
 EPS = 1e-8
+INITIAL_TARGETS = ('zeros', 'queries')
 
 
 @full_precision
@@ -69,6 +70,11 @@ class MaskQueryHead(BaseModule):
             six layers, eight heads, feed-forward 2048, dropout 0.1.
         positional_encoding (dict, optional): Of
             :func:`~.query_decoder.sine_encoding`. None is MaskFormer's.
+        initial_target (str): What the decoder starts from: ``zeros``, as
+            MaskFormer, so that all a query says comes from the image and
+            the queries only choose where to look; or the ``queries``
+            themselves, so that each has something to say of its own.
+            Defaults to ``zeros``.
         class_head (bool): Queries say which class they segment. Defaults to
             True; False makes them prototypes of fixed classes.
         assign (str): Without class head, how scores of prototypes become
@@ -95,6 +101,7 @@ class MaskQueryHead(BaseModule):
                  enforce_decoder_input_project: bool = False,
                  transformer_decoder: Optional[dict] = None,
                  positional_encoding: Optional[dict] = None,
+                 initial_target: str = 'zeros',
                  class_head: bool = True,
                  assign: str = 'lse',
                  loss_cls: Optional[dict] = None,
@@ -130,6 +137,11 @@ class MaskQueryHead(BaseModule):
             self.decoder_input_proj = Conv2d(memory, width, kernel_size=1)
         self.positional_encoding = dict(
             positional_encoding or dict(num_feats=width // 2, normalize=True))
+        if initial_target not in INITIAL_TARGETS:
+            raise ValueError(
+                f'MaskQueryHead: initial_target={initial_target!r} is '
+                f'unknown: use one of {INITIAL_TARGETS}.')
+        self.initial_target = initial_target
         self.query_embed = nn.Embedding(num_queries, width)
         self.cls_embed = nn.Linear(width, num_classes +
                                    1) if class_head else None
@@ -199,8 +211,11 @@ class MaskQueryHead(BaseModule):
             **self.positional_encoding)
         memory = memory.flatten(2).transpose(1, 2)
         query_pos = self.query_embed.weight.expand(len(memory), -1, -1)
+        target = query_pos
+        if self.initial_target == 'zeros':
+            target = torch.zeros_like(query_pos)
         return self.transformer_decoder(
-            torch.zeros_like(query_pos), query_pos, memory,
+            target, query_pos, memory,
             position.flatten(1).T.expand(len(memory), -1, -1))
 
     def dense_logits(self, queries: QueryOut) -> Tensor:
