@@ -126,11 +126,14 @@ def step_phases(model) -> Dict[str, Tuple[Any, str]]:
         dict[str, tuple[object, str]]: Owner and attribute of each function.
         What a term does in hook ``x`` is the phase ``<term>.x``.
     """
+    # Frameworks of two networks call other methods of the mixer than it
+    # itself, and do all they need in one.
+    mix = 'mix_views' if hasattr(model, 'mix_views') else 'mixer'
     phases = {
         'views': (model, 'begin'),
         'forward': (model, 'run'),
         'pseudo-labels': (model, 'pseudo_labels'),
-        'mix': (model, 'mixer'),
+        'mix': (model, mix),
         'EMA': (model, 'update_teacher'),
     }
     hooks = ('on_labels', 'update_before', 'keep', 'loss', 'update_after')

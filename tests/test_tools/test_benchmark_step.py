@@ -88,6 +88,15 @@ def test_stages_and_options_can_be_chosen(capsys):
         run('--stage', 'clustering')
 
 
+@pytest.mark.parametrize('method', ['cps', 'pps', 'fixmatch'])
+def test_frameworks_of_pairs_mix_in_their_step(method):
+    config = ROOT / f'configs/{method}/{method}_r18_digits_50.py'
+    result = tool.run(
+        tool.parse_args([str(config), '--counts', '2', '2', '--iters', '2']))
+    assert result['stages'][-1]['phases']['mix']['full_ms'] > 0
+    assert 'mix' not in result['stages'][0]['phases']  # labels alone
+
+
 @pytest.fixture
 def benchmark():
     cfg = tool.Config.fromfile(CONFIG)
