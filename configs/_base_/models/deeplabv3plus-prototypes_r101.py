@@ -13,6 +13,7 @@ segmentor = dict(
         num_classes=21,
         num_queries=5 * 21,
         class_head=False,
+        initial_target='queries',
         assign='lse',
         align_corners=True,
         pixel_decoder=dict(
