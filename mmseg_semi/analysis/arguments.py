@@ -16,6 +16,16 @@ def add_model_arguments(parser: argparse.ArgumentParser, images: str) -> None:
     """
     parser.add_argument('config', help='path of the config file')
     parser.add_argument('checkpoint', help='path of the trained model')
+    add_place_arguments(parser, images)
+
+
+def add_place_arguments(parser: argparse.ArgumentParser, images: str) -> None:
+    """Which network, images and device, and changes of the config.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+        images (str): What ``--loader`` is for, in the help.
+    """
     parser.add_argument(
         '--network',
         help='student, teacher, ... (default: the one that predicts)')

@@ -97,7 +97,13 @@ def test_what_queries_say_without_looking():
         for layer in module.transformer_decoder.layers:
             # One memory for all: every query sees the mean of the image.
             layer.cross_attn.attn.in_proj_weight.data[:2 * D] = 0.
-        apart[start] = module(maps()).mask_embed[-1].std(dim=1).max()
+        embeds = module(maps()).mask_embed[-1]
+        apart[start] = embeds.std(dim=1).max()
+        embeds.pow(2).sum().backward()
+        moved = module.query_embed.weight.grad.abs().amax(1)
+        # Every query learns what to say, or none does.
+        assert (moved > 1e-3).all() if start == 'queries' else (moved
+                                                                < 1e-4).all()
     assert apart['zeros'] < 1e-5 < 1e-2 < apart['queries']
 
 

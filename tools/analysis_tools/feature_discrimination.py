@@ -38,7 +38,6 @@ from pathlib import Path
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
 import torch
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.table import Table
 from torch import Tensor
@@ -47,6 +46,7 @@ from torch.nn import functional as F
 from mmseg_semi.analysis import (ClassScatter, FeatureReader, build_dataset,
                                  build_loader, class_names, labelled_batches,
                                  load_for_analysis)
+from mmseg_semi.analysis.arguments import add_place_arguments
 from mmseg_semi.analysis.class_scatter import WEIGHTINGS
 from mmseg_semi.benchmarking import make_console
 from mmseg_semi.engine.atomic import write_atomically
@@ -69,13 +69,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         default='decoder',
         help='decoder, pre_cls, module.path:input|output, or the name of a '
         "term's head (default: decoder)")
-    parser.add_argument(
-        '--network',
-        help='student, teacher, ... (default: the one that predicts)')
-    parser.add_argument(
-        '--loader',
-        default='val_dataloader',
-        help='which images (default: val_dataloader)')
+    add_place_arguments(parser, 'which images')
     parser.add_argument(
         '--weighting',
         choices=WEIGHTINGS,
@@ -90,15 +84,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         type=int,
         default=1,
         help='take every n-th row and column of pixels (default: 1)')
-    parser.add_argument(
-        '--device', default='cpu', help='cpu or cuda (default: cpu)')
     parser.add_argument('--json', help='also write everything to this file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of every config')
     args = parser.parse_args(argv)
     if len(args.models) % 2:
         parser.error('give a checkpoint for every config')

@@ -114,8 +114,8 @@ class MaskQueryHead(BaseModule):
                  align_corners: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self._check(num_classes, num_queries, class_head, assign, in_channels,
-                    in_index)
+        self._check(num_classes, num_queries, class_head, assign,
+                    initial_target, in_channels, in_index)
         self.num_classes = self.out_channels = num_classes
         self.num_queries, self.in_index = num_queries, in_index
         self.assign, self.align_corners = assign, align_corners
@@ -137,10 +137,6 @@ class MaskQueryHead(BaseModule):
             self.decoder_input_proj = Conv2d(memory, width, kernel_size=1)
         self.positional_encoding = dict(
             positional_encoding or dict(num_feats=width // 2, normalize=True))
-        if initial_target not in INITIAL_TARGETS:
-            raise ValueError(
-                f'MaskQueryHead: initial_target={initial_target!r} is '
-                f'unknown: use one of {INITIAL_TARGETS}.')
         self.initial_target = initial_target
         self.query_embed = nn.Embedding(num_queries, width)
         self.cls_embed = nn.Linear(width, num_classes +
@@ -157,11 +153,14 @@ class MaskQueryHead(BaseModule):
 
     @staticmethod
     def _check(num_classes: int, num_queries: int, class_head: bool,
-               assign: str, in_channels: Sequence[int],
+               assign: str, initial_target: str, in_channels: Sequence[int],
                in_index: Optional[Sequence[int]]) -> None:
-        if assign not in ASSIGNMENTS:
-            raise ValueError(f'MaskQueryHead: assign={assign!r} is unknown: '
-                             f'use one of {ASSIGNMENTS}.')
+        for key, value, known in (('assign', assign, ASSIGNMENTS),
+                                  ('initial_target', initial_target,
+                                   INITIAL_TARGETS)):
+            if value not in known:
+                raise ValueError(f'MaskQueryHead: {key}={value!r} is unknown: '
+                                 f'use one of {known}.')
         if not class_head:
             prototypes_per_class(num_queries, num_classes)
         if num_queries < 1:
