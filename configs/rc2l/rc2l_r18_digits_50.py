@@ -20,7 +20,6 @@ model = dict(
         rc2l=dict(
             loss_weight=1.,
             betas=(1., 2., 0.4, 0.4),
-            smc_weights=(1., 0.05),
             include_positive=True,
             empty_weight=0.1,
             min_area=32)))

@@ -97,7 +97,7 @@ def binary(logits, target, valid, weights):
     return weights[0] * focal / max(count, 1) + weights[1] * dice
 
 
-def reference(given, leaf, layer=-1, smc=(20., 1.), tau=(.5, .4)):
+def reference(given, leaf, layer=-1, smc=(1., .05), tau=(.5, .4)):
     """Sums and counts of the four losses, image by image, as printed."""
     pixels, classes, embed = leaf[0], leaf[1:LAYERS + 1], leaf[LAYERS + 1:]
     sums = dict.fromkeys(('rcc', 'smc', 'rmc', 'rfc'), 0.)
@@ -180,6 +180,13 @@ class TestEquations:
         assert counts['rcc'] == 11 and counts['rmc'] == 10
         expected = 2. * BETAS[name] * sums[name] / counts[name]
         same(losses[f'loss_{name}'], expected, leaf)
+
+    def test_the_literal_reading_of_smc(self):
+        given = maps()
+        step, leaf = step_of(given)
+        losses = term(smc_weights=(20., 1.)).loss(step)
+        sums, counts = reference(given, leaf, smc=(20., 1.))
+        same(losses['loss_smc'], 20. * sums['smc'] / counts['smc'], leaf)
 
     def test_all_layers_are_added(self):
         given = maps()

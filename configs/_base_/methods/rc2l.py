@@ -17,6 +17,6 @@ model = dict(
         rc2l=dict(
             type='RC2L',
             betas=(1., 20., 4., 4.),
-            smc_weights=(20., 1.),
+            smc_weights=(1., 0.05),
             tau=(0.5, 0.5),
             min_area=16)))

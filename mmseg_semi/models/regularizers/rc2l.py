@@ -38,7 +38,7 @@ class RC2L(Term):
     It takes the place of :class:`PixelConsistency`. The paper's start of the
     unlabelled losses is the framework's ``burn_in`` (spec 3.7 row 17), its
     teacher the framework's (rows 15 and 16). Mask consistency alone, the
-    baseline of Table 3, is ``betas=(0, 1, 0, 0), union='matched'``; the
+    baseline of Table 3, is ``betas=(0, 20, 0, 0), union='matched'``; the
     pixel-wise one is :class:`PixelConsistency`.
 
     Args:
@@ -47,7 +47,9 @@ class RC2L(Term):
         loss_weight (float): alpha (Table 4): 2 on VOC Train, 1 on VOC Aug
             and Cityscapes (row 19). Defaults to 1.
         smc_weights (tuple[float, float]): Of focal and dice within SMC, under
-            its beta (row 11). Defaults to (20, 1).
+            its beta (row 11). Defaults to (1, 0.05): with a beta of 20 they
+            weigh 20 and 1 in all, as in MaskFormer. (20, 1) is the literal
+            reading, which unlearns in training (README).
         match_weights (dict, optional): Of ``cls``, ``focal`` and ``dice`` in
             the cost of matching (row 4). ``dict(cls=0.)`` matches by masks
             alone, as the text reads. Defaults to MaskFormer's 1, 20, 1.
@@ -88,7 +90,7 @@ class RC2L(Term):
     def __init__(self,
                  betas: Sequence[float] = (1., 20., 4., 4.),
                  loss_weight: float = 1.,
-                 smc_weights: Sequence[float] = (20., 1.),
+                 smc_weights: Sequence[float] = (1., .05),
                  match_weights: Optional[dict] = None,
                  similarity: str = 'dice',
                  tau: Sequence[float] = (.5, .5),
