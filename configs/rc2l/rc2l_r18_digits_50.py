@@ -8,8 +8,8 @@ _base_ = [
 # own, as BatchNorm trains here. An image of 64 x 64 has two to five segments,
 # with which the printed denominators of RMC and RFC are nearly linear: the
 # positive pair is in them, and their betas are a tenth. SMC has a tenth of
-# MaskFormer's weights. Fragments make no segments, and queries without one
-# learn "no object", weighted as on labelled images.
+# MaskFormer's weights. Fragments and unsure pixels make no segments, and
+# queries without one learn "no object", weighted as on labelled images.
 model = dict(
     segmentor=_base_.segmentor,
     strong_copies=0,
@@ -22,4 +22,5 @@ model = dict(
             betas=(1., 2., 0.4, 0.4),
             include_positive=True,
             empty_weight=0.1,
-            min_area=32)))
+            min_area=32,
+            threshold=0.8)))
