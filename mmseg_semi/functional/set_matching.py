@@ -140,8 +140,28 @@ def assign(costs: np.ndarray) -> np.ndarray:
 def match_on_host(class_logits: Optional[Tensor], mask_logits: Tensor,
                   labels: Tensor, masks: Tensor, **kwargs) -> Tensor:
     """As :func:`match`, with the result where the solver ran."""
-    costs = matching_costs(mask_logits, class_logits, labels, masks, **kwargs)
-    return torch.from_numpy(assign(costs.cpu().numpy()))
+    if labels.device.type != 'cpu':
+        costs = matching_costs(mask_logits, class_logits, labels, masks,
+                               **kwargs)
+        return torch.from_numpy(assign(costs.cpu().numpy()))
+    # Nothing waits for a device here, so ask which slots are empty.
+    used = _used_slots(labels)
+    costs = matching_costs(mask_logits, class_logits, labels.gather(1, used),
+                           masks[torch.arange(len(used))[:, None], used],
+                           **kwargs)
+    found = torch.from_numpy(assign(costs.numpy()))
+    result = found.new_full((*found.shape[:-1], labels.shape[1]), -1)
+    return result.scatter_(-1, used.expand_as(found), found)
+
+
+def _used_slots(labels: Tensor) -> Tensor:
+    """(B, N) -> (B, n), as many slots as the fullest image needs.
+
+    They are all that an image uses, and empty ones where it has fewer.
+    """
+    empty = labels < 0
+    most = int((~empty).sum(1).max())
+    return empty.int().argsort(dim=1, stable=True)[:, :most]
 
 
 def match(class_logits: Optional[Tensor], mask_logits: Tensor, labels: Tensor,

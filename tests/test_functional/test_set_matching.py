@@ -106,13 +106,28 @@ def test_one_computation_for_all_layers_equals_one_each():
 
 
 def test_one_transfer_whatever_the_number_of_layers():
+    """As on a GPU, which nobody asks how many segments there are."""
     classes, logits, labels, masks, _ = given()
-    costs = torch.zeros(L, B, Q, N)
+    costs = matching_costs(logits, classes, labels, masks)
+    on_gpu = mock.Mock(device=torch.device('cuda'))
     with mock.patch(
             'mmseg_semi.functional.set_matching.matching_costs') as compute:
         compute.return_value = mock.Mock(cpu=mock.Mock(return_value=costs))
-        match_on_host(classes, logits, labels, masks)
+        found = match_on_host(classes, logits, on_gpu, masks)
     assert compute.return_value.cpu.call_count == 1
+    assert torch.equal(found, match(classes, logits, labels, masks))
+
+
+def test_on_a_cpu_empty_slots_cost_nothing():
+    classes, logits, labels, masks, _ = given()
+    labels[0], labels[1] = -1, torch.tensor([-1, 1, -1])
+    masks = torch.where(labels[..., None, None] < 0, torch.nan, masks)
+    with mock.patch(
+            'mmseg_semi.functional.set_matching.matching_costs',
+            wraps=matching_costs) as compute:
+        found = match_on_host(classes, logits, labels, masks)
+    assert compute.call_args.args[2].tolist() == [[-1, -1], [1, -1], [0, 1]]
+    assert torch.equal((found >= 0), (labels >= 0).expand_as(found))
 
 
 @pytest.mark.parametrize('bad', [torch.nan, torch.inf, -torch.inf])
