@@ -146,9 +146,9 @@ def match_on_host(class_logits: Optional[Tensor], mask_logits: Tensor,
         return torch.from_numpy(assign(costs.cpu().numpy()))
     # Nothing waits for a device here, so ask which slots are empty.
     used = _used_slots(labels)
-    costs = matching_costs(mask_logits, class_logits, labels.gather(1, used),
-                           masks[torch.arange(len(used))[:, None], used],
-                           **kwargs)
+    images = torch.arange(len(used))[:, None]
+    costs = matching_costs(mask_logits, class_logits, labels[images, used],
+                           masks[images, used], **kwargs)
     found = torch.from_numpy(assign(costs.numpy()))
     result = found.new_full((*found.shape[:-1], labels.shape[1]), -1)
     return result.scatter_(-1, used.expand_as(found), found)
