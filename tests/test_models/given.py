@@ -7,12 +7,15 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch import nn
+from torch.nn import functional as F
 
+from mmseg_semi.functional.sampling import jittered_positions
 from mmseg_semi.models.regularizers.term import build_term
 from mmseg_semi.models.step import Out, Step, View
 from .toys import NUM_CLASSES, SIZE, brpg_cfg
 
 D, SIDE = 5, 9  # feature channels; stride 4 of SIZE = 33
+TAU = .5  # PCR's confidence threshold
 PLENTY = dict(threshold=.8, samples_per_image=SIDE**2, capacity=4000)
 
 
@@ -39,7 +42,7 @@ def bare_pcr(**kwargs):
         num_prototypes=3,
         window=(1, 3),
         capacity=500,
-        threshold=.5,
+        threshold=TAU,
         cells=8)
     cfg.update(kwargs)
     return bare(cfg, 'paper')
@@ -90,7 +93,7 @@ def given_maps(images=4, seed=0, blocks=False):
             0, 3, 1, 2) + .1 * randn(images, D, SIDE, SIDE)
         features = features.float().double()  # banks hold fp32 values
         logits = 2 * randn(images, NUM_CLASSES, SIDE, SIDE)
-        own = nn.functional.one_hot(small, NUM_CLASSES).permute(0, 3, 1, 2)
+        own = F.one_hot(small, NUM_CLASSES).permute(0, 3, 1, 2)
         if kind == 'weak':  # always right, with a varying confidence
             lead = logits.amax(1) + 4 * randn(*small.shape).abs()
             logits = torch.where(own > 0, lead[:, None], logits)
@@ -208,3 +211,21 @@ def stored(term):
         }
         for group, bank in term.banks.banks.items()
     }
+
+
+def sampled(maps, kind, generator, cells=8):
+    """Upsampled features and labels, pixel by pixel (Eq. 6 and 10)."""
+    rows, cols = jittered_positions(SIZE, SIZE, cells, generator)
+    full = F.interpolate(
+        maps[kind]['features'], (SIZE, SIZE),
+        mode='bilinear',
+        align_corners=True)
+    samples = []
+    for b in range(len(full)):
+        for y, x in zip(rows.tolist(), cols.tolist()):
+            label = maps[kind]['cls'][b, y, x].item()
+            if kind == 'mixed' and (not maps['valid'][b, y, x]
+                                    or maps['conf'][b, y, x] < TAU):
+                label = 255
+            samples.append((full[b, :, y, x], label))
+    return samples

@@ -1,8 +1,5 @@
 # Copyright (c) mmseg_semi authors.
 """RC²L's losses on hand-made steps, against slow references in fp64."""
-import math
-import warnings
-from random import Random
 
 import pytest
 import torch
@@ -11,77 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from mmseg_semi.models.regularizers.rc2l import RC2L
-from mmseg_semi.models.regularizers.term import build_term
-from mmseg_semi.models.step import Out, QueryOut, Step, View
-
-C, Q, D, SIDE, STRIDE, LAYERS = 5, 7, 3, 4, 4, 2
-SIZE = SIDE * STRIDE
-
-
-def term(**kwargs):
-    cfg = dict(type='RC2L', min_area=1, tau=(.5, .4))
-    return build_term({**cfg, **kwargs}, 'student', C, 'paper')
-
-
-# Classes of the images: three, one, two, none, all of them.
-CLASSES = ((0, 2, 4), (3, ), (1, 4), (), tuple(range(C)))
-
-
-def maps(seed=0, classes=CLASSES, number=Q):
-    """Labels of columns of blocks and what a head may say about them."""
-    gen = torch.Generator().manual_seed(seed)
-    batch = len(classes)
-    labels = torch.full((batch, SIZE, SIZE), 255)
-    for b, own in enumerate(classes):
-        choice = torch.tensor([*own, 255])
-        order = torch.randperm(SIDE * SIDE, generator=gen) % len(choice)
-        blocks = choice[order].view(SIDE, SIDE)
-        labels[b] = blocks.repeat_interleave(STRIDE,
-                                             0).repeat_interleave(STRIDE, 1)
-        if own:
-            labels[b, ::5, ::7] = own[0]
-    valid = torch.ones_like(labels, dtype=torch.bool)
-    valid[:, :, -3:] = False
-
-    def randn(*shape):
-        return torch.randn(*shape, generator=gen, dtype=torch.float64)
-
-    return dict(
-        labels=labels.masked_fill(~valid, 255),
-        valid=valid,
-        conf=torch.rand(labels.shape, generator=gen, dtype=torch.float64),
-        classes=[randn(batch, number, C + 1) for _ in range(LAYERS)],
-        embed=[randn(batch, number, D) for _ in range(LAYERS)],
-        pixels=randn(batch, D, SIDE, SIDE))
-
-
-def step_of(given, part=slice(None), semi=True):
-    """The step a mean teacher would have made, with leaves for gradients."""
-    leaf = [given['pixels'], *given['classes'], *given['embed']]
-    leaf = [t[part].clone().requires_grad_() for t in leaf]
-    queries = QueryOut(leaf[1:LAYERS + 1], leaf[LAYERS + 1:], leaf[0])
-    step = Step(
-        iteration=5,
-        total_iters=10,
-        generator=torch.Generator(),
-        random=Random(0),
-        semi=semi,
-        views={})
-    labels = given['labels'][part]
-    step.views['unsup_student'] = View(
-        image=torch.zeros(len(labels), 3, SIZE, SIZE),
-        samples=[],
-        valid=given['valid'][part])
-    step.outs['learn', 'unsup_student'] = Out(
-        logits=torch.zeros(len(labels), C, SIDE, SIDE),
-        features={},
-        aux=[],
-        align_corners=False,
-        queries=queries)
-    step.learned['student', 'unsup_student'] = 'learn'
-    step.labels['student', 'unsup_student'] = dict(
-        cls=labels, conf=given['conf'][part], valid=given['valid'][part])
-    return step, leaf
+from .given_segments import (CLASSES, LAYERS, SIZE, STRIDE, C, maps, step_of,
+                             term, total)
 
 
 def binary(logits, target, valid, weights):
@@ -159,10 +87,6 @@ def same(ours, theirs, leaf, atol=1e-10):
             torch.zeros(()) if g is None else g for g in (mine, other))
         assert torch.isfinite(mine).all()
         assert (mine - other).abs().max() < atol
-
-
-def total(losses):
-    return sum(losses.values())
 
 
 BETAS = dict(rcc=1., smc=20., rmc=4., rfc=4.)
@@ -353,82 +277,6 @@ class TestGradients:
         step, _ = step_of(given)
         total(term().loss(step)).backward()
         assert given['conf'].grad is None
-
-
-class TestFewSegments:
-
-    @pytest.mark.parametrize('classes', [((2, ), (0, )), ((), ())])
-    def test_one_class_or_none(self, classes):
-        # Oracle 10.
-        step, leaf = step_of(maps(classes=classes))
-        losses = term().loss(step)
-        assert losses['loss_rmc'] == losses['loss_rfc'] == 0
-        assert (losses['loss_rcc'] > 0) == bool(classes[0])
-        for grad in torch.autograd.grad(
-                total(losses), leaf, allow_unused=True):
-            assert grad is None or torch.isfinite(grad).all()
-
-    def test_two_segments_give_a_difference(self):
-        # Oracle 10: perfect disjoint masks, -1 / tau each.
-        given = maps(classes=((0, 1), ), number=2)
-        given['labels'][0, :8], given['labels'][0, 8:] = 0, 1
-        rows = (torch.arange(SIDE)
-                < SIDE // 2).double()[:, None].expand(-1, SIDE)
-        given['pixels'] = torch.stack([rows, 1 - rows, 0 * rows])[None] - .5
-        given['pixels'][:, 2] = 0
-        given['embed'] = 2 * [2e3 * torch.eye(3).double()[None, :2]]
-        step, _ = step_of(given)
-        losses = term(tau=(.5, .5)).loss(step)
-        assert losses['loss_rmc'].item() == pytest.approx(4 * -2.)
-        # opposite features: cosine 1 of the own region, -1 of the other
-        assert losses['loss_rfc'].item() == pytest.approx(4 * -4.)
-
-    def test_fewer_queries_than_segments(self):
-        given = maps(number=3)
-        step, leaf = step_of(given)
-        with pytest.warns(UserWarning, match='Raise num_queries'):
-            loss = total(term().loss(step))
-        assert torch.isfinite(loss) and loss != 0
-        assert step.log['regions/segments'] == pytest.approx(
-            sum(min(len(c), 3) for c in CLASSES) / len(CLASSES))
-
-    def test_burn_in_has_no_loss(self):
-        step, _ = step_of(maps(), semi=False)
-        assert term().loss(step) == {}
-
-
-class TestBadNumbers:
-
-    @pytest.mark.parametrize('queries', [slice(2, 3), slice(None)])
-    def test_a_broken_query_is_not_matched_but_heard(self, queries):
-        given = maps()
-        given['embed'][-1][0, queries] = math.nan
-        step, _ = step_of(given)
-        loss = term(union='matched').loss(step)['loss_smc']
-        assert loss.isnan() == (queries == slice(None))
-
-    def test_huge_logits(self):
-        given = maps()
-        for key in ('embed', 'classes'):
-            given[key] = [1e4 * t for t in given[key]]
-        step, leaf = step_of(given)
-        with warnings.catch_warnings():
-            warnings.simplefilter('error')
-            loss = total(term().loss(step))
-        for grad in torch.autograd.grad(loss, leaf, allow_unused=True):
-            assert grad is None or torch.isfinite(grad).all()
-
-    def test_half_precision(self):
-        given = maps()
-        given = {
-            k: [t.bfloat16() for t in v] if isinstance(v, list) else v
-            for k, v in given.items()
-        }
-        given['pixels'] = given['pixels'].bfloat16()
-        with torch.autocast('cpu', torch.bfloat16):
-            losses = term().loss(step_of(given)[0])
-        for value in losses.values():
-            assert value.dtype == torch.float32 and torch.isfinite(value)
 
 
 class TestArguments:
