@@ -108,6 +108,9 @@ def test_weights_of_the_losses(name):
     assert [c.weight for c in sup] == [.5 if halves else 1.]
     city = dataset_of(name) == 'city'
     assert sup[0].type == ('ohem' if city else 'cross_entropy')
+    if city:
+        least = 200_000 if halves else 100_000
+        assert (sup[0].thresh, sup[0].min_kept) == (.7, least)
     if name.startswith('unimatch/'):
         assert weights == dict(strong1=.125, strong2=.125, features=.25)
         assert cfg.model.feature_dropout == .5

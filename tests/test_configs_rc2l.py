@@ -64,6 +64,38 @@ def test_numbers_of_the_protocol(name):
     assert cfg.model.segmentor.decode_head.num_queries == 50
 
 
+@pytest.mark.parametrize('name', [n for n in NAMES if '/ablation/' in n])
+def test_rows_of_table_3(name):
+    """The name says which losses have a weight; the others keep theirs."""
+    row = re.match(r'rc2l/ablation/([a-z-]+)', name).group(1)
+    whole = load(re.sub(r'ablation/[a-z0-9-]+?_', 'rc2l_', name))
+    cfg = load(name).model.terms.rc2l
+    if row == 'pixel':
+        assert cfg is None
+        consistency = load(name).model.terms.consistency
+        sure = whole.model.terms.rc2l.get('threshold', 0.)
+        assert consistency.filter == ('confidence' if sure else 'none')
+        assert consistency.get('threshold', 0.) == sure
+        return
+    losses = ('rcc', 'smc', 'rmc', 'rfc')
+    kept = dict(baseline=['smc'], q=losses).get(row, row.split('-'))
+    betas = whole.model.terms.rc2l.get('betas', (1., 20., 4., 4.))
+    assert tuple(cfg.get('betas', (1., 20., 4., 4.))) == tuple(
+        beta if loss in kept else 0. for loss, beta in zip(losses, betas))
+    assert cfg.get('union',
+                   'max') == ('matched' if row == 'baseline' else 'max')
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_sizes_of_the_augmentation(name):
+    """The short side is 0.5 to 2 times that of MaskFormer's configs."""
+    short = dict(voc=512, city=1024)[dataset_of(name)]
+    for part in ('labeled', 'unlabeled'):
+        source = load(name).train_dataloader.dataset[part]
+        scales, = [s.scales for s in source.pipeline if 'scales' in s]
+        assert (min(scales), max(scales)) == (short // 2, short * 2)
+
+
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_weak_and_labelled_images_follow_one_law(name):
     dataset = load(name).train_dataloader.dataset

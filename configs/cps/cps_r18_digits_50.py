@@ -5,7 +5,8 @@ _base_ = [
 ]
 # Against the VOC configs: labels alone for 300 iterations, as long as the
 # network knows nothing; the strong view has its colours changed; the next
-# image of the batch is pasted, which spares the passes on a second batch.
+# image of the batch is pasted, which spares the passes on a second batch; its
+# labels weigh as much as without CutMix.
 model = dict(
     segmentor=_base_.segmentor,
     burn_in=300,

@@ -27,8 +27,8 @@ from .prototypes import (assigned_sums, moved_prototypes, prototype_logits,
                          prototype_loss, prototype_similarity)
 from .regions import (SIMILARITIES, UNIONS, Segments, matched_rows,
                       named_classes, pseudo_segments, region_classification,
-                      region_contrast, region_features, region_similarity,
-                      union_logits)
+                      region_contrast, region_cosines, region_features,
+                      region_similarity, union_logits)
 from .sampling import (draw_positions, features_at, grid_features,
                        grid_positions)
 from .schedules import (confidence_schedule, cosine_ema_momentum, ema_momentum,
@@ -59,7 +59,7 @@ __all__ = [
     'predictions', 'prototype_contrast', 'prototype_logits', 'prototype_loss',
     'prototype_similarity', 'prototypes_per_class', 'pseudo_segments',
     'quality_filter', 'region_classification', 'region_contrast',
-    'region_features', 'region_similarity', 'sampling_window', 'scatter_score',
-    'single_boxes', 'softmax_entropy', 'union_logits', 'upcast', 'warm_up',
-    'weights_at', 'xor_boxes'
+    'region_cosines', 'region_features', 'region_similarity',
+    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
+    'union_logits', 'upcast', 'warm_up', 'weights_at', 'xor_boxes'
 ]

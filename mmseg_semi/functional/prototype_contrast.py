@@ -84,7 +84,8 @@ def prototype_contrast(pool: Tensor,
                        network: int,
                        temperature: float = .1,
                        negatives: Optional[int] = None,
-                       generator: Optional[torch.Generator] = None) -> Tensor:
+                       generator: Optional[torch.Generator] = None,
+                       both_sides: bool = True) -> Tensor:
     """One network's share of Eq. 7: anchors of it, the pool of both.
 
     The mean over anchors a of -log(e^(a.p/T) / (e^(a.p/T) + sum over o of
@@ -104,6 +105,8 @@ def prototype_contrast(pool: Tensor,
         negatives (int, optional): r, so many random negatives per anchor.
             None takes all.
         generator (torch.Generator, optional): Draws them.
+        both_sides (bool): Positives and negatives have a gradient too, not
+            the anchors alone (spec 2.7 row 19).
 
     Returns:
         Tensor: 0-dim, fp32 (fp64 for an fp64 pool). 0, attached to the
@@ -114,10 +117,12 @@ def prototype_contrast(pool: Tensor,
     # An unused slot holds any pixel: its vector must not reach the graph.
     pool = upcast(pool).masked_fill(~used[..., None], 0.)
     vectors = F.normalize(pool, dim=-1)
-    rows = vectors[network].reshape(-1, dim)
+    rows, columns = vectors[network].reshape(-1, dim), vectors.view(-1, dim)
+    if not both_sides:
+        columns = columns.detach()
     partner = partner[network].reshape(-1, 1)
     anchors, exists = exists.sum(), exists[network].flatten()
-    similarity = rows @ vectors.reshape(-1, dim).t() / temperature
+    similarity = rows @ columns.t() / temperature
     owner = torch.arange(prototypes, device=pool.device)
     owner = owner[:, None].expand(prototypes, samples).flatten()
     contrasts = used.flatten() & (owner[:, None] != owner.repeat(2))

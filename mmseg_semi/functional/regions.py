@@ -263,6 +263,23 @@ def region_features(features: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
 
 
 @full_precision
+def region_cosines(features: Tensor, targets: Tensor) -> Tensor:
+    """Cosine d of every mean feature with every segment's (Eq. 8).
+
+    Args:
+        features (Tensor): (B, N, D).
+        targets (Tensor): (B, M, D).
+
+    Returns:
+        Tensor: (B, N, M), in [-1, 1], fp32 (fp64 for fp64 features). 0 for
+        a feature of 0.
+    """
+    return F.normalize(
+        upcast(features), dim=-1) @ F.normalize(
+            upcast(targets), dim=-1).mT
+
+
+@full_precision
 def region_contrast(similarity: Tensor,
                     present: Tensor,
                     temperature: float,

@@ -35,9 +35,15 @@ def entries(vectors):
     }
 
 
-def printed(vectors, partner, exists, temperature, network=None):
+def printed(vectors,
+            partner,
+            exists,
+            temperature,
+            network=None,
+            both_sides=True):
     """The mean of Eq. 7 over the anchors (of one network: its share)."""
     used = entries(vectors)
+    pool = used if both_sides else {k: v.detach() for k, v in used.items()}
     total, number = 0., 0
     for key, v in used.items():
         if not exists[key]:
@@ -46,11 +52,11 @@ def printed(vectors, partner, exists, temperature, network=None):
         if network is not None and key[0] != network:
             continue
         other, k, j = torch.unravel_index(partner[key], (2, P, S))
-        positive = used[int(other), int(k), int(j)]
+        positive = pool[int(other), int(k), int(j)]
         numerator = (v @ positive / temperature).exp()
         denominator = numerator + sum(
             (v @ o / temperature).exp()
-            for where, o in used.items() if where[1] != key[1])
+            for where, o in pool.items() if where[1] != key[1])
         total = total - (numerator / denominator).log()
     return total / number
 
@@ -70,6 +76,23 @@ def test_loss_is_equation_7(temperature):
     fast, = torch.autograd.grad(sum(parts), vectors)
     wanted, = torch.autograd.grad(slow, vectors)
     torch.testing.assert_close(fast, wanted, rtol=1e-10, atol=1e-14)
+
+
+def test_a_gradient_of_the_anchors_alone():
+    """The entries of the anchors' own network are constants too."""
+    vectors = pool()
+    partner, exists = draw_partners(COUNTS, S, generator())
+    args = (partner, exists, .1, 0)
+    alone = prototype_contrast(
+        vectors, COUNTS, partner, exists, 0, both_sides=False)
+    both = printed(vectors, *args)
+    torch.testing.assert_close(alone, both, rtol=1e-12, atol=0)
+    fast, = torch.autograd.grad(alone, vectors)
+    wanted, = torch.autograd.grad(
+        printed(vectors, *args, both_sides=False), vectors)
+    torch.testing.assert_close(fast, wanted, rtol=1e-10, atol=1e-14)
+    assert not torch.allclose(fast[0],
+                              torch.autograd.grad(both, vectors)[0][0])
 
 
 def test_unused_slots_do_not_matter():

@@ -9,8 +9,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_semi.functional.regions import (matched_rows, pseudo_segments,
                                            region_classification,
-                                           region_contrast, region_features,
-                                           region_similarity, union_logits)
+                                           region_contrast, region_cosines,
+                                           region_features, region_similarity,
+                                           union_logits)
 
 B, Q, C, H, W, D = 4, 7, 5, 6, 8, 3
 TAU = .5
@@ -319,7 +320,7 @@ class TestFeatureContrast:
         targets, present, valid = case['segments']
         mine = region_features(case['features'], masks, valid)
         theirs = region_features(case['features'], targets, valid)
-        similarity = F.normalize(mine, dim=-1) @ F.normalize(theirs, dim=-1).mT
+        similarity = region_cosines(mine, theirs)
         slow = {}
         for b, j, q in pairs(case):
             mean = 0.
@@ -380,6 +381,16 @@ def test_half_precision_is_computed_in_full(name):
     assert ours.dtype == torch.float32
     assert torch.allclose(
         ours, region_similarity(masks.float(), targets, valid, name))
+
+
+def test_cosines_of_half_precision_are_computed_in_full():
+    """Features with a common part have cosines near 1."""
+    rows = (3 + torch.randn(1, 4, 64)).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        ours = region_cosines(rows, rows.flip(1))
+    assert ours.dtype == torch.float32
+    exact = region_cosines(rows.double(), rows.double().flip(1))
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=1e-6)
 
 
 def test_unknown_similarity(case):

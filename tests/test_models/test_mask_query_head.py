@@ -84,6 +84,21 @@ def test_dense_scores_are_the_normalised_semantic_inference():
         scores / scores.sum(1, keepdim=True))
 
 
+@pytest.mark.parametrize('align_corners', [True, False])
+def test_dense_scores_at_image_size(align_corners):
+    """Masks are enlarged as the head was told, then classes are weighed."""
+    module = head(align_corners=align_corners)
+    out = module(maps())
+    masks = F.interpolate(
+        out.mask_logits(), (SIZE, SIZE),
+        mode='bilinear',
+        align_corners=align_corners)
+    scores = semantic_inference(masks, out.class_logits[-1])
+    torch.testing.assert_close(
+        module.dense_logits_at(out, (SIZE, SIZE)).softmax(1),
+        scores / scores.sum(1, keepdim=True))
+
+
 @pytest.mark.parametrize('scale', [1e4, -1e4])
 def test_dense_scores_of_extreme_masks_are_finite(scale):
     module = head()

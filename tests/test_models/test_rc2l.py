@@ -8,8 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from mmseg_semi.models.regularizers.rc2l import RC2L
-from .given_segments import (CLASSES, LAYERS, SIZE, STRIDE, C, maps, step_of,
-                             term, total)
+from .given_segments import (CLASSES, LAYERS, SIZE, STRIDE, C, Q, maps,
+                             step_of, term, total)
 
 
 def binary(logits, target, valid, weights):
@@ -122,14 +122,32 @@ class TestEquations:
                                   for sums, counts in parts)
             same(losses[f'loss_{name}'], expected, leaf)
 
-    def test_sums_over_the_segments_of_an_image(self):
+    @pytest.mark.parametrize('layers', [(-1, ), range(LAYERS)])
+    def test_sums_over_the_segments_of_an_image(self, layers):
         given = maps()
         step, leaf = step_of(given)
-        losses = term(reduction='image').loss(step)
-        sums, _ = reference(given, leaf)
+        losses = term(
+            reduction='image', deep_supervision=len(layers) > 1).loss(step)
+        parts = [reference(given, leaf, layer)[0] for layer in layers]
         for name, beta in BETAS.items():
-            same(losses[f'loss_{name}'], beta * sums[name] / len(CLASSES),
-                 leaf)
+            expected = beta * sum(sums[name] for sums in parts)
+            same(losses[f'loss_{name}'], expected / len(CLASSES), leaf)
+
+    def test_queries_without_a_segment_say_no_object(self):
+        """Weighted, and divided by the weights, as a cross-entropy is."""
+        given = maps()
+        step, leaf = step_of(given)
+        loss = term(empty_weight=.3).loss(step)['loss_rcc']
+        sums, counts = reference(given, leaf)
+        matched = counts['rcc']
+        silent = Q * len(CLASSES) - matched
+        # The matched queries are those with a gradient without the weight.
+        grad, = torch.autograd.grad(
+            sums['rcc'], leaf[LAYERS], retain_graph=True)
+        others = grad.abs().sum(-1) == 0
+        assert others.sum() == silent > 0
+        empty = -leaf[LAYERS].log_softmax(-1)[..., -1][others].sum()
+        same(loss, (sums['rcc'] + .3 * empty) / (matched + .3 * silent), leaf)
 
     def test_several_views_form_one_mean(self):
         given = maps()
@@ -291,6 +309,16 @@ class TestArguments:
         (dict(reduction='mean'), 'unknown: use one of'),
         (dict(match_weights=dict(mask=1.)), 'must weigh some of'),
         (dict(threshold=1.), r'in \[0, 1\)'),
+        (dict(threshold='0.8'), "threshold='0.8'"),
+        (dict(betas=1.), 'betas=1.0 must be 4 weights'),
+        (dict(betas='1234'), "betas='1234' must be 4 weights"),
+        (dict(smc_weights=20.), 'smc_weights=20.0 must be 2 weights'),
+        (dict(tau=.5), 'tau=0.5 must be two positive'),
+        (dict(match_weights=.5), 'match_weights=0.5 must be a dict'),
+        (dict(match_weights=dict(cls=-1.)), 'numbers of at least 0'),
+        (dict(loss_weight=-1.), 'loss_weight=-1.0 must be'),
+        (dict(empty_weight=-1), 'empty_weight=-1 must be'),
+        (dict(min_area=-3), 'min_area=-3 must be'),
         (dict(views='unsup_student'), 'must be a list'),
     ])
     def test_they_are_checked(self, options, message):

@@ -6,7 +6,8 @@ import warnings
 import pytest
 import torch
 
-from .given_segments import CLASSES, SIDE, maps, step_of, term, total
+from mmseg_semi.functional import Segments
+from .given_segments import CLASSES, SIDE, C, D, maps, step_of, term, total
 
 
 class TestFewSegments:
@@ -83,3 +84,14 @@ class TestBadNumbers:
             losses = term().loss(step_of(given)[0])
         for value in losses.values():
             assert value.dtype == torch.float32 and torch.isfinite(value)
+
+    def test_cosines_do_not_notice_autocast(self):
+        gen = torch.Generator().manual_seed(0)
+        features = 3 + torch.randn(2, D, SIDE, SIDE, generator=gen)
+        regions = torch.rand(2, C, SIDE, SIDE, generator=gen)
+        valid = torch.ones(2, SIDE, SIDE, dtype=torch.bool)
+        segments = Segments(regions > .5, valid[:, 0, :1], valid)
+        plain = term()._cosines(features, regions, segments)
+        with torch.autocast('cpu', torch.bfloat16):
+            mixed = term()._cosines(features, regions, segments)
+        assert torch.equal(plain, mixed)

@@ -1,8 +1,9 @@
 _base_ = './deeplabv3plus_r18_digits.py'
 # Five prototypes of every class, made by a narrow transformer decoder of two
-# layers that reads the last stage. Half of the time, prototypes of an image do
-# not see it: from so few labels the decoder would learn to name one digit for
-# the whole image, and the pixel embeddings nothing.
+# layers that reads the last stage. In each layer half of the images skip
+# cross-attention, so that the prototypes of a quarter see no image: from so
+# few labels the decoder would learn to name one digit for the whole image, and
+# the pixel embeddings nothing.
 norm_cfg = dict(type='BN', requires_grad=True)
 attention = dict(embed_dims=64, num_heads=4, attn_drop=0.1, proj_drop=0.1)
 cross_attention = dict(

@@ -87,8 +87,10 @@ class MaskQueryHead(BaseModule):
             take part; None takes all. A stock pixel decoder counts among
             those.
         ignore_index (int): Label without a class. Defaults to 255.
-        align_corners (bool): Of the resizing of masks to image size.
-            Defaults to False.
+        align_corners (bool): Of the resizing of masks for predictions and
+            pixel-wise losses. MaskFormer's mask losses resize with False
+            whatever this is, as those of ``MaskFormerHead`` do. Defaults to
+            False.
     """
 
     def __init__(self,

@@ -230,20 +230,16 @@ class PPS(Term):
         """This network's anchors against the pool of both."""
         pool = self._once(step, 'pool', lambda: self._pool(step))
         number = self._nets(step).index(self.net)
-        vectors = pool.vectors
-        if not self.both_sides:
-            rows = torch.arange(2, device=vectors.device) == number
-            vectors = torch.where(
-                rows.view(2, 1, 1, 1), vectors, vectors.detach())
         return prototype_contrast(
-            vectors,
+            pool.vectors,
             pool.counts,
             pool.partner,
             pool.exists,
             number,
             temperature=self.temperature,
             negatives=self.negatives,
-            generator=step.generator)
+            generator=step.generator,
+            both_sides=self.both_sides)
 
     def _pool(self, step: Step) -> Pool:
         """Draw pixels of both networks and project them, all at once."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from ...functional import (SIMILARITIES, UNIONS, Segments, global_mean,
                            matched_rows, pseudo_segments,
                            region_classification, region_contrast,
-                           region_features, region_similarity, union_logits)
+                           region_cosines, region_features, region_similarity,
+                           union_logits)
 from ...functional.mask_losses import mask_dice_loss, mask_focal_loss
 from ...functional.set_matching import COST_WEIGHTS, match_on_host
 from ..step import QueryOut, Step
@@ -64,20 +65,23 @@ class RC2L(Term):
         empty_competes (bool): A query that says "no object" is in no union
             unless matched (row 9). Defaults to True.
         empty_weight (float): Of queries without a segment in RCC, which then
-            learn "no object" (row 13). Defaults to 0.
+            learn "no object" (row 13), wherever their masks are, over pixels
+            without a label too. Defaults to 0.
         detach_target (bool): No gradient through the mean feature under the
             segment (row 14). Defaults to False.
         min_area (int): Smaller segments, in pixels, are dropped (row 2).
             Defaults to 16.
         threshold (float): Pixels whose best class the teacher's semantic
-            inference scores lower belong to no segment and count nowhere
-            (row 2). Defaults to 0: all count.
-        ignore_invalid (bool): Pixels without a pseudo-label (padding) count
-            nowhere (row 24). False makes them negatives of every segment, as
-            MaskFormer does. Defaults to True.
+            inference scores lower are without a label (row 2). Defaults to
+            0: all have one.
+        ignore_invalid (bool): Pixels without a label (padding, unsure ones)
+            belong to no segment and count in no mask (row 24). False makes
+            them negatives of every segment, as MaskFormer does. Defaults to
+            True.
         reduction (str): ``segment`` divides by the segments of all ranks,
-            for RMC and RFC by those of images with two or more; ``image`` by
-            the images, as the printed sums suggest (row 8).
+            for RMC and RFC by those of images with two or more, for RCC by
+            the weights of all queries; ``image`` by the images, as the
+            printed sums suggest (row 8).
         deep_supervision (bool): Sum over all decoder layers, each with a
             matching of its own (row 12). Defaults to False: the last alone.
         views (sequence[str], optional): Views whose segments form one mean;
@@ -107,12 +111,20 @@ class RC2L(Term):
                  views: Optional[Sequence[str]] = None,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        match_weights = {**COST_WEIGHTS, **(match_weights or {})}
         _check_choices(
             similarity=(similarity, SIMILARITIES),
             union=(union, UNIONS),
             reduction=(reduction, REDUCTIONS))
-        _check_numbers(betas, smc_weights, match_weights, tau, threshold)
+        match_weights = _cost_weights(match_weights)
+        _check_numbers(
+            betas,
+            smc_weights,
+            match_weights,
+            tau,
+            threshold,
+            loss_weight=loss_weight,
+            empty_weight=empty_weight,
+            min_area=min_area)
         check_views(self.name, views)
         self.betas = dict(zip(LOSSES, betas))
         self.loss_weight, self.smc_weights = loss_weight, smc_weights
@@ -245,7 +257,7 @@ class RC2L(Term):
         target = region_features(features, segments.masks, segments.valid)
         if self.detach_target:
             target = target.detach()
-        return F.normalize(mine, dim=-1) @ F.normalize(target, dim=-1).mT
+        return region_cosines(mine, target)
 
     def _contrast(self, similarity: Tensor, present: Tensor,
                   name: str) -> Tuple[Tensor, Tensor]:
@@ -278,17 +290,36 @@ def _check_choices(**choices) -> None:
                              f'{known}.')
 
 
-def _check_numbers(betas, smc_weights, match_weights, tau, threshold) -> None:
+def _cost_weights(given: Optional[dict]) -> dict:
+    if not isinstance(given or {}, dict):
+        raise ValueError(f'RC2L: match_weights={given!r} must be a dict of '
+                         f'some of {sorted(COST_WEIGHTS)}.')
+    return {**COST_WEIGHTS, **(given or {})}
+
+
+def _check_numbers(betas, smc_weights, match_weights, tau, threshold,
+                   **weights) -> None:
     for name, values, count in (('betas', betas, 4), ('smc_weights',
                                                       smc_weights, 2)):
-        if len(values) != count or min(values) < 0 or not any(values):
-            raise ValueError(f'RC2L: {name}={values} must be {count} weights '
-                             'of at least 0, not all of them 0.')
-    if len(tau) != 2 or min(tau) <= 0:
-        raise ValueError(f'RC2L: tau={tau} must be two positive numbers.')
-    if set(match_weights) != set(COST_WEIGHTS) or not any(
-            match_weights.values()):
-        raise ValueError(f'RC2L: match_weights={match_weights} must weigh '
-                         f'some of {sorted(COST_WEIGHTS)}.')
-    if not 0 <= threshold < 1:
-        raise ValueError(f'RC2L: threshold={threshold} must be in [0, 1).')
+        if not _are_weights(values, count) or not any(values):
+            raise ValueError(f'RC2L: {name}={values!r} must be {count} '
+                             'weights of at least 0, not all of them 0.')
+    if not _are_weights(tau, 2) or not all(tau):
+        raise ValueError(f'RC2L: tau={tau!r} must be two positive numbers.')
+    costs = tuple(match_weights.values())
+    if (set(match_weights) != set(COST_WEIGHTS)
+            or not _are_weights(costs, len(costs)) or not any(costs)):
+        raise ValueError(
+            f'RC2L: match_weights={match_weights} must weigh some of '
+            f'{sorted(COST_WEIGHTS)}, with numbers of at least 0.')
+    if not _are_weights((threshold, ), 1) or threshold >= 1:
+        raise ValueError(f'RC2L: threshold={threshold!r} must be in [0, 1).')
+    for name, value in weights.items():
+        if not _are_weights((value, ), 1):
+            raise ValueError(f'RC2L: {name}={value!r} must be a number of at '
+                             'least 0.')
+
+
+def _are_weights(values, count: int) -> bool:
+    return (isinstance(values, Sequence) and len(values) == count
+            and all(isinstance(v, (int, float)) and v >= 0 for v in values))
