@@ -44,15 +44,6 @@ def cps(total_iters=100, **kwargs):
     return model.train()
 
 
-def step_of(model, inputs, samples):
-    """Run the passes of one step and return its record."""
-    step = model.begin(inputs, samples)
-    for item in model.schedule(step):
-        model.run(step, item)
-        model.make_labels(step, item)
-    return step
-
-
 def losses_of(model, step):
     """The losses of a step whose passes are done."""
     losses = {}

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from .given_students import (NETS, OTHER, cps, losses_of, made_of, plain,
-                             step_of, watch)
-from .toys import SIZE, batch, mean_teacher, total
+from .given_students import NETS, OTHER, cps, losses_of, made_of, plain, watch
+from .toys import SIZE, batch, mean_teacher, step_of, total
 
 
 class TestPasses:

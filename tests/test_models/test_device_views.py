@@ -8,8 +8,9 @@ import torch
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from .test_mean_teacher import sharpen, step_of, watch
-from .toys import SIZE, batch, mean_teacher, mean_teacher_cfg, segmentor, total
+from .test_mean_teacher import sharpen, watch
+from .toys import (SIZE, batch, mean_teacher, mean_teacher_cfg, segmentor,
+                   step_of, total)
 
 FLIPS = dict(scale_prob=0., jitter_prob=0.)
 CMB = dict(

@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from .toys import SIZE, batch, segmentor, total
+from .toys import SIZE, batch, segmentor, step_of, total
 
 WEAK, DROPPED = 'unsup_teacher', 'unsup_teacher_dropped'
 LEARN = 'sup+weak'
@@ -59,14 +59,6 @@ def two_strong(**kwargs):
     inputs['unsup_student2'] = inputs['unsup_student'] * .9 + .05
     samples['unsup_student2'] = samples['unsup_student']
     return inputs, samples
-
-
-def step_of(model, inputs, samples):
-    step = model.begin(inputs, samples)
-    for item in model.schedule(step):
-        model.run(step, item)
-        model.make_labels(step, item)
-    return step
 
 
 def sharpen(model):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from mmseg_semi.functional import ema_momentum
 from mmseg_semi.models.step import Pass, merge_passes
 from .toys import (NUM_CLASSES, SIZE, batch, mean_teacher, mean_teacher_cfg,
-                   segmentor, total)
+                   segmentor, step_of, total)
 
 
 def watch(model):
@@ -20,15 +20,6 @@ def watch(model):
             lambda m, args, out, name=name: calls.append(
                 (name, m.training, out[0].requires_grad, len(args[0]))))
     return calls
-
-
-def step_of(model, inputs, samples):
-    """Run the passes of one step and return its record."""
-    step = model.begin(inputs, samples)
-    for item in model.schedule(step):
-        model.run(step, item)
-        model.make_labels(step, item)
-    return step
 
 
 def sharpen(model):

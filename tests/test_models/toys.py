@@ -135,3 +135,12 @@ def batch(labeled=2, unlabeled=2, seed=0, padding=0):
 
 def total(losses):
     return sum(value for name, value in losses.items() if 'loss' in name)
+
+
+def step_of(model, inputs, samples):
+    """Run the passes of one step and return its record."""
+    step = model.begin(inputs, samples)
+    for item in model.schedule(step):
+        model.run(step, item)
+        model.make_labels(step, item)
+    return step
