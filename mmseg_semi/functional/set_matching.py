@@ -160,7 +160,7 @@ def _used_slots(labels: Tensor) -> Tensor:
     They are all that an image uses, and empty ones where it has fewer.
     """
     empty = labels < 0
-    most = int((~empty).sum(1).max())
+    most = max((~empty).sum(1).tolist(), default=0)
     return empty.int().argsort(dim=1, stable=True)[:, :most]
 
 

@@ -162,6 +162,12 @@ def test_no_segment_at_all():
     assert (found == -1).all()
 
 
+def test_no_image_at_all():
+    classes, logits, labels, masks, _ = given()
+    found = match(classes[:, :0], logits[:, :0], labels[:0], masks[:0])
+    assert found.shape == (L, 0, N)
+
+
 def test_no_valid_pixel():
     classes, logits, labels, masks, valid = given()
     found = match(

@@ -179,3 +179,16 @@ def assert_same_rows(bank, entering):
         ours, theirs = (sorted(map(tuple, x.tolist())) for x in (stored, rows))
         for mine, other in zip(ours, theirs):
             assert mine == pytest.approx(other, rel=1e-8, abs=1e-10)
+
+
+def only_target(step, images):
+    """Make all images but these ones of the source domain."""
+    view = step.views['sup']
+    mask = torch.zeros(len(view.image), 1, 1, dtype=torch.bool)
+    mask[images] = True
+    view.target = mask.expand(-1, *FULL)
+    view.samples = [
+        dict(domain='target' if i in images else 'source')
+        for i in range(len(view.image))
+    ]
+    return step

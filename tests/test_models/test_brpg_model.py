@@ -6,7 +6,6 @@ import io
 import pytest
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_semi.models.banks import ClassBank
 from .toys import NUM_CLASSES, batch, brpg_cfg, mean_teacher, segmentor, total
@@ -377,47 +376,3 @@ def test_segformer_with_a_linear_head():
     assert losses['loss_proto'] > 0
     assert all(p.grad is not None and p.grad.isfinite().all()
                for p in model.student.parameters())
-
-
-def _ddp(rank, brpg):
-    """Train over ranks that see different images; what each ends with."""
-    model = brpg_model(brpg)
-    ddp = DistributedDataParallel(model, broadcast_buffers=False)
-    optimizer = torch.optim.SGD(model.student.parameters(), lr=.05)
-    banks = None
-    for it in range(6):
-        inputs, samples = batch(labeled=2, unlabeled=2, seed=10 * it + rank)
-        if rank == 1 and it == 2:  # nothing to sample here
-            for item in samples['sup']:
-                item.gt_sem_seg.data.fill_(255)
-        losses = ddp(inputs, samples, mode='loss')
-        optimizer.zero_grad()
-        total(losses).backward()
-        optimizer.step()
-        model.update_teacher()
-        if it == 2:
-            banks = {
-                k: v.clone()
-                for k, v in model.state_dict().items() if '.banks.' in k
-            }
-    return (banks, dict(model.student.named_parameters()),
-            model.student.semi_heads['brpg'].prototypes,
-            losses['loss_proto'].item())
-
-
-@pytest.mark.dist
-@pytest.mark.parametrize('brpg', [
-    dict(),
-    dict(pretrain_head=True, split=False, num_prototypes=(2, ), apo=None),
-    dict(head=dict(projector=None, channels=16)),
-])
-def test_two_processes_stay_alike(gloo_pool, brpg):
-    """Show 6: a real training; DDP finds every parameter used."""
-    first, second = gloo_pool(_ddp, brpg)
-    assert any(v.any() for v in first[0].values())
-    for name, value in first[0].items():
-        assert torch.equal(value, second[0][name]), name
-    for name, value in first[1].items():
-        assert torch.equal(value, second[1][name]), name
-    assert first[2].any() and torch.equal(first[2], second[2])
-    assert first[3] > 0
