@@ -223,7 +223,8 @@ class MeanTeacher(Framework):
 
     def local_rules(self) -> List[str]:
         mixers = [m for m in (self.mixer, self.labeled_mixer) if m]
-        return [m.local_rule() for m in mixers] + super().local_rules()
+        rules = [m.local_rule() for m in mixers] + super().local_rules()
+        return list(dict.fromkeys(rules))
 
     def passes(self, step: Step) -> List[Pass]:
         strong = tuple(self.strong_views(step)) if step.semi else ()
