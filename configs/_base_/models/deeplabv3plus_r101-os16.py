@@ -1,5 +1,5 @@
 _base_ = './deeplabv3plus_r101.py'
-# The DeepLabV3+ of CPS and UniMatch: output stride 16, 48 channels of the
+# The DeepLabV3+ of CPS: output stride 16, 48 channels of the
 # first stage, no dropout.
 segmentor = dict(
     backbone=dict(
