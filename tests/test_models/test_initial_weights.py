@@ -170,17 +170,15 @@ class TestEveryLayer:
                     layer_cfg=dict(
                         self_attn_cfg=dict(embed_dims=32, num_heads=4),
                         cross_attn_cfg=dict(embed_dims=32, num_heads=4),
-                        ffn_cfg=dict(
-                            embed_dims=32, feedforward_channels=16))),
+                        ffn_cfg=dict(embed_dims=32, feedforward_channels=16))),
                 pixel_decoder=dict(
                     HEAD, in_channels=32, c1_in_channels=4, init=init)))
         head = built(cfg).decode_head
         assert len(weighted(head.pixel_decoder)) == 8
         assert_law(head.pixel_decoder, init)
-        other = built(cfg | dict(
-            decode_head=cfg['decode_head'] | dict(
-                pixel_decoder=cfg['decode_head']['pixel_decoder']
-                | dict(init='torch'))))
+        other = built(cfg | dict(decode_head=cfg['decode_head'] | dict(
+            pixel_decoder=cfg['decode_head']['pixel_decoder']
+            | dict(init='torch'))))
         for name, layer in weighted(head.transformer_decoder).items():
             again = weighted(other.decode_head.transformer_decoder)[name]
             assert layer.weight.std().item() == pytest.approx(
