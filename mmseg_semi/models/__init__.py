@@ -5,7 +5,7 @@ from .banks import ClassBank
 from .data_preprocessor import SemiDataPreProcessor
 from .decode_heads import (CMBDeepLabV3PlusHead, ContrastHead, DeepLabV2Head,
                            ProjectionHead, PrototypeHead,
-                           PublishedDeepLabV3PlusHead)
+                           PublishedDeepLabV3PlusHead, PublishedFCNHead)
 from .mixing import BatchMixer
 from .regularizers import (BRPG, CMB, PCR, PPS, ClassBalance,
                            EntropyMinimization, PixelConsistency,

@@ -139,6 +139,21 @@ class TestEveryLayer:
         assert len(weighted(head)) == number
         assert_law(head, init, getattr(head, 'conv_seg', None))
 
+    @pytest.mark.parametrize('concat', [False, True])
+    def test_auxiliary_head(self, init, concat):
+        head = built(
+            dict(
+                type='PublishedFCNHead',
+                in_channels=32,
+                channels=24,
+                num_convs=1,
+                concat_input=concat,
+                num_classes=19,
+                norm_cfg=dict(type='BN'),
+                init=init))
+        assert len(weighted(head)) == 2 + concat
+        assert_law(head, init, head.conv_seg)
+
     def test_projection_of_pps(self, init):
         head = built(
             dict(

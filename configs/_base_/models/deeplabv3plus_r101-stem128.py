@@ -1,6 +1,6 @@
 _base_ = './deeplabv3plus_r101.py'
 # With the stem of U2PL, PCR and BRPG, 64-64-128, whose max pooling rounds up.
-# configs/unimatch/README.md says where the ImageNet weights are from.
+# docs/pretrained_weights.md says where the ImageNet weights are from.
 segmentor = dict(
     backbone=dict(
         type='DeepStemResNet',

@@ -54,7 +54,8 @@ class DeepStemResNet(ResNetV1c):
                 'Weights with a 64-64-128 stem cannot be fetched by name: get '
                 f'resnet{self.depth}.pth from the repository of UniMatch or '
                 f'U2PL and run\n  python {CONVERTER} resnet{self.depth}.pth '
-                f'{path}\n{ZOO}; or none by backbone.init_cfg=None.')
+                f'{path}\n{ZOO}; or none by backbone.init_cfg=None. See '
+                'docs/pretrained_weights.md.')
         super().init_weights()
 
     def _load_from_state_dict(self, state_dict: Dict[str, Tensor], prefix: str,

@@ -63,18 +63,17 @@ class PublishedDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
         self.aspp_modules = ASPPModule(
             dilations, self.in_channels, width, conv_cfg=None, **unit)
         self.bottleneck = nn.Sequential(
-            ConvModule((len(dilations) + 1) * width,
-                       width,
-                       fusion_kernel,
-                       padding=fusion_kernel // 2,
-                       **unit),
-            nn.Dropout2d(drop))
+            ConvModule(
+                (len(dilations) + 1) * width,
+                width,
+                fusion_kernel,
+                padding=fusion_kernel // 2,
+                **unit), nn.Dropout2d(drop))
         self.low_conv = ConvModule(c1_in_channels, c1_channels, 1, **biased)
         self.fuse = nn.Identity()  # its output is Z, the tap `decoder`
         z = c1_channels + width
         self.classifier = nn.Sequential(
-            ConvModule(z, width, 3, padding=1, **biased),
-            nn.Dropout2d(drop),
+            ConvModule(z, width, 3, padding=1, **biased), nn.Dropout2d(drop),
             ConvModule(width, width, 3, padding=1, **biased))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
