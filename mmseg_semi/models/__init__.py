@@ -19,6 +19,6 @@ __all__ = [
     'DeepLabV2Head', 'DeepStemResNet', 'EntropyMinimization', 'FixMatch',
     'Framework', 'MeanTeacher', 'PCR', 'PPS', 'PixelConsistency',
     'ProjectionHead', 'PrototypeHead', 'PublishedDeepLabV3PlusHead',
-    'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term',
-    'ViewAugment'
+    'PublishedFCNHead', 'SemiDataPreProcessor', 'SemiSegmentor',
+    'SupervisedLoss', 'Term', 'ViewAugment'
 ]
