@@ -1,10 +1,13 @@
-_base_ = './pcr_r101_voc_366.py'
+_base_ = ['./pcr_r101_voc_366.py', '../_base_/protocols/eval_padded-513.py']
 # Settings of the authors' config file where the paper has others: the power of
 # the schedule, OHEM on labelled images. As in U2PL's code, which theirs
 # extends, padding counts as class 0 in labelled images and gets pseudo-labels
 # in unlabelled ones.
 train_pipeline = _base_.train_pipeline
 train_pipeline[4]['seg_pad_val'] = 0
+val_dataloader = dict(dataset=dict(pipeline=_base_.eval_pipeline))
+test_dataloader = val_dataloader
+tta_pipeline = _base_.eval_tta_pipeline
 model = dict(
     label_padding=True,
     terms=dict(

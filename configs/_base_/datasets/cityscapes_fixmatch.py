@@ -36,7 +36,12 @@ unlabeled_pipeline = [
         unsup_teacher=[dict(type='PackSemiInputs')],
         unsup_student=strong)
 ]
-inference = dict(mode='slide', crop_size=(801, 801), stride=(534, 534))
+inference = dict(
+    mode='slide',
+    crop_size=(801, 801),
+    stride=(534, 534),
+    windows='cut',
+    average='probabilities')
 train_dataloader = dict(
     batch_size=16,
     sampler=dict(counts=(8, 8)),

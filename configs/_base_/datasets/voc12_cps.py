@@ -30,7 +30,8 @@ unlabeled_pipeline = [
         branch_field=branches,
         unsup_teacher=[dict(type='PackSemiInputs')])
 ]
-inference = dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
+inference = dict(
+    mode='slide', crop_size=(512, 512), stride=(342, 342), pad_to_crop=True)
 train_dataloader = dict(
     batch_size=24,
     sampler=dict(counts=(8, 16)),

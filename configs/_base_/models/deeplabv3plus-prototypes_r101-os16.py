@@ -24,5 +24,6 @@ segmentor = dict(
             c1_channels=48,
             dilations=(1, 6, 12, 18),
             dropout_ratio=0.,
+            init='kaiming_fan_in',
             norm_cfg=norm_cfg,
             align_corners=True)))

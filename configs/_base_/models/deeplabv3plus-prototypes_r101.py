@@ -5,4 +5,7 @@ segmentor = dict(
         dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), multi_grid=(4, 8, 16)),
     decode_head=dict(
         pixel_decoder=dict(
-            c1_channels=256, dilations=(1, 12, 24, 36), dropout_ratio=0.1)))
+            c1_channels=256,
+            dilations=(1, 12, 24, 36),
+            dropout_ratio=0.1,
+            init='torch')))

@@ -3,7 +3,7 @@ _base_ = './deeplabv3plus_r101.py'
 # gives it the number of classes too.
 segmentor = dict(
     auxiliary_head=dict(
-        type='FCNHead',
+        type='PublishedFCNHead',
         in_channels=1024,
         in_index=2,
         channels=256,

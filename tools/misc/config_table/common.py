@@ -345,6 +345,7 @@ COMMON = {
 }
 
 PROTOCOLS = ('voc', 'voc-blended', 'city')
+COCO = ('supervised', 'mean-teacher', 'brpg')
 SEGFORMER_MEAN_TEACHER = (('voc', 366), ('voc-blended', 1323), ('city', 372),
                           ('city', 744))
 
@@ -362,6 +363,10 @@ def leaves() -> List[Leaf]:
     found += [
         common('mean-teacher', family, labels, 'segformer-b4')
         for family, labels in SEGFORMER_MEAN_TEACHER
+    ]
+    found += [
+        common(key, 'coco', labels, 'xception65') for key in COCO
+        for labels in (925, 1849, 3697, 7393)
     ]
     found += [
         common(key, 'voc', 366, 'r101-stock')

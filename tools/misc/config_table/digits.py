@@ -21,6 +21,9 @@ _BRPG_SIZES = dict(
     draws_per_image=256)
 
 
+_NO_FLIP = dict(flip_prob=0., color_law='pil')
+
+
 def _top(folder: str,
          name: str,
          method: str,
@@ -155,13 +158,13 @@ def _tops() -> List[Leaf]:
             'cmb',
             SEMI,
             'Against the VOC configs: shorter phases, a faster teacher, and '
-            'no flip, which would turn one digit into another.',
+            'no flip, which would turn one digit into another, and colours '
+            'that change less.',
             dict(
                 momentum=0.99,
                 labeled_mixing=dict(background=0),
                 mixing=dict(background=0, begin=600),
-                augment=dict(
-                    sup=dict(flip_prob=0.), strong=dict(flip_prob=0.)),
+                augment=dict(sup=_NO_FLIP, strong=_NO_FLIP),
                 terms=dict(
                     class_balance=None,
                     consistency=dict(ramp=dict(length=600)),

@@ -192,7 +192,7 @@ def brpg_cps(family: str, labels: int) -> Leaf:
 
 # --- FixMatch, UniMatch, BRPG on FixMatch -----------------------------------
 
-_UNIMATCH_NETWORK = 'deeplabv3plus_r101-os16'
+_UNIMATCH_NETWORK = 'deeplabv3plus_r101-unimatch'
 
 
 def _match(key: str, folder: str, views: str, family: str, labels: int,
@@ -256,6 +256,21 @@ def brpg_fixmatch(family: str, labels: int) -> Leaf:
         note='Table 10. The paper does not say how it trained this: data, '
         "losses and length are FixMatch's own, the window is that of the "
         'common protocol.')
+
+
+def unimatch_coco(labels: int) -> Leaf:
+    lists_ = FAMILIES['coco']
+    return _leaf(
+        'unimatch',
+        'unimatch-own_xception65',
+        'coco',
+        labels,
+        'xception65-unimatch',
+        base_list(lists_, 'deeplabv3plus_xception65-unimatch_coco',
+                  'coco81_unimatch', 'unimatch', 'sgd_coco_unimatch',
+                  STUDENT), (8, 8), {},
+        setup=[epoch_line(lists_, labels, 8)],
+        train=dict(max_iters=Code('30 * epoch_iters')))
 
 
 # --- PCR and the supervised baseline of U2PL, Cityscapes --------------------
@@ -413,6 +428,7 @@ def leaves() -> List[Leaf]:
     found += [fixmatch(*key) for key in _each(*MATCH_LISTS)]
     found += [unimatch(*key) for key in _each(*MATCH_LISTS)]
     found += [brpg_fixmatch(*key) for key in _each('voc')]
+    found += [unimatch_coco(n) for n in (232, 463, 925, 1849, 3697)]
     found += [pcr(n) for n in FAMILIES['city'].lists]
     found += [supervised_u2pl(n) for n in FAMILIES['city'].lists]
     for network in CMB_NETWORKS:

@@ -18,6 +18,21 @@ _PADDED_LOADER = dict(
 _EPOCH = '_base_.epoch_iters'
 
 
+_EVALUATION = dict(
+    val_dataloader=dict(dataset=dict(pipeline=Code('_base_.eval_pipeline'))),
+    test_dataloader=Code('val_dataloader'),
+    tta_pipeline=Code('_base_.eval_tta_pipeline'))
+
+
+def _padded(data: str) -> Dict[str, object]:
+    """Evaluation of U2PL's code: the base to add and what it sets."""
+    sizes = dict(voc=513, coco=641)
+    if data not in sizes:
+        return {}
+    return dict(
+        _EVALUATION, extra_base=f'_base_/protocols/eval_padded-{sizes[data]}')
+
+
 def _on(leaves: Dict[str, Leaf],
         base: str,
         name: str,
@@ -56,6 +71,7 @@ def _official_brpg(leaves, name):
         'per GPU (run it on 4), K-means in mini-batches, schedules by epoch, '
         'and a padding of labelled crops that counts as class 0. Add --amp.',
         setup=_PADDED,
+        **_padded(leaves[f'brpg/{name}'].data),
         model=dict(
             fidelity='official',
             terms=dict(
@@ -75,7 +91,7 @@ _PCR_NOTE = (
     'which theirs extends, padding counts as class 0 in labelled images and '
     'gets pseudo-labels in unlabelled ones.')
 _AUXILIARY = dict(
-    type='FCNHead',
+    type='PublishedFCNHead',
     in_channels=1024,
     in_index=2,
     channels=256,
@@ -95,6 +111,7 @@ def _official_pcr(leaves):
         'pcr_r101_voc_366_official',
         _PCR_NOTE.format(''),
         setup=_PADDED,
+        **_padded('voc'),
         model=dict(label_padding=True, terms=terms),
         param_scheduler=_POLY_09,
         train_dataloader=_PADDED_LOADER)
@@ -210,6 +227,7 @@ def official(leaves: Dict[str, Leaf]) -> List[Leaf]:
     return [
         _official_brpg(leaves, 'brpg_r101_voc_366'),
         _official_brpg(leaves, 'brpg_r101_city_372'),
+        _official_brpg(leaves, 'brpg_xception65_coco_1849'),
         *_official_pcr(leaves),
         *(_official_cmb(leaves, f'cmb-own_{name}')
           for name in ('v2-r101-coco_city-cmb_100', 'v2-r101-coco_voc-cmb_212',
