@@ -67,8 +67,9 @@ class Published:
 
     A table's keys hold for all of its cells; those of a column replace the
     table's, and those of a row the column's. ``list`` may name other keys of
-    the column in braces. ``null`` is a cell that the source leaves empty. How
-    a quoted row was evaluated is known only where the row itself says so.
+    the column in braces. ``null`` is a cell that the source leaves empty. The
+    list and the evaluation of a quoted row are known only where the row
+    itself says so.
 
     Args:
         path (Path): The JSON file. Defaults to ``configs/published.json``.
@@ -150,7 +151,8 @@ class Published:
 def _figure(table: dict, row: dict, column: dict, value: float) -> Figure:
     merged = {**table, **column, **row}
     if row.get('quoted'):
-        merged['evaluation'] = row.get('evaluation')
+        merged.update(
+            list=row.get('list'), evaluation=row.get('evaluation'))
     known = {key: merged[key] for key in _KNOWN & set(merged)}
     if known.get('list'):
         known['list'] = known['list'].format_map(merged)
