@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict, List
 
-from . import common, data_files, digits, own, variants
+from . import common, data_files, digits, metafiles, own, readmes, variants
 from .leaf import Leaf
 
 
@@ -27,4 +27,6 @@ def everything(root: Path) -> Dict[str, str]:
         f'configs/{name}': text
         for name, text in data_files.files().items()
     })
+    found.update(metafiles.files(leaves, root))
+    found.update(readmes.files(leaves, root))
     return found
