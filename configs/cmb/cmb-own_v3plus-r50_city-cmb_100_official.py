@@ -14,6 +14,7 @@ model = dict(
     label_padding=True,
     labeled_mixing=dict(per_image=False),
     mixing=dict(prob=0.75, per_image=False),
+    terms=dict(consistency=dict(ramp=dict(kind='exp'))),
     augment=dict(
         sup=dict(
             brightness=0.125,

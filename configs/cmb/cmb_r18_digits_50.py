@@ -15,7 +15,7 @@ model = dict(
         strong=dict(flip_prob=0.0, color_law='pil')),
     terms=dict(
         class_balance=None,
-        consistency=dict(ramp=dict(length=600)),
+        consistency=dict(ramp=dict(length=600, kind='exp')),
         cmb=dict(
             head=dict(in_channels=48, channels=48),
             num_labeled=50,

@@ -72,7 +72,7 @@ CMB = [
      'code'),
     ('weights of memory vectors', 'Eq. 8', '1', 'paper', 'code'),
     ('start of pseudo-labels', 'after 2,000 iterations (4.2)',
-     'a ramp until then', 'code', '='),
+     'a ramp until then', 'paper', 'code'),
     ("teacher's momentum", '0.997 (4.2)', '0.995 rising to 1 (cosine)',
      'paper', 'code'),
     ('iterations', '80,000 (4.2)', '150,000 (configs/*.json)', 'paper',

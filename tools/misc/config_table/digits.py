@@ -167,7 +167,7 @@ def _tops() -> List[Leaf]:
                 augment=dict(sup=_NO_FLIP, strong=_NO_FLIP),
                 terms=dict(
                     class_balance=None,
-                    consistency=dict(ramp=dict(length=600)),
+                    consistency=dict(ramp=dict(length=600, kind='exp')),
                     cmb=dict(
                         head=dict(in_channels=48, channels=48),
                         num_labeled=50,
