@@ -1,9 +1,9 @@
 # CMB (Alonso et al., ICCV 2021). The teacher labels the plain crop in train
 # mode; ClassMix and Table 1's augmentation make two strong views of it, and a
 # weak one of the labelled images. Iterations up to 1,000 fill no memory, those
-# up to 2,000 have neither contrast, pseudo-labels, class weights nor ClassMix of
-# unlabelled images. As in the authors' code the teacher never switches dropout off;
-# DeepLabV2 has none.
+# up to 2,000 have neither contrast, pseudo-labels, class weights nor ClassMix
+# of unlabelled images. As in the authors' code the teacher never switches
+# dropout off; DeepLabV2 has none.
 # Give `terms.cmb.head.in_channels` and `terms.cmb.num_labeled` in the config; on
 # VOC also `terms.class_balance=None`. The rest has the paper's values.
 model = dict(
