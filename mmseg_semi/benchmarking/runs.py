@@ -11,6 +11,36 @@ from mmengine.config import Config
 from ..engine.hooks.run_record_hook import RECORD_NAME
 from ..engine.run_records import config_hash
 from .jobs import TrainingJob
+from .published import nearest
+from .results import Result
+
+
+class MissingConfigError(ValueError):
+    """A table names a config that is not there."""
+
+
+def check_config(config: str, root: Path, named_by: str) -> None:
+    """Make sure that a config file exists.
+
+    Args:
+        config (str): Path relative to ``root``.
+        root (Path): The checkout.
+        named_by (str): What names it, for the message.
+
+    Raises:
+        MissingConfigError: If it does not; names those that look like it.
+    """
+    if (root / config).is_file():
+        return
+    names = [
+        path.relative_to(root).as_posix()
+        for path in (root / 'configs').rglob('*.py')
+        if '_base_' not in path.parts
+    ]
+    near = ', '.join(nearest(config, names)) or 'none at all'
+    raise MissingConfigError(
+        f'{named_by} names {config}, which does not exist in {root}. '
+        f'Nearest: {near}. Correct the name there.')
 
 
 @dataclass
@@ -56,10 +86,21 @@ class PlannedRun:
         return self.folder(parent) / f'iter_{self.iterations}.pth'
 
     def matches(self, record: dict) -> bool:
-        """Whether a record is of this training."""
+        """Whether a record is of this training, on however many processes.
+
+        The images of an iteration are counted over all processes; an older
+        record has those of one process.
+        """
+        return (self.is_of(record)
+                and record['iterations'] == self.iterations)
+
+    def is_of(self, record: dict) -> bool:
+        """As :meth:`matches`, after any number of iterations."""
+        total = Result(record, Path()).total_batch
+        planned = self.cfg.get('train_dataloader', {}).get('batch_size')
         return (record['config_hash'] == self.hash
                 and record['seed'] == self.seed
-                and record['iterations'] == self.iterations)
+                and (not planned or not total or sum(total) == planned))
 
     def find_record(self, records: list[dict]) -> dict | None:
         """The newest of ``records`` that matches."""
@@ -76,13 +117,16 @@ class PlannedRun:
     def job(self,
             parent: Path,
             record_file: Path | None = None,
-            threads: int = 1) -> TrainingJob:
+            threads: int = 1,
+            gpus: int | None = None) -> TrainingJob:
         """The process that trains it, going on where one was interrupted.
 
         Args:
             parent (Path): Where work directories are.
             record_file (Path, optional): Also append the record to it.
             threads (int): Threads it may use. Defaults to 1.
+            gpus (int, optional): Train with ``tools/dist_train.sh`` in so
+                many processes; without it in a single one.
         """
         options = {**self.options, 'randomness.seed': self.seed}
         if record_file is not None:
@@ -91,10 +135,14 @@ class PlannedRun:
             options[f'custom_hooks.{self._record_hook()}.record_file'] = \
                 os.path.relpath(record_file, self.root)
         folder = self.folder(parent)
+        start = ([sys.executable, 'tools/train.py', self.config]
+                 if gpus is None else
+                 ['bash', 'tools/dist_train.sh', self.config,
+                  str(gpus)])
         return TrainingJob(
             name=self.name,
             command=[
-                sys.executable, 'tools/train.py', self.config, '--work-dir',
+                *start, '--work-dir',
                 str(folder), '--resume', '--cfg-options',
                 *(f'{key}={_argument(v)}' for key, v in options.items())
             ],

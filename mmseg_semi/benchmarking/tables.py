@@ -1,106 +1,191 @@
 # Copyright (c) mmseg_semi authors.
-"""Tables of results: which rows, their numbers, and how they are printed."""
+"""Tables of results: which rows they have, and what the runs say to them."""
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
+from ..engine.evaluation_protocol import describe_evaluation
 from ..evaluation.bootstrap import (Difference, paired_difference,
                                     resampled_miou)
 from ..evaluation.per_image_iou import PerImageAreas
-from .runs import PlannedRun
+from .published import Figure, Published
+from .results import Result
+from .runs import PlannedRun, check_config
 
-HEADER = ('labels', 'method', 'seeds', 'last mIoU', 'best mIoU',
-          'minus baseline', 'by seed', 'minutes')
+
+class SpecError(ValueError):
+    """A table that is described wrongly; the message says where."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one seed came out.
+
+    Args:
+        last (float, optional): mIoU of the last iteration.
+        best (float, optional): The best of all that was measured.
+        source (Result): Where everything else is read from.
+    """
+    last: float | None
+    best: float | None
+    source: Result
 
 
 @dataclass
 class Row:
-    """One method at one number of labels.
+    """One method under one protocol.
 
     Args:
-        labels (int): Labelled images.
+        protocol (str): Lists and number of labels, as config names say it.
         name (str): The method.
-        runs (list[PlannedRun]): One per seed.
-        records (dict[int, dict]): Seed -> record, of the finished ones.
+        runs (list[PlannedRun]): One per seed; none where the package has no
+            config, so that only the published figure is shown.
+        figure (Figure, optional): What was published.
+        baseline (str, optional): Name of the row to compare with.
+        outcomes (dict[int, Outcome]): Seed -> how it came out.
+        evaluation (str, optional): How ``outcomes`` were measured.
         difference (Difference, optional): To the baseline, in ``last``.
         by_seed (list[float]): The same for each seed.
     """
-    labels: int
+    protocol: str
     name: str
-    runs: list[PlannedRun]
-    records: dict = field(default_factory=dict)
+    runs: list[PlannedRun] = field(default_factory=list)
+    figure: Figure | None = None
+    baseline: str | None = None
+    outcomes: dict = field(default_factory=dict)
+    evaluation: str | None = None
     difference: Difference | None = None
     by_seed: list = field(default_factory=list)
+
+    @property
+    def config(self) -> str | None:
+        """The config file, relative to the checkout."""
+        if self.runs:
+            return self.runs[0].config
+        return next((outcome.source['config']
+                     for outcome in self.outcomes.values()), None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the config as it stands, without overrides."""
+        return all(not run.options for run in self.runs)
 
 
 class TableSpec:
     """What a table contains, read from a JSON file.
 
     Keys: ``title``; ``dataset``, which decides how data is prepared;
-    ``records`` and ``page``, files beside it; ``baseline``, the name of a
-    row; ``parts``, a list of ``labels``, ``seeds`` and ``rows``, each a
-    ``[name, config]``.
+    ``records`` and ``page``, files beside it; ``baseline`` (optional), the
+    name of a row; ``parts``, a list of ``protocol``, ``seeds`` and ``rows``.
+    A row has a ``name`` and, each where there is one, ``config``,
+    ``options`` on top of it (as ``--cfg-options``), ``published``, the id of
+    a figure, and a ``baseline`` of its own.
 
     Args:
         path (Path): The JSON file.
         root (Path): The checkout, to which configs are relative.
         options (dict, optional): Overrides for every config.
+        seeds (Sequence[int], optional): Instead of those of the parts.
+        published (Published, optional): Where ids are looked up. Defaults
+            to the shipped file, read when an id comes up.
 
     Raises:
-        ValueError: If a part has no row of the baseline's name.
+        SpecError: If the file is no table.
+        MissingConfigError: If a config does not exist.
+        PublishedError: If there is no such figure.
     """
 
     def __init__(self,
                  path: Path,
                  root: Path,
-                 options: dict | None = None) -> None:
-        spec = json.loads(Path(path).read_text('utf-8'))
-        self.name, self.title = Path(path).stem, spec['title']
-        self.dataset = spec['dataset']
-        self.records = Path(path).parent / spec['records']
-        self.page = Path(path).parent / spec['page']
-        self.baseline = spec['baseline']
-        self.rows = [
-            Row(part['labels'], name, [
-                PlannedRun(f'{name}, {part["labels"]} labels, seed {seed}',
-                           config, seed, root, options or {})
-                for seed in part['seeds']
-            ]) for part in spec['parts'] for name, config in part['rows']
-        ]
+                 options: dict | None = None,
+                 seeds: Sequence[int] | None = None,
+                 published: Published | None = None) -> None:
+        self.path, self.root = Path(path), root
+        self._options, self._seeds = options or {}, seeds
+        self._published = published
+        self.name = self.path.stem
+        try:
+            spec = json.loads(self.path.read_text('utf-8'))
+            self.title, self.dataset = spec['title'], spec['dataset']
+            self.records = self.path.parent / spec['records']
+            self.page = self.path.parent / spec['page']
+            self.baseline = spec.get('baseline')
+            self.rows = [
+                self._row(part, row) for part in spec['parts']
+                for row in part['rows']
+            ]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise SpecError(
+                f'{path} describes no table ({error!r}). See '
+                'docs/benchmark_tables.md for its keys.') from error
+
+    def _row(self, part: dict, row: dict) -> Row:
+        config, figure, runs = row.get('config'), None, []
+        if row.get('published'):
+            self._published = self._published or Published()
+            figure = self._published[row['published']]
+        if config:
+            check_config(config, self.root, f'{self.path}, row {row["name"]}')
+            runs = [
+                PlannedRun(f'{row["name"]}, {part["protocol"]}, seed {seed}',
+                           config, seed, self.root,
+                           {**row.get('options', {}), **self._options})
+                for seed in (self._seeds or part['seeds'])
+            ]
+        return Row(part['protocol'], row['name'], runs, figure,
+                   row.get('baseline'))
+
+    def baseline_of(self, row: Row) -> str | None:
+        """Name of the row that ``row`` is compared with."""
+        return row.baseline or self.baseline
 
     def check_baseline(self) -> None:
-        """Make sure that every part has the baseline."""
-        labels = {row.labels for row in self.rows}
-        with_it = {
-            row.labels
-            for row in self.rows if row.name == self.baseline
-        }
-        if labels - with_it:
-            names = sorted({row.name for row in self.rows})
-            raise ValueError(
-                f'{self.name}: there is no row {self.baseline!r} at '
-                f'{sorted(labels - with_it)} labels to compare with. Choose '
-                f'the baseline among {names}.')
+        """Make sure that everything has its baseline.
+
+        Raises:
+            SpecError: If it has not.
+        """
+        known = {(row.protocol, row.name) for row in self.rows}
+        for row in self.rows:
+            name = self.baseline_of(row)
+            if name and (row.protocol, name) not in known:
+                names = sorted({other.name for other in self.rows})
+                raise SpecError(
+                    f'{self.name}: there is no row {name!r} under '
+                    f'{row.protocol} to compare with. Choose the baseline '
+                    f'among {names}.')
 
     def runs(self) -> list[PlannedRun]:
-        """All runs, the first seed of every row before the second."""
-        longest = max(len(row.runs) for row in self.rows)
-        return [
+        """All runs, the first seed of every row before the second.
+
+        Rows of one config and equal options are trained once.
+        """
+        longest = max((len(row.runs) for row in self.rows), default=0)
+        ordered = [
             row.runs[i] for i in range(longest) for row in self.rows
             if i < len(row.runs)
         ]
+        unique: dict = {}
+        for run in ordered:
+            unique.setdefault((run.hash, run.seed, run.iterations), run)
+        return list(unique.values())
 
 
-def make_rows(spec: TableSpec, records: list[dict]) -> list[Row]:
+def make_rows(spec: TableSpec,
+              results: list[Result],
+              evaluation: str | None = None) -> list[Row]:
     """Fill a table with what has been finished.
 
     Args:
         spec (TableSpec): The table.
-        records (list[dict]): All records, see
-            :func:`mmseg_semi.engine.run_records.read_records`.
+        results (list[Result]): All records, oldest first.
+        evaluation (str, optional): Take what was measured so, in the words
+            of :func:`describe_evaluation`. Defaults to what each config does
+            by itself.
 
     Returns:
         list[Row]: The rows of ``spec``, filled. Differences need the areas
@@ -109,135 +194,145 @@ def make_rows(spec: TableSpec, records: list[dict]) -> list[Row]:
     """
     spec.check_baseline()
     for row in spec.rows:
-        found = {run.seed: run.find_record(records) for run in row.runs}
-        row.records = {s: record for s, record in found.items() if record}
-    baselines = {
-        row.labels: row
-        for row in spec.rows if row.name == spec.baseline
-    }
+        if not row.runs:
+            continue
+        row.evaluation = evaluation or describe_evaluation(row.runs[0].cfg)
+        found = {
+            run.seed: _outcome(run, results, row.evaluation)
+            for run in row.runs
+        }
+        row.outcomes = {seed: one for seed, one in found.items() if one}
+    by_name = {(row.protocol, row.name): row for row in spec.rows}
     for row in spec.rows:
-        baseline = baselines[row.labels]
-        if row is not baseline:
-            _compare(row, baseline, spec.records.parent)
+        baseline = by_name.get((row.protocol, spec.baseline_of(row)))
+        if baseline and baseline is not row:
+            _compare(row, baseline)
     return spec.rows
 
 
-def _compare(row: Row, baseline: Row, folder: Path) -> None:
+def _outcome(run: PlannedRun, results: list[Result],
+             evaluation: str | None) -> Outcome | None:
+    trainings, tests = [], []
+    for result in results:
+        # Older records were measured as their config says.
+        if (result['evaluation'] or evaluation) != evaluation:
+            continue
+        if result.is_test and run.is_of(result.record):
+            tests.append(result)
+        elif not result.is_test and run.matches(result.record):
+            trainings.append(result)
+    final = [test for test in tests if test['iterations'] == run.iterations]
+    if not trainings and not tests:
+        return None
+    source = (trainings or final or tests)[-1]
+    scores = [test['last'] for test in tests]
+    if trainings:
+        scores.append(trainings[-1]['best'])
+    scores = [score for score in scores if score is not None]
+    last = source['last'] if trainings or final else None
+    return Outcome(last, max(scores, default=None), source)
+
+
+def rows_of(results: list[Result], names: dict) -> list[Row]:
+    """Rows of what was found in work directories, without a table.
+
+    Args:
+        results (list[Result]): Records of trainings and tests.
+        names (dict[str, Figure]): Config -> its published figure.
+
+    Returns:
+        list[Row]: One per experiment and way of measuring, in the order of
+        the config names. Seeds of one experiment are one row.
+    """
+    groups: dict = {}
+    for result in results:
+        key = (result['config'] or '', result['config_hash'],
+               result['evaluation'] or '')
+        groups.setdefault(key, []).append(result)
+    rows = []
+    for (config, _, evaluation), found in sorted(groups.items()):
+        row = Row(
+            protocol_of(config),
+            Path(config).stem or found[0]['method'] or '–',
+            figure=names.get(config),
+            evaluation=evaluation or None)
+        for seed in sorted({result['seed'] for result in found}):
+            row.outcomes[seed] = _of_seed(
+                [result for result in found if result['seed'] == seed])
+        rows.append(row)
+    return rows
+
+
+def _of_seed(found: list[Result]) -> Outcome:
+    furthest = max(result['iterations'] or 0 for result in found)
+    final = [one for one in found if (one['iterations'] or 0) == furthest]
+    source = ([one for one in final if not one.is_test] or final)[-1]
+    planned = source['max_iterations'] or furthest
+    scores = [
+        score for one in found for score in (one['last'], one['best'])
+        if score is not None
+    ]
+    return Outcome(source['last'] if furthest == planned else None,
+                   max(scores, default=None), source)
+
+
+def published_of(folder: Path) -> dict[str, Figure]:
+    """What was published for each config, by the tables in a folder.
+
+    Args:
+        folder (Path): With tables (``*.json``).
+
+    Returns:
+        dict[str, Figure]: Config -> its figure; that of the paper whose
+        method it is rather than one that others quote.
+    """
+    published, found = Published(), {}
+    for path in sorted(folder.glob('*.json')):
+        for part in json.loads(path.read_text('utf-8'))['parts']:
+            for row in part['rows']:
+                if not row.get('config') or row.get('options'):
+                    continue
+                figure = published[row['published']]
+                known = found.get(row['config'])
+                if known is None or (known.quoted and not figure.quoted):
+                    found[row['config']] = figure
+    return found
+
+
+def protocol_of(config: str) -> str:
+    """Data set, family of lists and labels in the name of a config."""
+    return '_'.join(Path(config).stem.split('_')[2:4])
+
+
+def _compare(row: Row, baseline: Row) -> None:
     pairs = []
-    for seed, record in row.records.items():
-        other = baseline.records.get(seed)
-        if other and record.get('per_image') and other.get('per_image'):
-            pair = _areas(record, folder), _areas(other, folder)
-            pairs.append(pair)
-            row.by_seed.append(_score(pair[0]) - _score(pair[1]))
+    for seed, outcome in row.outcomes.items():
+        other = baseline.outcomes.get(seed)
+        if other and None not in (outcome.source.areas, other.source.areas,
+                                  outcome.last, other.last):
+            pairs.append((_areas(outcome.source), _areas(other.source)))
+            row.by_seed.append(_score(pairs[-1][0]) - _score(pairs[-1][1]))
     if pairs:
         row.difference = paired_difference(*zip(*pairs))
 
 
-def _areas(record: dict, folder: Path) -> PerImageAreas:
+def _areas(result: Result) -> PerImageAreas:
     """Areas of a record, checked against its score."""
-    path = folder / record['per_image']
+    path = result.areas
     if not path.is_file():
         raise FileNotFoundError(
             f'{path}, the areas per image of a recorded run, is missing. '
-            'Restore it with git, or remove the line of run '
-            f'{record["run"]} from the records to train it again.')
+            'Restore it with git, or remove the record of run '
+            f'{result["run"]} to train it again.')
     areas, iteration = PerImageAreas.load(path)
     score = _score(areas)
-    if iteration != record['iterations'] or abs(score - record['last']) > .02:
+    if iteration != (result['iterations'] or 0) or abs(score - result['last']) > .02:
         raise ValueError(
             f'{path} is of iteration {iteration} with mIoU {score:.2f}, but '
-            f'its record says {record["iterations"]} and {record["last"]}: '
+            f'its record says {result["iterations"]} and {result["last"]}: '
             'the files do not belong together.')
     return areas
 
 
 def _score(areas: PerImageAreas) -> float:
     return float(resampled_miou(areas, np.ones((1, len(areas.ids))))[0])
-
-
-def _mean(values: list[float]) -> str:
-    if not values:
-        return '–'
-    if len(values) == 1:
-        return f'{values[0]:.2f}'
-    return f'{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}'
-
-
-def cells(row: Row, baseline: str) -> list[str]:
-    """A row as text, in the order of ``HEADER``."""
-    records = list(row.records.values())
-    seeds = ', '.join(map(str, row.records)) or 'not yet run'
-    difference = 'baseline' if row.name == baseline else '–'
-    if row.difference:
-        mean, low, high = row.difference
-        difference = f'{mean:+.2f} [{low:+.2f}, {high:+.2f}]'
-    minutes = [record['seconds'] / 60 for record in records]
-    return [
-        str(row.labels), row.name, seeds,
-        _mean([record['last'] for record in records]),
-        _mean([record['best'] for record in records]), difference,
-        ', '.join(f'{value:+.2f}' for value in row.by_seed),
-        f'{np.mean(minutes):.1f}' if minutes else '–'
-    ]
-
-
-def rich_table(spec: TableSpec, rows: list[Row]) -> Table:
-    """The table for a terminal."""
-    table = Table(*HEADER, title=spec.title)
-    for i, row in enumerate(rows):
-        ends = i + 1 < len(rows) and rows[i + 1].labels != row.labels
-        table.add_row(*cells(row, spec.baseline), end_section=ends)
-    return table
-
-
-def notes(spec: TableSpec, rows: list[Row]) -> list[str]:
-    """What a reader must know about the numbers."""
-    records = [record for row in rows for record in row.records.values()]
-    if not records:
-        return []
-
-    def unique(values):
-        return ', '.join(sorted({str(value) for value in values}))
-
-    torch = unique(record['versions']['torch'] for record in records)
-    threads = unique(record['host']['threads'] for record in records)
-    dates = sorted(record['date'][:10] for record in records)
-    return [
-        f'Mean ± standard deviation over seeds. Baseline: {spec.baseline}; '
-        'differences are in the last mIoU, each seed with the same seed of '
-        'the baseline. In brackets: 95 % bootstrap interval over the '
-        'validation images for these trained models; how other seeds would '
-        'come out is not in it.',
-        'Minutes: wall time of one training, validation included, mean over '
-        f'seeds ({threads} thread(s), trainings may have run side by side).',
-        f'Iterations {unique(r["iterations"] for r in records)}; '
-        f'code {unique(r["commit"] for r in records)}; torch {torch}; '
-        f'{dates[0]} to {dates[-1]}.'
-    ]
-
-
-def markdown(spec: TableSpec, rows: list[Row]) -> str:
-    """The table and its notes as Markdown."""
-    lines = [HEADER, ['---'] * len(HEADER)]
-    lines += [cells(row, spec.baseline) for row in rows]
-    table = ['| ' + ' | '.join(line) + ' |' for line in lines]
-    return '\n'.join([*table, '', *notes(spec, rows)])
-
-
-def write_between_markers(page: Path, name: str, text: str) -> None:
-    """Put text into a page, replacing only what was put there before.
-
-    Args:
-        page (Path): The Markdown file; made where missing.
-        name (str): Tells several tables of a page apart.
-        text (str): What to write.
-    """
-    begin, end = f'<!-- begin {name} -->', f'<!-- end {name} -->'
-    old = page.read_text('utf-8') if page.is_file() else ''
-    if begin in old and end in old:
-        head, rest = old.split(begin, 1)
-        tail = rest.split(end, 1)[1]
-    else:
-        head, tail = (f'{old.rstrip()}\n\n' if old else ''), '\n'
-    page.write_text(f'{head}{begin}\n{text}\n{end}{tail}', 'utf-8')

@@ -2,8 +2,9 @@
 """The papers' equations: functions of tensors, without config or state."""
 from .class_balance import balancing_weights, class_counts, weights_at
 from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
-from .color import (adjust_brightness, adjust_contrast, adjust_hue,
-                    adjust_saturation, gaussian_blur)
+from .color import (COLOR_LAWS, add_brightness, adjust_brightness,
+                    adjust_contrast, adjust_hue, adjust_saturation,
+                    gaussian_blur, scale_saturation)
 from .contrast import (best_rows, class_cosine, class_directions,
                        contrastive_loss, masked_batch_norm,
                        memory_rows_per_image, quality_filter)
@@ -39,27 +40,28 @@ from .thresholds import class_confidence_sums, moved_thresholds
 from .warping import Placement, draw_placements, place
 
 __all__ = [
-    'ASSIGNMENTS', 'COST_WEIGHTS', 'NORMALIZERS', 'Placement', 'SIMILARITIES',
-    'Segments', 'UNIONS', 'activation_logits', 'adjust_brightness',
-    'adjust_contrast', 'adjust_hue', 'adjust_saturation', 'assigned_sums',
-    'balancing_weights', 'best_rows', 'class_confidence_sums', 'class_cosine',
-    'class_counts', 'class_directions', 'class_masks', 'class_mlp',
-    'class_prototypes', 'class_scores', 'confidence_filter',
-    'confidence_schedule', 'contrastive_loss', 'cosine_ema_momentum',
-    'cross_entropy', 'cutout', 'draw_partners', 'draw_per_prototype',
-    'draw_placements', 'draw_positions', 'draw_prototypes', 'ema_momentum',
-    'ema_update', 'entropy_filter', 'features_at', 'full_precision',
-    'gaussian_blur', 'global_mean', 'grid_features', 'grid_positions',
-    'half_area_boxes', 'iters_per_epoch', 'keep_percent', 'kmeans',
-    'mask_dice_loss', 'mask_focal_loss', 'masked_batch_norm',
-    'masked_percentile', 'match', 'match_on_host', 'matched_rows',
-    'matching_costs', 'max_along', 'memory_rows_per_image', 'mix',
-    'most_scattered', 'moved_prototypes', 'moved_thresholds', 'named_classes',
-    'ohem_cross_entropy', 'pixel_entropies', 'pixel_losses', 'place',
-    'predictions', 'prototype_contrast', 'prototype_logits', 'prototype_loss',
-    'prototype_similarity', 'prototypes_per_class', 'pseudo_segments',
-    'quality_filter', 'region_classification', 'region_contrast',
-    'region_cosines', 'region_features', 'region_similarity',
-    'sampling_window', 'scatter_score', 'single_boxes', 'softmax_entropy',
-    'union_logits', 'upcast', 'warm_up', 'weights_at', 'xor_boxes'
+    'ASSIGNMENTS', 'COLOR_LAWS', 'COST_WEIGHTS', 'NORMALIZERS', 'Placement',
+    'SIMILARITIES', 'Segments', 'UNIONS', 'activation_logits',
+    'add_brightness', 'adjust_brightness', 'adjust_contrast', 'adjust_hue',
+    'adjust_saturation', 'assigned_sums', 'balancing_weights', 'best_rows',
+    'class_confidence_sums', 'class_cosine', 'class_counts',
+    'class_directions', 'class_masks', 'class_mlp', 'class_prototypes',
+    'class_scores', 'confidence_filter', 'confidence_schedule',
+    'contrastive_loss', 'cosine_ema_momentum', 'cross_entropy', 'cutout',
+    'draw_partners', 'draw_per_prototype', 'draw_placements', 'draw_positions',
+    'draw_prototypes', 'ema_momentum', 'ema_update', 'entropy_filter',
+    'features_at', 'full_precision', 'gaussian_blur', 'global_mean',
+    'grid_features', 'grid_positions', 'half_area_boxes', 'iters_per_epoch',
+    'keep_percent', 'kmeans', 'mask_dice_loss', 'mask_focal_loss',
+    'masked_batch_norm', 'masked_percentile', 'match', 'match_on_host',
+    'matched_rows', 'matching_costs', 'max_along', 'memory_rows_per_image',
+    'mix', 'most_scattered', 'moved_prototypes', 'moved_thresholds',
+    'named_classes', 'ohem_cross_entropy', 'pixel_entropies', 'pixel_losses',
+    'place', 'predictions', 'prototype_contrast', 'prototype_logits',
+    'prototype_loss', 'prototype_similarity', 'prototypes_per_class',
+    'pseudo_segments', 'quality_filter', 'region_classification',
+    'region_contrast', 'region_cosines', 'region_features',
+    'region_similarity', 'sampling_window', 'scale_saturation',
+    'scatter_score', 'single_boxes', 'softmax_entropy', 'union_logits',
+    'upcast', 'warm_up', 'weights_at', 'xor_boxes'
 ]

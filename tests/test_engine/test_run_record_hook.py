@@ -200,11 +200,77 @@ def test_areas_of_another_iteration_are_not_kept(tmp_path):
     assert line['per_image'] is None
 
 
+def test_record_says_how_it_was_measured(tmp_path):
+    run(tmp_path)
+    assert read(tmp_path)['evaluation'] is None  # a runner without config
+
+
 def test_validation_alone_writes_nothing(tmp_path):
     runner = make_runner(tmp_path, hooks=[dict(type='RunRecordHook')])
     runner._val_evaluator = [FixedAreas()]
     runner.val()
     assert not (tmp_path / 'per_image').exists()
+
+
+@pytest.fixture
+def tester(tmp_path):
+    """A runner that tests a checkpoint of four iterations, seed 3."""
+    run(tmp_path / 'train', seed=3)
+    runner = make_runner(
+        tmp_path / 'test',
+        hooks=[dict(type='RunRecordHook', method='toy')],
+        load_from=str(tmp_path / 'train/iter_4.pth'),
+        seed=0,
+        test_dataloader=dict(
+            dataset=CountingDataset(),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            batch_size=12,
+            num_workers=0),
+        test_cfg=dict(),
+        test_evaluator=[FixedAreas()])
+    return runner
+
+
+def read_test(work_dir):
+    (path, ) = work_dir.glob('test_*.json')
+    return json.loads(path.read_text())
+
+
+def test_record_of_a_test(tester, tmp_path):
+    tester.test()
+    record, trained = read_test(tmp_path / 'test'), read(tmp_path / 'train')
+    assert record['kind'] == 'test' and record['last'] == 50.
+    assert record['scores']['mIoU'] == 50. and 'aAcc' in record['scores']
+    assert record['checkpoint'].endswith('train/iter_4.pth')
+    assert record['iterations'] == record['max_iterations'] == 4
+    assert record['trained'] == trained['run'] != record['run']
+    for key in ('seed', 'config_hash', 'method', 'split_sha256', 'world_size',
+                'commit'):
+        assert record[key] == trained[key], key
+    assert record['seed'] == 3 and record['seconds_per_iteration'] > 0
+    areas, iteration = PerImageAreas.load(
+        tmp_path / 'test' / record['per_image'])
+    assert iteration == 4 and areas.ids.tolist() == ['i0', 'i1', 'i2']
+    assert not (tmp_path / 'test/record.json').exists()
+
+
+def test_checkpoint_of_others_is_known_by_the_config_alone(tester, tmp_path):
+    path = tmp_path / 'train/iter_4.pth'
+    content = torch.load(path)
+    torch.save(dict(state_dict=content['state_dict']), path)
+    tester.test()
+    record = read_test(tmp_path / 'test')
+    assert record['iterations'] is None and record['trained'] is None
+    assert record['config_hash'] == config_hash(tester.cfg)
+    assert record['last'] == 50.
+
+
+def test_test_without_the_score_writes_nothing(tester, tmp_path):
+    for hook in tester.hooks:
+        if type(hook).__name__ == 'RunRecordHook':
+            hook.metric = 'mDice'
+    tester.test()
+    assert not list((tmp_path / 'test').glob('test_*.json'))
 
 
 def test_dataset_without_a_split(tmp_path):

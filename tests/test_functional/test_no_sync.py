@@ -90,9 +90,9 @@ def _augmentation(maps, generator):
         func.draw_placements(B, SIDE, SIDE, generator),
         dict(target=255, confidence=0.))
     images, amount = torch.rand(B, 3, SIDE, SIDE), torch.rand(B)
-    for adjust in (func.adjust_brightness, func.adjust_contrast,
-                   func.adjust_saturation, func.adjust_hue):
-        images = adjust(images, amount)
+    for law in func.COLOR_LAWS.values():
+        for adjust in law.values():
+            images = adjust(images, amount)
     func.gaussian_blur(images, amount, amount)
 
 

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
 from .ceil_pool_resnet import CeilPoolResNet
+from .deep_stem_resnet import DeepStemResNet
 
-__all__ = ['CeilPoolResNet']
+__all__ = ['CeilPoolResNet', 'DeepStemResNet']

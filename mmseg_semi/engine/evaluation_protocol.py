@@ -1,0 +1,72 @@
+# Copyright (c) mmseg_semi authors.
+"""How a config measures, in words that can be compared."""
+from mmengine.config import Config
+
+# Of a segmentor's test_cfg: said in words of their own.
+_SAID = ('mode', 'crop_size', 'stride')
+
+
+def describe_evaluation(cfg: Config, stage: str = 'test') -> str | None:
+    """Say how the predictions of a config are made and cut.
+
+    Two results compare only if this is the same for both.
+
+    Args:
+        cfg (Config): A resolved config.
+        stage (str): ``test`` or ``val``: whose dataloader. Defaults to
+            ``test``.
+
+    Returns:
+        str or None: For example ``whole images``, ``whole images, padded to 513 x
+        513`` or ``windows of 769, stride 513``, followed by resizing, other
+        settings of ``test_cfg``, and ``flips and scales`` for test-time
+        augmentation. None if the config has no model.
+    """
+    model = cfg.get('model')
+    if not model:
+        return None
+    augmented = 'module' in model
+    if augmented:
+        model = model.module
+    settings = model.get('test_cfg') or (model.get('segmentor')
+                                         or {}).get('test_cfg') or {}
+    parts = [_windows(settings)]
+    padding = _padding(model)
+    if padding:
+        parts.append(f'padded to {_size(padding)}')
+    dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset') or {}
+    for transform in dataset.get('pipeline') or []:
+        if transform['type'] == 'Resize' and not augmented:
+            scale = transform.get('scale_factor') or _size(transform['scale'])
+            parts.append(f'resized by {scale}' if transform.
+                         get('scale_factor') else f'resized to {scale}')
+    parts += [
+        f'{key}={value}' for key, value in sorted(settings.items())
+        if key not in _SAID
+    ]
+    if augmented:
+        parts.append('flips and scales')
+    return ', '.join(parts)
+
+
+def _windows(settings: dict) -> str:
+    if settings.get('mode', 'whole') == 'whole':
+        return 'whole images'
+    return (f'windows of {_size(settings["crop_size"], True)}, '
+            f'stride {_size(settings["stride"], True)}')
+
+
+def _padding(model: dict):
+    """Size to which the preprocessor pads images of a test."""
+    preprocessor = model.get('data_preprocessor') or (
+        model.get('segmentor') or {}).get('data_preprocessor') or {}
+    return (preprocessor.get('test_cfg') or {}).get('size')
+
+
+def _size(value, short: bool = False) -> str:
+    if isinstance(value, (list, tuple)):
+        first, second = value
+        if short and first == second:
+            return str(first)
+        return f'{first} x {second}'
+    return str(value)
