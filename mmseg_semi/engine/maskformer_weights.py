@@ -1,6 +1,5 @@
 # Copyright (c) mmseg_semi authors.
 """Weights of facebookresearch/MaskFormer under the names of MMDetection."""
-import io
 import pickle
 import re
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .atomic import write_atomically
+from .weight_files import convert_file, read_pth, weights_alone
 
 # A name begins as the pattern says; {0}, {1}, ... are its groups. Levels and
 # norms count from 1 there and from 0 here: these are written {0-}.
@@ -88,18 +87,11 @@ def read_weights(path: str) -> Dict[str, Tensor]:
     Raises:
         ValueError: If it holds anything but named arrays.
     """
-    try:
-        if Path(path).suffix == '.pkl':
-            with open(path, 'rb') as file:
-                content = _ArraysOnly(file, encoding='latin1').load()
-        else:
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'{path} cannot be read as weights: {reason}. '
-                         'Download it again; a file with other objects in it '
-                         'is refused, as loading those can run any '
-                         'code.') from None
+    if Path(path).suffix == '.pkl':
+        with weights_alone(path), open(path, 'rb') as file:
+            content = _ArraysOnly(file, encoding='latin1').load()
+    else:
+        content = read_pth(path)
     weights = content.get('model') if isinstance(content, dict) else None
     if not weights or not all(
             isinstance(w, (np.ndarray, Tensor)) for w in weights.values()):
@@ -175,11 +167,5 @@ def write_converted(source: str, target: str) -> int:
     Raises:
         FileExistsError: If ``target`` exists.
     """
-    if Path(target).exists():
-        raise FileExistsError(f'{target} exists: remove it, or give another '
-                              'name.')
-    state_dict = convert_maskformer(read_weights(source))
-    buffer = io.BytesIO()
-    torch.save(dict(state_dict=state_dict), buffer)
-    write_atomically(buffer.getvalue(), target)
-    return len(state_dict)
+    return convert_file(source, target,
+                        lambda path: convert_maskformer(read_weights(path)))

@@ -122,14 +122,14 @@ class Xception65(BaseModule):
         self.entry2 = XceptionBlock(128, (256, ) * 3, 2, 1, **options)
         self.entry3 = XceptionBlock(256, (728, ) * 3, output_stride // 8, 1,
                                     **options)
-        self.middle = nn.Sequential(*(
-            XceptionBlock(728, (728, ) * 3, 1, dilation, **options)
-            for _ in range(MIDDLE_BLOCKS)))
+        self.middle = nn.Sequential(*(XceptionBlock(728, (728, ) *
+                                                    3, 1, dilation, **options)
+                                      for _ in range(MIDDLE_BLOCKS)))
         self.exit_block = XceptionBlock(728, (728, 1024, 1024), 1, dilation,
                                         **options)
-        self.exit_convs = nn.Sequential(*(
-            separable_conv(before, after, last, norm_cfg=norm_cfg)
-            for before, after in ((1024, 1536), (1536, 1536), (1536, 2048))))
+        self.exit_convs = nn.Sequential(
+            *(separable_conv(before, after, last, norm_cfg=norm_cfg)
+              for before, after in ((1024, 1536), (1536, 1536), (1536, 2048))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Four maps of a batch of images.
