@@ -2,6 +2,7 @@
 """Datasets, sampler and transforms; importing registers them in mmseg."""
 from . import transforms
 from .bad_images import BadImageLog
+from .coco81 import COCO81Dataset
 from .digit_scenes_dataset import DigitScenesDataset
 from .errors import UnreadableImageError
 from .gta5 import GTA5Dataset
@@ -10,7 +11,7 @@ from .semi_dataset import SemiSegDataset
 from .unlabeled import UnlabeledSegDataset
 
 __all__ = [
-    'BadImageLog', 'DigitScenesDataset', 'GTA5Dataset', 'SemiSampler',
-    'SemiSegDataset', 'StreamIndex', 'UnlabeledSegDataset',
+    'BadImageLog', 'COCO81Dataset', 'DigitScenesDataset', 'GTA5Dataset',
+    'SemiSampler', 'SemiSegDataset', 'StreamIndex', 'UnlabeledSegDataset',
     'UnreadableImageError', 'transforms'
 ]
