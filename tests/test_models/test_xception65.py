@@ -81,6 +81,16 @@ def test_sizes(output_stride):
             assert out.shape == (2, channels, *size)
 
 
+def test_a_narrow_one():
+    net = xception(base_channels=8)
+    wide = dict(xception().named_parameters())
+    for name, value in net.named_parameters():
+        for ours, theirs in zip(value.shape, wide[name].shape):
+            assert 4 * ours == theirs or ours == theirs in (1, 3)
+    images = torch.empty(1, 3, 65, 65, device='meta')
+    assert [out.shape[1] for out in net(images)] == [64, 64, 182, 512]
+
+
 @pytest.fixture(scope='module')
 def weights():
     return port_weights()
@@ -173,6 +183,7 @@ def test_under_the_published_head():
 
 @pytest.mark.parametrize('option, words', [
     (dict(output_stride=32), 'output_stride=32 must be 8 or 16'),
+    (dict(base_channels=30), 'base_channels=30 must be a multiple of 4'),
     (dict(fidelity='port'), "fidelity='port' must be one of"),
 ])
 def test_other_networks_are_refused(option, words):

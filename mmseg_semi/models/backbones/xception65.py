@@ -89,6 +89,9 @@ class Xception65(BaseModule):
     Args:
         output_stride (int): 8 or 16; what would be strided further is
             dilated. Defaults to 16.
+        base_channels (int): Channels of the first convolution, a multiple of
+            4; all others are in proportion. Defaults to 32, and all numbers
+            here are for that.
         norm_cfg (dict): The norms. Defaults to BatchNorm as DeepLab trains
             it, with momentum 3e-4 and constant 1e-3.
         fidelity (str): ``paper`` or ``official``. Defaults to ``paper``.
@@ -96,11 +99,13 @@ class Xception65(BaseModule):
             normal, by fan-out.
 
     Raises:
-        ValueError: If ``output_stride`` or ``fidelity`` is another one.
+        ValueError: If ``output_stride``, ``base_channels`` or ``fidelity`` is
+            another one.
     """
 
     def __init__(self,
                  output_stride: int = 16,
+                 base_channels: int = 32,
                  norm_cfg: dict = dict(type='BN', momentum=3e-4, eps=1e-3),
                  fidelity: str = 'paper',
                  init_cfg: dict | None = None) -> None:
@@ -108,6 +113,9 @@ class Xception65(BaseModule):
         if output_stride not in (8, 16):
             raise ValueError(f'Xception65: output_stride={output_stride} must '
                              'be 8 or 16.')
+        if base_channels < 4 or base_channels % 4:
+            raise ValueError(f'Xception65: base_channels={base_channels} must '
+                             'be a multiple of 4.')
         if fidelity not in FIDELITIES:
             raise ValueError(f'Xception65: fidelity={fidelity!r} must be one '
                              f'of {FIDELITIES}.')
@@ -115,21 +123,25 @@ class Xception65(BaseModule):
         dilation = 16 // output_stride
         last = dilation if official else 2 * dilation
         options = dict(norm_cfg=norm_cfg, rectify_identity=official)
+        width, out1, out2, out3, out4, out5, out6 = (
+            base_channels * channels // 32
+            for channels in (64, 128, 256, 728, 1024, 1536, 2048))
         self.stem = nn.Sequential(
-            ConvModule(3, 32, 3, stride=2, padding=1, norm_cfg=norm_cfg),
-            ConvModule(32, 64, 3, padding=1, norm_cfg=norm_cfg))
-        self.entry1 = XceptionBlock(64, (128, ) * 3, 2, 1, **options)
-        self.entry2 = XceptionBlock(128, (256, ) * 3, 2, 1, **options)
-        self.entry3 = XceptionBlock(256, (728, ) * 3, output_stride // 8, 1,
+            ConvModule(
+                3, base_channels, 3, stride=2, padding=1, norm_cfg=norm_cfg),
+            ConvModule(base_channels, width, 3, padding=1, norm_cfg=norm_cfg))
+        self.entry1 = XceptionBlock(width, (out1, ) * 3, 2, 1, **options)
+        self.entry2 = XceptionBlock(out1, (out2, ) * 3, 2, 1, **options)
+        self.entry3 = XceptionBlock(out2, (out3, ) * 3, output_stride // 8, 1,
                                     **options)
-        self.middle = nn.Sequential(*(XceptionBlock(728, (728, ) *
+        self.middle = nn.Sequential(*(XceptionBlock(out3, (out3, ) *
                                                     3, 1, dilation, **options)
                                       for _ in range(MIDDLE_BLOCKS)))
-        self.exit_block = XceptionBlock(728, (728, 1024, 1024), 1, dilation,
+        self.exit_block = XceptionBlock(out3, (out3, out4, out4), 1, dilation,
                                         **options)
         self.exit_convs = nn.Sequential(
             *(separable_conv(before, after, last, norm_cfg=norm_cfg)
-              for before, after in ((1024, 1536), (1536, 1536), (1536, 2048))))
+              for before, after in ((out4, out5), (out5, out5), (out5, out6))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Four maps of a batch of images.
