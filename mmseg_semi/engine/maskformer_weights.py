@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .weight_files import convert_file, read_pth, weights_alone
+from .weight_files import convert_file
 
 # A name begins as the pattern says; {0}, {1}, ... are its groups. Levels and
 # norms count from 1 there and from 0 here: these are written {0-}.
@@ -87,11 +87,18 @@ def read_weights(path: str) -> Dict[str, Tensor]:
     Raises:
         ValueError: If it holds anything but named arrays.
     """
-    if Path(path).suffix == '.pkl':
-        with weights_alone(path), open(path, 'rb') as file:
-            content = _ArraysOnly(file, encoding='latin1').load()
-    else:
-        content = read_pth(path)
+    try:
+        if Path(path).suffix == '.pkl':
+            with open(path, 'rb') as file:
+                content = _ArraysOnly(file, encoding='latin1').load()
+        else:
+            content = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'{path} cannot be read as weights: {reason}. '
+                         'Download it again; a file with other objects in it '
+                         'is refused, as loading those can run any '
+                         'code.') from None
     weights = content.get('model') if isinstance(content, dict) else None
     if not weights or not all(
             isinstance(w, (np.ndarray, Tensor)) for w in weights.values()):

@@ -6,13 +6,16 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from mmseg_semi.datasets.paths import first_few
+from mmseg_semi.datasets.paths import first_few, require
 from mmseg_semi.models.backbones import Xception65
-from .weight_files import convert_file, read_pth
+from .checkpoint import check_checkpoint
+from .weight_files import convert_file
 
 # Book-keeping of synchronised norms, no weights.
 _COUNTERS = re.compile(r'\.(_tmp_running_mean|_tmp_running_var|_running_iter|'
                        r'num_batches_tracked)$')
+_REMEDY = ('Give the ImageNet weights of the Xception-65 that UniMatch and '
+           'BRPG link (xception.pth).')
 _SEPARABLE = dict(
     depthwise='depthwise_conv.conv',
     bn1='depthwise_conv.bn',
@@ -90,24 +93,21 @@ def _join(before: str | None, after: str | None) -> str | None:
 def _refuse(names: Iterable[str], what: str) -> None:
     names = sorted(names)
     if names:
-        raise ValueError(
-            f'{len(names)} weights {what}: {first_few(names, 3)}. Give the '
-            'ImageNet weights of the Xception-65 that UniMatch and BRPG link '
-            '(xception.pth).')
+        raise ValueError(f'{len(names)} weights {what}: '
+                         f'{first_few(names, 3)}. {_REMEDY}')
 
 
 def read_xception65(path: str) -> dict[str, Tensor]:
-    """Read the port's file and convert it.
+    """Read the port's file, without running code, and convert it.
 
     Raises:
+        FileNotFoundError, CheckpointError: If there is no whole file.
         ValueError: If it is not what :func:`convert_xception65` takes.
     """
-    weights = read_pth(path)
-    if not isinstance(weights, dict) or not all(
-            isinstance(w, Tensor) for w in weights.values()):
-        raise ValueError(f'{path} is no dict of named tensors. Give the '
-                         'ImageNet weights of the Xception-65 that UniMatch '
-                         'and BRPG link (xception.pth).')
+    require(path, 'weights', False)
+    weights = check_checkpoint(path)
+    if not all(isinstance(weight, Tensor) for weight in weights.values()):
+        raise ValueError(f'{path} holds more than named tensors. {_REMEDY}')
     try:
         return convert_xception65(weights)
     except ValueError as error:

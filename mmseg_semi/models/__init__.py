@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 from .augment import ViewAugment
-from .backbones import CeilPoolResNet
+from .backbones import CeilPoolResNet, Xception65
 from .banks import ClassBank
 from .data_preprocessor import SemiDataPreProcessor
 from .decode_heads import (CMBDeepLabV3PlusHead, ContrastHead, DeepLabV2Head,
@@ -19,5 +19,5 @@ __all__ = [
     'DeepLabV2Head', 'EntropyMinimization', 'FixMatch', 'Framework',
     'MeanTeacher', 'PCR', 'PPS', 'PixelConsistency', 'ProjectionHead',
     'PrototypeHead', 'PublishedDeepLabV3PlusHead', 'SemiDataPreProcessor',
-    'SemiSegmentor', 'SupervisedLoss', 'Term', 'ViewAugment'
+    'SemiSegmentor', 'SupervisedLoss', 'Term', 'ViewAugment', 'Xception65'
 ]
