@@ -2,6 +2,7 @@
 """Datasets, sampler and transforms; importing registers them in mmseg."""
 from . import transforms
 from .bad_images import BadImageLog
+from .batches import SemiBatchSampler, batches_of
 from .coco81 import COCO81Dataset
 from .digit_scenes_dataset import DigitScenesDataset
 from .errors import UnreadableImageError
@@ -12,6 +13,6 @@ from .unlabeled import UnlabeledSegDataset
 
 __all__ = [
     'BadImageLog', 'COCO81Dataset', 'DigitScenesDataset', 'GTA5Dataset',
-    'SemiSampler', 'SemiSegDataset', 'StreamIndex', 'UnlabeledSegDataset',
-    'UnreadableImageError', 'transforms'
+    'SemiBatchSampler', 'SemiSampler', 'SemiSegDataset', 'StreamIndex',
+    'UnlabeledSegDataset', 'UnreadableImageError', 'batches_of', 'transforms'
 ]

@@ -8,13 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
-from mmengine.dist import get_world_size, master_only
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
 from ...evaluation.per_image_iou import PerImageAreas, PerImageIoUMetric
 from ..atomic import write_atomically
+from ..record import batch_record
 from ..run_records import (append_record, config_hash, host, source_commit,
                            versions)
 
@@ -154,8 +155,7 @@ class RunRecordHook(Hook):
             commit='+'.join(filter(None, self._state['commits'])) or None,
             versions=versions(),
             host=host(),
-            world_size=get_world_size(),
-            batch_size=runner.train_dataloader.batch_size,
+            **batch_record(runner),
             date=datetime.now(timezone.utc).isoformat(timespec='seconds'))
 
     def _seconds(self) -> float:

@@ -211,6 +211,21 @@ class MeanTeacher(Framework):
         strong = self.strong_views(step) if step.semi else []
         return Pass('statistics', 'teacher', ('sup', *strong))
 
+    def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
+        views = max(self.strong_copies, 1)
+        if self.joint:
+            sizes = [labeled + views * unlabeled]
+        else:
+            sizes = [labeled, views * unlabeled]
+        if self.labeler_mode == 'train':
+            sizes.append(unlabeled)
+        return sizes
+
+    def local_rules(self) -> List[str]:
+        mixers = [m for m in (self.mixer, self.labeled_mixer) if m]
+        rules = [m.local_rule() for m in mixers] + super().local_rules()
+        return list(dict.fromkeys(rules))
+
     def passes(self, step: Step) -> List[Pass]:
         strong = tuple(self.strong_views(step)) if step.semi else ()
         passes = []
