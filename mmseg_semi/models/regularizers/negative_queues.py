@@ -24,7 +24,7 @@ class NegativeQueues(nn.Module):
     def __init__(self, num_classes: int, capacity: Sequence[int],
                  dim: int) -> None:
         super().__init__()
-        if len(capacity) != 2:
+        if not isinstance(capacity, Sequence) or len(capacity) != 2:
             raise ValueError(f'U2PL: capacity={capacity!r} must give two '
                              'numbers, for class 0 and for every other one.')
         self.first = ClassBank(1, capacity[0], dim)

@@ -285,11 +285,11 @@ class U2PL(Term):
         anchors, used, total, share, centres = parts
         losses = self.queues.contrast(anchors, centres, self.num_negatives,
                                       self.temperature, step.generator)
-        active = (total > 0) & (self.queues.count() > 0)
+        active = (total > 0) & classes.present & (self.queues.count() > 0)
         number = torch.full_like(used[0], self.num_classes)
         if self.average == 'present':
             number = classes.present.sum()
-            active &= classes.present & (number > 1)
+            active &= number > 1
         step.log['contrast/active_classes'] = active.sum().float()
         slots = torch.arange(self.num_anchors, device=used.device)
         loss = anchor_mean(losses, slots < used[:, None],
@@ -320,10 +320,9 @@ class U2PL(Term):
 
 
 def _checked_ranks(ranks: Sequence[int], num_classes: int) -> Tuple[int, int]:
-    low, high = ranks
-    if not 0 < low < min(high, num_classes):
+    if len(ranks) != 2 or not 0 < ranks[0] < min(ranks[1], num_classes):
         raise ValueError(
             f'U2PL: ranks={tuple(ranks)} must be (r_l, r_h) with 0 < r_l < '
             f'r_h and r_l below the number of classes, {num_classes}: else '
             'no unlabelled pixel is a negative (two classes: r_l = 1).')
-    return low, high
+    return tuple(ranks)
