@@ -121,9 +121,8 @@ def pixel_facts(maps, term, iteration=10):
             for c in range(C):
                 rank = order.index(c)
                 if view == 'sup':
-                    is_one = (
-                        not term.legacy and label not in (255, c)
-                        and rank < term.low)
+                    is_one = (not term.legacy and label not in (255, c)
+                              and rank < term.low)
                 else:
                     is_one = unsure and term.low <= rank < term.high
                     if term.legacy:
@@ -179,9 +178,9 @@ def reference_loss(maps, facts, term, queue, students):
         centre = torch.stack(centres[c]).mean(0)
         losses = []
         for anchor in anchors[c]:
-            own, other = (
-                (F.cosine_similarity(anchor, v, dim=0) /
-                 term.temperature).exp() for v in (centre, queue[queue_of]))
+            own, other = ((F.cosine_similarity(anchor, v, dim=0) /
+                           term.temperature).exp()
+                          for v in (centre, queue[queue_of]))
             losses.append(-(own / (own + term.num_negatives * other)).log())
         total = total + torch.stack(losses).mean()
     divisor = C if term.average == 'all' else len(present)

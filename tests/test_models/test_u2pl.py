@@ -9,8 +9,9 @@ from .given_u2pl import (VIEWS, C, bare_u2pl, features_of, given_maps,
                          reference_loss, reference_queues, stored)
 
 CASES = [('paper', {}), ('official', {}), ('paper', dict(positive='reliable')),
-         ('paper', dict(reliable='lowest')), ('paper', dict(average='present')),
-         ('paper', dict(legacy=True)), ('paper', dict(ranks=(2, 4))),
+         ('paper', dict(reliable='lowest')),
+         ('paper', dict(average='present')), ('paper', dict(legacy=True)),
+         ('paper', dict(ranks=(2, 4))),
          ('paper', dict(threshold=.6, start=50.))]
 
 
@@ -210,9 +211,9 @@ class TestQueues:
 
 class TestSchedule:
 
-    @pytest.mark.parametrize('epoch_iters, iteration, keep', [
-        (None, 0, 80.), (None, 25, 85.), (20, 19, 80.), (20, 45, 88.),
-        (None, 100, 100.)])
+    @pytest.mark.parametrize('epoch_iters, iteration, keep',
+                             [(None, 0, 80.), (None, 25, 85.), (20, 19, 80.),
+                              (20, 45, 88.), (None, 100, 100.)])
     def test_alpha_t(self, epoch_iters, iteration, keep):
         """Eq. 7: alpha_t falls linearly from 20 per cent to 0."""
         maps = given_maps()

@@ -88,12 +88,14 @@ class TestPasses:
 
         def found(role):
             features = torch.cat([
-                outs[role, view].features['u2pl'].detach().movedim(
-                    1, -1).flatten(0, 2) for view in ('sup', 'unsup_student')
+                outs[role,
+                     view].features['u2pl'].detach().movedim(1,
+                                                             -1).flatten(0, 2)
+                for view in ('sup', 'unsup_student')
             ])
             rows = nn.functional.normalize(features, dim=1)
-            distance = torch.cdist(stored, rows).amin(1)
-            return (distance < 1e-4).float().mean()
+            cosine = (stored.double() @ rows.double().t()).amax(1)
+            return (cosine > 1 - 1e-6).float().mean()
 
         assert found('statistics') == 1
         assert found('learner') < .2
@@ -141,7 +143,7 @@ class TestHead:
                 fan_in = layer.weight[0].numel()
                 bound = fan_in**-.5
                 assert layer.weight.abs().max() <= bound
-                assert layer.weight.std() == pytest.approx(
+                assert layer.weight.detach().std().item() == pytest.approx(
                     bound / 3**.5, rel=.05)
                 assert layer.bias is not None
         assert layers[-1].weight.shape == (64, 64, 1, 1)
@@ -153,18 +155,20 @@ class TestHead:
 
     def test_the_loss_falls(self):
         """The same batch again and again: features of classes part."""
-        model = u2pl_model(burn_in=0)
+        head = dict(in_channels=16, channels=6, dropout_ratio=0.)
+        model = u2pl_model(
+            dict(head=head, num_anchors=100), burn_in=0, mixing=None)
         values = []
-        for _ in range(25):
+        for _ in range(20):
             losses = model.loss(*batch())
             values.append(losses['loss_contrast'].item())
             model.zero_grad()
-            total(losses).backward()
+            (10 * losses['loss_contrast'] + losses['loss_sup']).backward()
             with torch.no_grad():
                 for p in model.student.parameters():
-                    p -= .5 * p.grad
+                    p -= .05 * p.grad
             model.update_teacher()
-        assert sum(values[-5:]) < .97 * sum(values[1:6])
+        assert sum(values[-4:]) < .95 * sum(values[:4])
 
 
 class TestPrecision:
@@ -231,8 +235,8 @@ class TestCheckpoint:
         model = u2pl_model()
         train(model, 2)
         with pytest.raises(RuntimeError, match='capacity'):
-            u2pl_model(dict(capacity=(60, 41))).load_state_dict(
-                model.state_dict())
+            u2pl_model(dict(capacity=(60,
+                                      41))).load_state_dict(model.state_dict())
 
 
 class TestWhereItFits:
@@ -244,16 +248,16 @@ class TestWhereItFits:
                 segmentor(),
                 terms=dict(
                     supervised=dict(type='SupervisedLoss'),
-                    u2pl=dict(type='U2PL', head=dict(in_channels=16),
-                              ranks=(1, 3))))
+                    u2pl=dict(
+                        type='U2PL', head=dict(in_channels=16), ranks=(1, 3))))
 
     def test_another_head(self):
-        """A stock head, features of another stride than the scores'."""
+        """A stock head, whose scores have another stride than features."""
         model = u2pl_model(
-            dict(head=dict(in_channels=32, channels=6,
-                           tap='decode_head:input')),
+            dict(
+                head=dict(
+                    in_channels=4, channels=6, tap='backbone.layer1:output')),
             segmentor=segmentor('fcn'))
-        assert model.student.decode_head is not None
         assert train(model, 3)['loss_contrast'] > 0
 
     def test_two_strong_views(self):

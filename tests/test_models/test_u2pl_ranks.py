@@ -25,8 +25,8 @@ def _maps(case):
     lead = torch.tensor([[3, 2, 1, 0], [0, 1, 2, 3], [2, 0, 1, 3],
                          [3, 0, 2, 1]])
     scores = level[:, None] * lead
-    mixed['scores'] = scores[:, :, None, None].expand_as(
-        mixed['scores']).clone()
+    mixed['scores'] = scores[:, :, None,
+                             None].expand_as(mixed['scores']).clone()
     ignored = dict(equal=(), unequal=(1, ), one=(0, 1), all=range(4))[case]
     for image in ignored:
         maps['sup']['cls'][image] = 255
@@ -58,8 +58,8 @@ class TestWorldSize:
     """W=1, B=4 against W=2, B=2."""
 
     @pytest.mark.parametrize('case', ['equal', 'unequal', 'one', 'all'])
-    @pytest.mark.parametrize('options', [
-        {}, dict(fidelity='official', per_gpu_scale=False)])
+    @pytest.mark.parametrize(
+        'options', [{}, dict(fidelity='official', per_gpu_scale=False)])
     def test_loss_gradient_and_queues(self, gloo_pool, case, options):
         if options:
             sizes = dict(num_anchors=1000, num_negatives=6)
