@@ -69,7 +69,7 @@ def class_ranks(scores: Tensor) -> Tensor:
 
 @torch.no_grad()
 def labeled_negatives(ranks: Tensor, labels: Tensor, low: int) -> Tensor:
-    """Of which classes a labelled pixel is a negative, n^l(c) (Eq. 13).
+    """Of which classes a labelled pixel is a negative, n^l(c).
 
     Of those it is not, if they are among the ``low`` most probable ones.
 
@@ -90,7 +90,7 @@ def labeled_negatives(ranks: Tensor, labels: Tensor, low: int) -> Tensor:
 @torch.no_grad()
 def unreliable_negatives(ranks: Tensor, unreliable: Tensor, low: int,
                          high: int) -> Tensor:
-    """Of which classes an unlabelled pixel is a negative, n^u(c) (Eq. 14).
+    """Of which classes an unlabelled pixel is a negative, n^u(c).
 
     Of those it hardly is (rank ``low`` or later), but not of the very least
     probable ones (from rank ``high``).
@@ -163,7 +163,7 @@ def draw_negatives(queues: Tensor, counts: Tensor, anchors: int, number: int,
 @full_precision
 @torch.no_grad()
 def class_sums(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Sum of the features of every class, for the centres of Eq. 12.
+    """Sum of the features of every class.
 
     Args:
         features (Tensor): (B, D, h, w).

@@ -74,7 +74,7 @@ class TestNegatives:
 
     @pytest.mark.parametrize('low', [1, 3])
     def test_labelled(self, low):
-        """Eq. 13: not its class, but among the most probable ones."""
+        """Not its class, but among the most probable ones."""
         labels = torch.randint(0, C + 1, (N, ), generator=generator())
         labels[labels == C] = 255
         found = func.labeled_negatives(
@@ -87,7 +87,7 @@ class TestNegatives:
 
     @pytest.mark.parametrize('low, high', [(1, 3), (3, 20)])
     def test_unlabelled(self, low, high):
-        """Eq. 14: unreliable, hardly the class, not the least probable."""
+        """Unreliable, hardly the class, not the least probable."""
         unreliable = randn(N, seed=2) > 0
         found = func.unreliable_negatives(
             func.class_ranks(self.scores()), unreliable, low, high)

@@ -28,7 +28,7 @@ def rows(values):
 class TestAgainstLoops:
 
     def test_queues(self, fidelity, options):
-        """Eq. 13 and 14: which pixels become negatives of which classes."""
+        """Which pixels become negatives of which classes."""
         term, maps = built(fidelity, options), given_maps()
         term.update_before(given_step(maps))
         expected = reference_queues(maps, pixel_facts(maps, term))
@@ -41,7 +41,7 @@ class TestAgainstLoops:
 
     @pytest.mark.parametrize('absent', [(), (1, ), (0, 3)])
     def test_loss_and_gradient(self, fidelity, options, absent):
-        """Eq. 4 and 9 to 12, with classes of no reliable pixel."""
+        """Eq. 4, with classes of no reliable pixel."""
         term, maps = built(fidelity, options), given_maps()
         for c in absent:
             for view in VIEWS:

@@ -87,7 +87,7 @@ class U2PL(Term):
         reliable (str): Of pseudo-labelled pixels, see
             :func:`mmseg_semi.functional.reliability`. Defaults to ``kept``.
         positive (str): The centre of a class is the mean over its
-            ``anchors`` (Eq. 12) or over all its ``reliable`` pixels, those
+            ``anchors`` or over all its ``reliable`` pixels, those
             below ``threshold`` included (code). Defaults to ``anchors``.
         average (str): Divide the sum over classes by C (``all``, Eq. 4) or
             by the number of classes ``present`` with a reliable pixel, and
