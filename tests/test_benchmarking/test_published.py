@@ -143,10 +143,10 @@ def allowed(figures, header, cells):
     if header[0] == 'table':
         own = numbered(figures, cells[0])
         # A row that is one setting of several may have its figures only.
-        text = cells[1].replace(', ', ',')
-        hits = [f for f in own if mentioned(f.id.split('/')[2], text)]
+        hits = [f for f in own if mentioned(f.id.split('/')[2], cells[1])]
         pairs = [f for f in hits if f.id.split('/')[2].endswith(']')]
-        return {f.text for f in pairs or hits or own}
+        one = len({f.row for f in hits}) == 1
+        return {f.text for f in pairs or (hits if one else own)}
     link = _LINK.match(cells[0])
     if link is None:
         return {f.text for f in figures}
