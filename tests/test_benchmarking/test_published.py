@@ -135,7 +135,7 @@ def mentioned(id, text):
     if len(setting) < 3 or not any(c.isdigit() for c in setting):
         return False
     spelled = re.escape(setting.strip('[]')).replace(',', '(?:,| to )')
-    return re.search(rf'(?<![\w.,]){spelled}(?![\w.,])', text) is not None
+    return re.search(rf'(?<![\w.,]){spelled}(?![\w.]|,\S)', text) is not None
 
 
 def allowed(figures, header, cells):
