@@ -43,8 +43,7 @@ def only(columns, entry) -> dict:
 def window(stem: str, epoch: int, protocol: str, *windows) -> dict:
     """Rows of BRPG's Table 7; ``epoch`` is in iterations."""
     return {
-        f'{protocol}:[{a},{b}]': on(
-            stem, brpg__window=[a * epoch, b * epoch])
+        f'{protocol}:[{a},{b}]': on(stem, brpg__window=[a * epoch, b * epoch])
         for a, b in windows
     }
 
@@ -89,18 +88,17 @@ CONFIGS = {
                       brpg__apo=None))
         },
         'IV': {
-            'voc-366':
-            'brpg/brpg-cpg_r101',
-            **only(('voc-1323', 'city-372', 'city-744'), on(
-                BRPG, brpg__apo=None))
+            'voc-366': 'brpg/brpg-cpg_r101',
+            **only(('voc-1323', 'city-372', 'city-744'),
+                   on(BRPG, brpg__apo=None))
         },
         'V': BRPG
     },
     'brpg/t7': {
-        **window(BRPG, 638, 'voc', (0, 1), (2, 3), (5, 6), (0, 2), (1, 3),
-                 (1, 6), (1, 11)), 'voc:[1,2]': BRPG,
-        **window(BRPG, 325, 'city', (0, 3), (6, 9), (15, 18), (0, 6), (3, 9),
-                 (3, 18), (3, 33)), 'city:[3,6]': BRPG
+        **window(BRPG, 638, 'voc', (0, 1), (2, 3), (5, 6), (0, 2), (1, 3), (1, 6), (1, 11)), 'voc:[1,2]':
+        BRPG,
+        **window(BRPG, 325, 'city', (0, 3), (6, 9), (15, 18), (0, 6), (3, 9), (3, 18), (3, 33)), 'city:[3,6]':
+        BRPG
     },
     'brpg/t8': {
         **{
@@ -189,10 +187,11 @@ CONFIGS = {
     },
     'pcr/t7': {
         **{
-            tau: only(('linear', ),
-                      on(PCR,
-                         consistency__threshold=float(tau),
-                         pcr__threshold=float(tau)))
+            tau:
+            only(('linear', ),
+                 on(PCR,
+                    consistency__threshold=float(tau),
+                    pcr__threshold=float(tau)))
             for tau in ('0.95', '0.90', '0.85', '0.75', '0.70')
         }, '0.80': only(('linear', ), PCR)
     },
@@ -233,7 +232,8 @@ CONFIGS = {
     },
     'cmb/t6': {
         **{
-            f'lambda=1e{power}': on(CMB_COCO, cmb__loss_weight=[10.**power] * 2)
+            f'lambda=1e{power}': on(
+                CMB_COCO, cmb__loss_weight=[10.**power] * 2)
             for power in (4, 2, 1, 0, -2, -4)
         }, 'lambda=1e-1': CMB_COCO
     },
@@ -254,8 +254,7 @@ CONFIGS = {
         'attention':
         on(CMB_COCO, cmb__memory_network='student', cmb__quality_filter=False),
         'quality':
-        on(CMB_COCO,
-           cmb__memory_network='student',
+        on(CMB_COCO, cmb__memory_network='student',
            cmb__class_attention=False),
         'cmb':
         CMB_COCO
@@ -280,20 +279,26 @@ CONFIGS = {
         'pps': PPS
     },
     'pps/t5': {
-        **{f'n={n}': f'pps/ablation/n{n}_r101'
-           for n in (1, 3, 7, 9)}, 'n=5': PPS
+        **{
+            f'n={n}': f'pps/ablation/n{n}_r101'
+            for n in (1, 3, 7, 9)
+        }, 'n=5': PPS
     },
     'pps/t6': {
-        **{f'n={n}': f'pps/ablation/n{n}_r101'
-           for n in (1, 3, 5, 9)}, 'n=7': PPS
+        **{
+            f'n={n}': f'pps/ablation/n{n}_r101'
+            for n in (1, 3, 5, 9)
+        }, 'n=7': PPS
     },
     'pps/t7': {
         f'lambda{i}={value}': on(PPS, **{key: float(value)})
-        for i, key, values in (
-            (1, 'pps__contrast_weight', ('0.2', '0.5', '0.8', '1.5', '2')),
-            (2, 'pps__prototype_weight', ('0.5', '1', '1.5', '2', '3')),
-            (3, 'pps__activation_weight', ('0.005', '0.01', '0.05', '0.1',
-                                           '0.2'))) for value in values
+        for i, key, values in ((1, 'pps__contrast_weight',
+                                ('0.2', '0.5', '0.8', '1.5', '2')),
+                               (2, 'pps__prototype_weight', ('0.5', '1', '1.5',
+                                                             '2', '3')),
+                               (3, 'pps__activation_weight',
+                                ('0.005', '0.01', '0.05', '0.1', '0.2')))
+        for value in values
     },
     'rc2l/t1': {
         'supervised': {
@@ -397,8 +402,7 @@ def make_spec(table: dict, published: Published) -> dict:
                 part += f' {column["id"]}'
             parts.setdefault(part, []).append(
                 make_row(
-                    configs.get(row['id']), figure, column['id'],
-                    row['name']))
+                    configs.get(row['id']), figure, column['id'], row['name']))
     names = {row['id']: row['name'] for row in table['rows']}
     paper = published.papers[table['paper']]['name']
     spec = dict(
@@ -455,8 +459,9 @@ def main(argv=None) -> int:
         for part in json.loads(text)['parts']:
             for row in part['rows']:
                 if row.get('config'):
-                    check_config(row['config'], ROOT, f'{HERE}/make_specs.py, '
-                                 f'{row["published"]},')
+                    check_config(
+                        row['config'], ROOT, f'{HERE}/make_specs.py, '
+                        f'{row["published"]},')
     for old in HERE.glob('*.json'):
         if old.name not in texts:
             old.unlink()

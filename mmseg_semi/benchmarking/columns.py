@@ -182,10 +182,10 @@ def notes(rows: Sequence[Row], baseline: str | None) -> list[str]:
             'seed with the same seed of the baseline. In brackets: 95 % '
             'bootstrap interval over the validation images for these trained '
             'models; how other seeds would come out is not in it.')
-    torch = _unique((source['versions'] or {}).get('torch')
-                    for source in sources)
-    threads = _unique((source['host'] or {}).get('threads')
-                      for source in sources)
+    torch = _unique(
+        (source['versions'] or {}).get('torch') for source in sources)
+    threads = _unique(
+        (source['host'] or {}).get('threads') for source in sources)
     dates = sorted(source['date'][:10] for source in sources)
     texts += [
         'Mean ± standard deviation over seeds. Batch: images of one iteration '

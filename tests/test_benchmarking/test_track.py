@@ -41,7 +41,6 @@ SETTINGS = dict(
 RECIPE = 'unimatch_r101_voc_92'
 EPOCHS = 80
 
-
 REFERENCE = published_references()[RECIPE]
 
 
@@ -77,7 +76,8 @@ def write_run(folder,
             [published_mean(metric, epochs) for metric in METRICS])
         if change:
             curves = np.array([
-                change(epoch, *point) for epoch, point in zip(epochs, curves.T)
+                change(epoch, *point)
+                for epoch, point in zip(epochs, curves.T)
             ]).T
         # What is logged is not the mean so far, but what makes it.
         count = np.arange(1, 11)
@@ -150,7 +150,8 @@ def test_each_cause_is_named(tmp_path, capsys, settings, cause):
 def test_another_list_under_the_same_name(tmp_path, capsys):
     run = write_run(tmp_path / 'wrong', 10, too_fast)
     (run / 'record.json').write_text(
-        json.dumps(dict(config=f'configs/x/{RECIPE}.py', split_sha256='f' * 64)))
+        json.dumps(
+            dict(config=f'configs/x/{RECIPE}.py', split_sha256='f' * 64)))
     assert track(run) == 1
     assert 'has other images than the published list' in capsys.readouterr(
     ).out
@@ -195,8 +196,8 @@ def test_three_runs_of_one_setting_are_in_the_band_of_the_others():
 ])  # yapf: disable
 def test_other_settings_leave_it(other):
     references = published_references()
-    found = departures(references[other].curves[0], references[RECIPE],
-                       ours=False)
+    found = departures(
+        references[other].curves[0], references[RECIPE], ours=False)
     assert found and found[0].epoch <= 5
 
 
@@ -216,8 +217,12 @@ def test_own_earlier_runs(tmp_path, capsys):
 
 def test_resumed_training_goes_on_in_its_own_log(tmp_path):
     run = write_run(tmp_path / 'r', 4)
-    write_run(tmp_path / 'r', 6, lambda e, l, k, s: (9., k, s), first=300,
-              name='20260102')
+    write_run(
+        tmp_path / 'r',
+        6,
+        lambda e, l, k, s: (9., k, s),
+        first=300,
+        name='20260102')
     loss = read_run(run).curve(EPOCHS).points['loss']
     assert loss[0][-1] == 6. and len(loss[0]) == 60
     assert loss[1][29] < 1 < 8 < loss[1][30]

@@ -129,8 +129,8 @@ class RunRecordHook(Hook):
                 logger='current')
             return
         name, kept = f'test_{runner.timestamp}', None
-        state, facts = (self._loaded.get(key) or {}
-                        for key in (_STATE_KEY, _FACTS_KEY))
+        state, facts = (
+            self._loaded.get(key) or {} for key in (_STATE_KEY, _FACTS_KEY))
         iteration = self._loaded.get('iter')
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, PerImageIoUMetric) and metric.per_image:
@@ -212,10 +212,8 @@ class RunRecordHook(Hook):
             split=split.get('name'),
             split_sha256=split.get('sha256'),
             max_iterations=runner.max_iters,
-            **{
-                key: batches[key]
-                for key in _BATCH_KEYS if key in batches
-            })
+            **{key: batches[key]
+               for key in _BATCH_KEYS if key in batches})
 
     def _record(self, runner) -> dict:
         curve = self._state['curve']
