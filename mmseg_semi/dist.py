@@ -71,6 +71,25 @@ def gather_rows(tensor: Tensor, equal: bool = False) -> Tensor:
     return torch.cat(kept).to(rows.dtype)
 
 
+def from_next_rank(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the next rank holds; the last rank gets rank 0's.
+
+    Args:
+        maps (dict[str, Tensor]): Tensors (n, ...) by name; names, shapes and
+            dtypes are the same on every rank.
+
+    Returns:
+        dict[str, Tensor]: Theirs, detached; one's own on a single rank.
+    """
+    first = (rank() + 1) % world_size()
+    return {
+        name:
+        gather_rows(value,
+                    equal=True).unflatten(0, (world_size(), len(value)))[first]
+        for name, value in maps.items()
+    }
+
+
 def broadcast_from_main(tensor: Tensor) -> Tensor:
     """Replace a tensor by rank 0's.
 

@@ -1,7 +1,21 @@
-_base_ = './brpg-fixmatch_r101_voc_92.py'
-epoch_iters = 1277  # 10216 unlabelled images, 8 an iteration
-model = dict(terms=dict(brpg=dict(window=(epoch_iters, 2 * epoch_iters))))
+_base_ = [
+    '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/methods/brpg_fixmatch.py',
+    '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
+]
+# Table 10.
+epoch_iters = (_base_.protocol.images - 366 + 3) // 4 // 4  # 638
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    terms=dict(
+        brpg=dict(
+            head=dict(in_channels=512), window=(epoch_iters,
+                                                2 * epoch_iters))))
 train_cfg = dict(max_iters=80 * epoch_iters)
 train_dataloader = dict(
     dataset=dict(
-        labeled=dict(ann_file='ImageSets/Semi/voc12-classic-366.txt')))
+        labeled=dict(ann_file=_base_.protocol.lists['366']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

@@ -1,19 +1,21 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101-os16.py',
-    '../_base_/datasets/voc12_fixmatch.py',
-    '../_base_/methods/brpg_fixmatch.py', '../_base_/schedules/sgd_voc12.py',
-    '../_base_/student_runtime.py'
+    '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/methods/brpg_fixmatch.py',
+    '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
 ]
-# Table 10. The paper does not say how it trained this: data, losses and length
-# are those of fixmatch_r101_voc_92.py, the window that of brpg_r101_voc_92.py.
-epoch_iters = 1311  # 10490 unlabelled images, 8 an iteration
+# Table 10.
+epoch_iters = (_base_.protocol.images - 92 + 3) // 4 // 4  # 655
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
 model = dict(
-    segmentor=_base_.segmentor,
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
     terms=dict(
         brpg=dict(
-            head=dict(in_channels=304),
-            # sampling in epoch 1, counted from 0
-            window=(epoch_iters, 2 * epoch_iters))))
+            head=dict(in_channels=512), window=(epoch_iters,
+                                                2 * epoch_iters))))
 train_cfg = dict(max_iters=80 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/voc12-classic-92.txt')))
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['92']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

@@ -1,17 +1,19 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101_city.py',
-    '../_base_/datasets/cityscapes.py', '../_base_/methods/brpg.py',
+    '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/cityscapes_strong.py', '../_base_/methods/brpg.py',
     '../_base_/schedules/sgd_cityscapes.py', '../_base_/semi_runtime.py'
 ]
-epoch_iters = 325  # 2603 unlabelled images, 8 an iteration
+epoch_iters = (_base_.protocol.images - 372 + 3) // 4 // 2  # 325
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
 model = dict(
-    segmentor=_base_.segmentor,
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
     burn_in=epoch_iters,
     terms=dict(
         brpg=dict(
             head=dict(in_channels=512),
-            # sampling in epochs 3 to 5, counted from 0
             window=(3 * epoch_iters, 6 * epoch_iters))))
 train_cfg = dict(max_iters=200 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-u2pl-372.txt')))
+    dataset=dict(labeled=dict(ann_file=_base_.protocol.lists['372'])))

@@ -1,18 +1,21 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101.py', '../_base_/datasets/voc12.py',
-    '../_base_/methods/brpg.py', '../_base_/schedules/sgd_voc12.py',
-    '../_base_/semi_runtime.py'
+    '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/methods/brpg.py',
+    '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
 ]
-epoch_iters = 638  # 10216 unlabelled images, 16 an iteration
+epoch_iters = (_base_.protocol.images - 366 + 3) // 4 // 4  # 638
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
 model = dict(
-    segmentor=_base_.segmentor,
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
     burn_in=epoch_iters,
     terms=dict(
         brpg=dict(
-            head=dict(in_channels=512),
-            # sampling in epoch 1, counted from 0
-            window=(epoch_iters, 2 * epoch_iters))))
+            head=dict(in_channels=512), window=(epoch_iters,
+                                                2 * epoch_iters))))
 train_cfg = dict(max_iters=80 * epoch_iters)
 train_dataloader = dict(
     dataset=dict(
-        labeled=dict(ann_file='ImageSets/Semi/voc12-classic-366.txt')))
+        labeled=dict(ann_file=_base_.protocol.lists['366']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

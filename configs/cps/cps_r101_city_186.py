@@ -1,20 +1,19 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101-os16_city.py',
-    '../_base_/datasets/cityscapes_cps.py',
-    '../_base_/methods/cross_pseudo.py', '../_base_/schedules/sgd_cps.py',
-    '../_base_/student_runtime.py'
+    '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/cityscapes_weak.py',
+    '../_base_/methods/cross_pseudo.py',
+    '../_base_/schedules/sgd_cityscapes.py', '../_base_/student_runtime.py'
 ]
-epoch_iters = 348  # (2975 - 2975 // 16) // 8 images, as CPS counts
+# The next image of the batch is pasted instead of one of a second batch, so
+# that all methods see as many images.
+epoch_iters = (_base_.protocol.images - 186 + 3) // 4 // 2  # 349
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
 model = dict(
-    segmentor=_base_.segmentor,
-    test_cfg=dict(mode='slide', crop_size=(800, 800), stride=(533, 533)),
-    terms=dict(
-        # 50,000 for each of the two labelled images of a GPU
-        supervised=dict(criterion=[
-            dict(type='ohem', weight=1., thresh=0.7, min_kept=100_000)
-        ]),
-        consistency=dict(loss_weight=5.)))
-optim_wrapper = dict(optimizer=dict(weight_decay=8e-4))
-train_cfg = dict(max_iters=128 * epoch_iters)
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    halves=False,
+    terms=dict(consistency=dict(loss_weight=5.0)))
+train_cfg = dict(max_iters=200 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-cps-186.txt')))
+    dataset=dict(labeled=dict(ann_file=_base_.protocol.lists['186'])))

@@ -1,19 +1,15 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101-os16_city.py',
-    '../_base_/datasets/cityscapes_fixmatch.py',
-    '../_base_/methods/fixmatch.py', '../_base_/schedules/sgd_cityscapes.py',
-    '../_base_/student_runtime.py'
+    '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/cityscapes_strong.py', '../_base_/methods/fixmatch.py',
+    '../_base_/schedules/sgd_cityscapes.py', '../_base_/student_runtime.py'
 ]
-epoch_iters = 349  # 2789 unlabelled images, 8 an iteration
+epoch_iters = (_base_.protocol.images - 186 + 3) // 4 // 2  # 349
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
 model = dict(
-    segmentor=_base_.segmentor,
-    test_cfg=dict(mode='slide', crop_size=(801, 801), stride=(534, 534)),
-    terms=dict(
-        supervised=dict(criterion=[
-            dict(type='ohem', weight=0.5, thresh=0.7, min_kept=200_000)
-        ]),
-        consistency=dict(threshold=0.)))
-optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
-train_cfg = dict(max_iters=240 * epoch_iters)
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    terms=dict(consistency=dict(threshold=0.0)))
+train_cfg = dict(max_iters=200 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-u2pl-186.txt')))
+    dataset=dict(labeled=dict(ann_file=_base_.protocol.lists['186'])))

@@ -1,6 +1,14 @@
-_base_ = './fixmatch_r101_voc_92.py'
-epoch_iters = 1140  # 9118 unlabelled images, 8 an iteration
+_base_ = [
+    '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/methods/fixmatch.py',
+    '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
+]
+epoch_iters = (_base_.protocol.images - 1464 + 3) // 4 // 4  # 570
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(segmentor=segmentor, test_cfg=_base_.inference)
 train_cfg = dict(max_iters=80 * epoch_iters)
 train_dataloader = dict(
     dataset=dict(
-        labeled=dict(ann_file='ImageSets/Semi/voc12-classic-1464.txt')))
+        labeled=dict(ann_file=_base_.protocol.lists['1464']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

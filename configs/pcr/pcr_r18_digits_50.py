@@ -5,8 +5,8 @@ _base_ = [
 ]
 # Against the VOC configs: prototypes are clustered within the training, fewer
 # pixels are sampled from fewer pixels, the strong view has its colours
-# changed, every batch is mixed, and the teacher shares the student's
-# BatchNorm statistics, which spares its second forward.
+# changed, every batch is mixed, and the teacher shares the student's BatchNorm
+# statistics, which spares its second forward.
 model = dict(
     segmentor=_base_.segmentor,
     burn_in=300,

@@ -18,8 +18,8 @@ model = dict(
     mixing=dict(prob=0.5),
     terms=dict(
         rc2l=dict(
-            loss_weight=1.,
-            betas=(1., 2., 0.4, 0.4),
+            loss_weight=1.0,
+            betas=(1.0, 2.0, 0.4, 0.4),
             include_positive=True,
             empty_weight=0.1,
             min_area=32,

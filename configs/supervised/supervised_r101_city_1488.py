@@ -1,5 +1,17 @@
-_base_ = './supervised_r101_city_372.py'
-epoch_iters = 186  # 1487 unlabelled images, 8 an iteration
+_base_ = [
+    '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/cityscapes_strong.py',
+    '../_base_/methods/supervised.py', '../_base_/schedules/sgd_cityscapes.py',
+    '../_base_/semi_runtime.py'
+]
+# As many iterations as the semi-supervised methods on these labels.
+epoch_iters = (_base_.protocol.images - 1488 + 3) // 4 // 2  # 186
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(segmentor=segmentor, test_cfg=_base_.inference)
 train_cfg = dict(max_iters=200 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-u2pl-1488.txt')))
+    batch_size=8,
+    sampler=dict(counts=(8, 0)),
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['1488']), unlabeled=None))

@@ -1,15 +1,17 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101_city.py',
-    '../_base_/datasets/cityscapes.py', '../_base_/methods/supervised.py',
-    '../_base_/schedules/sgd_cityscapes.py', '../_base_/semi_runtime.py'
+    '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/cityscapes_strong.py',
+    '../_base_/methods/supervised.py', '../_base_/schedules/sgd_cityscapes.py',
+    '../_base_/semi_runtime.py'
 ]
 # As many iterations as the semi-supervised methods on these labels.
-epoch_iters = 325  # 2603 unlabelled images, 8 an iteration
-model = dict(segmentor=_base_.segmentor)
+epoch_iters = (_base_.protocol.images - 372 + 3) // 4 // 2  # 325
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(segmentor=segmentor, test_cfg=_base_.inference)
 train_cfg = dict(max_iters=200 * epoch_iters)
 train_dataloader = dict(
-    batch_size=2,
-    sampler=dict(counts=(2, 0)),
+    batch_size=8,
+    sampler=dict(counts=(8, 0)),
     dataset=dict(
-        unlabeled=None,
-        labeled=dict(ann_file='ImageSets/Semi/city-u2pl-372.txt')))
+        labeled=dict(ann_file=_base_.protocol.lists['372']), unlabeled=None))

@@ -1,5 +1,19 @@
-_base_ = './unimatch_r101_city_186.py'
-epoch_iters = 325  # 2603 unlabelled images, 8 an iteration
-train_cfg = dict(max_iters=240 * epoch_iters)
+_base_ = [
+    '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/cityscapes_two-strong.py',
+    '../_base_/methods/unimatch.py', '../_base_/schedules/sgd_cityscapes.py',
+    '../_base_/student_runtime.py'
+]
+epoch_iters = (_base_.protocol.images - 372 + 3) // 4 // 2  # 325
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    terms=dict(
+        strong1=dict(threshold=0.0),
+        strong2=dict(threshold=0.0),
+        features=dict(threshold=0.0)))
+train_cfg = dict(max_iters=200 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-u2pl-372.txt')))
+    dataset=dict(labeled=dict(ann_file=_base_.protocol.lists['372'])))

@@ -1,10 +1,14 @@
 _base_ = [
-    '../_base_/models/deeplabv3plus_r101-os16.py',
-    '../_base_/datasets/voc12_unimatch.py', '../_base_/methods/unimatch.py',
+    '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/voc12_two-strong.py', '../_base_/methods/unimatch.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
 ]
-epoch_iters = 1311  # 10490 unlabelled images, 8 an iteration
-model = dict(segmentor=_base_.segmentor)
+epoch_iters = (_base_.protocol.images - 92 + 3) // 4 // 4  # 655
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(segmentor=segmentor, test_cfg=_base_.inference)
 train_cfg = dict(max_iters=80 * epoch_iters)
 train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/voc12-classic-92.txt')))
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['92']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

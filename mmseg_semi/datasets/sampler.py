@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """An infinite sampler with a fixed number of samples per source."""
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from numbers import Integral
@@ -8,8 +9,6 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
-
-from mmseg_semi.functional.schedules import iters_per_epoch
 
 _NAMES = ('labelled', 'unlabelled', 'source')
 _WITHOUT = dict(
@@ -42,56 +41,67 @@ class StreamIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class SemiSampler(Sampler):
-    r"""Yield ``counts[0]`` labelled, then ``counts[1]`` unlabelled indices.
+    r"""Yield labelled, then unlabelled indices, again and again.
 
-    The stream never ends. It is a plain ``sampler=`` whose samples the
-    DataLoader cuts into batches, so the DataLoader's ``batch_size`` must equal
-    :attr:`batch_size`.
+    ``counts`` are the images of one iteration (one step of the optimizer)
+    **in all**: over all processes, and over all batches whose gradients are
+    accumulated. With :math:`W` ranks and :math:`K` accumulated batches a batch
+    of one rank has the share :math:`s_i = c_i / (WK)` of every source. The
+    DataLoader cuts the stream into such batches by means of
+    :class:`SemiBatchSampler`.
 
-    Every source is walked in passes, each a permutation drawn from ``(seed,
-    source, pass)``: sources of equal size do not walk the same order. With
-    :math:`W` ranks, batch :math:`b` of rank :math:`r` takes the draws
-    :math:`(bW + r)c_s, \dots, (bW + r + 1)c_s - 1` of source :math:`s`, so
-    ranks are disjoint within a pass and a pass visits every image once. The
-    stream is a function of the position alone: :meth:`skip` costs nothing,
-    and nothing but the position has to be saved.
+    The stream never ends. Every source is walked in passes, each a
+    permutation drawn from ``(seed, source, pass)``: sources of equal size do
+    not walk the same order. Batch :math:`k` of iteration :math:`t` on rank
+    :math:`r` takes the draws :math:`tc_i + (kW + r)s_i, \dots,
+    tc_i + (kW + r + 1)s_i - 1` of source :math:`i`. So the ranks are disjoint
+    within a pass, a pass visits every image once, and an iteration sees the
+    same images, augmented by the same random numbers, however many ranks and
+    batches share it. The stream is a function of the position alone:
+    :meth:`skip` costs nothing, and nothing but the position has to be saved.
 
     Iterating always begins at the position last set by :meth:`skip` or
     :meth:`load_state_dict` (0 at first), so looking at a batch before training
     does not shift the training data.
 
     With a labelled source domain (semi-supervised domain adaptation) there
-    are three sources: labelled, unlabelled, source. Either every batch holds
+    are three sources: labelled, unlabelled, source. Either every iteration has
     all three (``counts`` has three entries), or the labelled and the source
-    images take turns (``alternate``, CMB spec 1.11): batch 0 has labelled
-    ones, batch 1 source ones, and so on, and the last
-    ``target_only_last`` batches have labelled ones again. :math:`b` above
-    then counts the batches that draw from the source in question.
+    images take turns (``alternate``, CMB): iteration 0 has labelled
+    ones, iteration 1 source ones, and so on, and the last
+    ``target_only_last`` iterations have labelled ones again. :math:`t` above
+    then counts the iterations that draw from the source in question.
 
     Args:
         dataset (SemiSegDataset): Anything with ``source_lengths``, a tuple
             with the number of images per source; the indices of the sources
             follow one another.
-        counts (Sequence[int]): Samples per source in the batch of one rank.
-            Positive for a source with images, 0 for one without (an
-            unlabelled source that is ``None``). With ``alternate`` two
-            entries: the labelled and the source images share the first.
+        counts (Sequence[int]): Images per source of one iteration in all,
+            multiples of W x ``accumulate``. Positive for a source with
+            images, 0 for one without (an unlabelled source that is
+            ``None``). With ``alternate`` two entries: the labelled and the
+            source images share the first.
         seed (int, optional): Non-negative seed, equal on all ranks. Defaults
             to None: drawn once and shared by the ranks.
         shuffle (bool): Whether to permute every pass. Defaults to True.
         alternate (bool): Whether labelled and source images take turns.
             Defaults to False.
-        target_only_last (int): Batches at the end of the training without
+        target_only_last (int): Iterations at the end of the training without
             source images, for ``alternate``. Defaults to 100.
+        accumulate (int): K, batches of one rank that make an iteration. The
+            training loop sets it by its own ``accumulate``. Defaults to 1.
 
     Attributes:
-        total_batches (int, optional): Batches of the training, which
+        counts (tuple[int]): As given, in all.
+        share (tuple[int]): Those in one batch of one rank.
+        total_iters (int, optional): Iterations of the training, which
             ``alternate`` has to know; the training loop sets it.
 
     Raises:
         TypeError: If ``dataset`` has no ``source_lengths``.
-        ValueError: If ``counts`` do not fit the sources, ``seed`` is
-            negative, or there is nothing to alternate with.
+        ValueError: If ``counts`` do not fit the sources, W x ``accumulate``
+            does not divide them, ``seed`` is negative, or there is nothing to
+            alternate with.
     """
 
     def __init__(self,
@@ -100,7 +110,8 @@ class SemiSampler(Sampler):
                  seed: int | None = None,
                  shuffle: bool = True,
                  alternate: bool = False,
-                 target_only_last: int = 100) -> None:
+                 target_only_last: int = 100,
+                 accumulate: int = 1) -> None:
         lengths = getattr(dataset, 'source_lengths', None)
         if lengths is None:
             raise TypeError(
@@ -110,7 +121,7 @@ class SemiSampler(Sampler):
                 'unset).')
         self.source_lengths = tuple(int(length) for length in lengths)
         self.alternate, self.target_only_last = alternate, target_only_last
-        self.total_batches: int | None = None
+        self.total_iters: int | None = None
         if alternate:
             _check_alternation(self.source_lengths, counts, target_only_last)
             self.counts = _check_counts(counts, self.source_lengths[:2])
@@ -119,6 +130,8 @@ class SemiSampler(Sampler):
             self.counts = _check_counts(counts, self.source_lengths)
             self._draws = self.counts
         self.rank, self.world_size = get_dist_info()
+        self.accumulate = accumulate
+        self.share = equal_shares(self.counts, self.world_size, accumulate)
         self.seed = _check_seed(sync_random_seed() if seed is None else seed)
         self.shuffle = shuffle
         self._offsets = np.cumsum((0, ) + self.source_lengths[:-1]).tolist()
@@ -129,8 +142,8 @@ class SemiSampler(Sampler):
 
     @property
     def batch_size(self) -> int:
-        """int: Samples in the batch of one rank."""
-        return sum(self.counts)
+        """int: Samples in one batch of one rank."""
+        return sum(self.share)
 
     @property
     def position(self) -> int:
@@ -139,17 +152,19 @@ class SemiSampler(Sampler):
 
     def __iter__(self) -> Iterator[StreamIndex]:
         end = self._alternation_end()
-        slots = [(source, i) for source, count in enumerate(self.counts)
-                 for i in range(count)]
+        slots = [(source, i) for source, share in enumerate(self.share)
+                 for i in range(share)]
+        starts = np.cumsum((0, ) + self.counts[:-1]).tolist()
         position = self._start
         while True:
             batch, slot = divmod(position, len(slots))
-            source, i = slots[slot]
-            source, earlier = _turn(source, batch, end)
-            # Turn of this rank in the sequence of all ranks' batches.
-            turn = earlier * self.world_size + self.rank
-            index = self._draw(source, turn * self._draws[source] + i)
-            place = (batch * self.world_size + self.rank) * len(slots) + slot
+            iteration, part = divmod(batch, self.accumulate)
+            kind, i = slots[slot]
+            source, earlier = _turn(kind, iteration, end)
+            # Place among the images of this kind in this iteration.
+            i += (part * self.world_size + self.rank) * self.share[kind]
+            index = self._draw(source, earlier * self._draws[source] + i)
+            place = iteration * sum(self.counts) + starts[kind] + i
             position += 1
             self._position = position
             yield StreamIndex(index, place, self.seed)
@@ -157,15 +172,13 @@ class SemiSampler(Sampler):
     def __len__(self) -> int:
         """Samples of one rank in one pass over the unlabelled images.
 
-        Over the labelled images if there are no unlabelled ones. The pass has
-        :func:`iters_per_epoch` batches as in the published code, at least
-        one, so ``len(dataloader)`` is the number of iterations of an
-        "epoch". The stream itself does not stop there.
+        Over the labelled images if there are no unlabelled ones. The last,
+        incomplete iteration is left out, but there is at least one. The
+        stream itself does not stop there.
         """
         source = 1 if self.counts[1] else 0
-        batches = iters_per_epoch(self.source_lengths[source], self.world_size,
-                                  self.counts[source])
-        return max(1, batches) * self.batch_size
+        iters = self.source_lengths[source] // self.counts[source]
+        return max(1, iters) * self.accumulate * self.batch_size
 
     def skip(self, num_samples: int) -> None:
         """Begin the next iteration after ``num_samples`` samples.
@@ -184,7 +197,7 @@ class SemiSampler(Sampler):
         """Position and seed.
 
         ``position`` counts what was handed out. DataLoader workers prefetch,
-        so a training loop knows better: iterations x :attr:`batch_size`.
+        so a training loop knows better: batches x :attr:`batch_size`.
         """
         return dict(position=self._position, seed=self.seed)
 
@@ -195,15 +208,15 @@ class SemiSampler(Sampler):
         self.skip(state['position'])
 
     def _alternation_end(self) -> int | None:
-        """First batch after the alternation; None without alternation."""
+        """First iteration after the alternation; None without one."""
         if not self.alternate:
             return None
-        if self.total_batches is None:
+        if self.total_iters is None:
             raise RuntimeError(
                 'SemiSampler(alternate=True) has to know when the training '
                 'ends. Train with SemiIterBasedTrainLoop, which tells it, or '
-                'set `sampler.total_batches` to the number of iterations.')
-        return max(self.total_batches - self.target_only_last, 0)
+                'set `sampler.total_iters` to the number of iterations.')
+        return max(self.total_iters - self.target_only_last, 0)
 
     def _draw(self, source: int, draw: int) -> int:
         """Dataset index of draw number ``draw`` of a source."""
@@ -221,33 +234,74 @@ class SemiSampler(Sampler):
     def _warn_small_sources(self) -> None:
         for name, length, count in zip(_NAMES, self.source_lengths,
                                        self._draws):
-            if 0 < length < count * self.world_size:
+            if 0 < length < count:
                 warnings.warn(
                     f'The {name} set has {length} image(s), fewer than the '
-                    f'{count * self.world_size} drawn per iteration ({count} '
-                    f'x {self.world_size} rank(s)): images repeat within a '
-                    'batch. Lower `counts` if that is not meant.')
+                    f'{count} drawn per iteration: images repeat within an '
+                    'iteration. Lower `counts` if that is not meant.')
 
 
-def _turn(source: int, batch: int, end: int | None) -> tuple[int, int]:
-    """Whose turn a slot is, and how many earlier batches drew from it.
+def equal_shares(counts: Sequence[int], processes: int,
+                 accumulate: int) -> tuple[int, ...]:
+    """Images per source in one batch of one process.
+
+    Args:
+        counts (Sequence[int]): Images of one iteration in all.
+        processes (int): W.
+        accumulate (int): K, batches of a process that make an iteration.
+
+    Returns:
+        tuple[int]: ``counts`` / (W K).
+
+    Raises:
+        ValueError: If that is no whole number; says for which W it is one.
+    """
+    if not isinstance(accumulate, Integral) or isinstance(
+            accumulate, bool) or accumulate < 1:
+        raise ValueError('accumulate counts the batches of an iteration, at '
+                         f'least 1; got {accumulate!r}.')
+    batches = processes * accumulate
+    if not any(count % batches for count in counts):
+        return tuple(count // batches for count in counts)
+    images = ' + '.join(str(count) for count in counts if count)
+    common = math.gcd(*counts)
+    known = [n for n in range(1, common + 1) if common % n == 0]
+    fitting = [n // accumulate for n in known if n % accumulate == 0]
+    advice = f'Train with {_either(fitting)} process(es)' if fitting else \
+        f'Accumulate {_either(known)} batch(es)'
+    way = f'{processes} process(es)'
+    if accumulate > 1:
+        way += f' x {accumulate} accumulated batches'
+    raise ValueError(
+        f'An iteration has {images} images in all (train_dataloader.sampler.'
+        f'counts={tuple(counts)}), which {way} cannot share equally. '
+        f'{advice}, or change `counts` and batch_size, their sum.')
+
+
+def _either(numbers: Sequence[int]) -> str:
+    *others, last = map(str, numbers)
+    return f'{", ".join(others)} or {last}' if others else last
+
+
+def _turn(source: int, iteration: int, end: int | None) -> tuple[int, int]:
+    """Whose turn a slot is, and how many earlier iterations drew from it.
 
     Args:
         source (int): 0 for a labelled slot, 1 for an unlabelled one, 2 for a
             slot of the source domain.
-        batch (int): Number of the batch.
-        end (int, optional): Batches ``[0, end)`` give their labelled slots
+        iteration (int): Number of the iteration.
+        end (int, optional): Iterations ``[0, end)`` give their labelled slots
             to source 0 (even) and source 2 (odd) in turn; None for none.
 
     Returns:
-        tuple[int, int]: The source drawn from, and the number of batches
+        tuple[int, int]: The source drawn from, and the number of iterations
         before this one that drew from it.
     """
     if source != 0 or end is None:
-        return source, batch
-    if batch >= end:
-        return 0, batch - end // 2
-    return 2 * (batch % 2), batch // 2
+        return source, iteration
+    if iteration >= end:
+        return 0, iteration - end // 2
+    return 2 * (iteration % 2), iteration // 2
 
 
 def _check_counts(counts: Sequence[int], lengths: tuple) -> tuple:
@@ -272,7 +326,7 @@ def _check_counts(counts: Sequence[int], lengths: tuple) -> tuple:
         if count and not length:
             raise ValueError(
                 f'SemiSampler: counts={counts} asks for {count} {name} '
-                f'image(s) per batch, but the dataset has none. '
+                f'image(s) per iteration, but the dataset has none. '
                 f'{_remedy(name, counts)}')
     return tuple(int(c) for c in counts)
 

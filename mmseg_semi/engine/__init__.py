@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Training loop, hooks, checkpoint safety and optimizer constructors."""
+from .accumulation import accumulate_batches
 from .checkpoint import (CheckpointError, UnsafeCheckpointError,
                          check_checkpoint, convert_checkpoint,
                          find_resumable_checkpoint)
@@ -13,6 +14,7 @@ __all__ = [
     'BestWeightsHook', 'CheckpointError', 'EMATeacherHook', 'MemoryBankHook',
     'NormRefreshHook', 'RunRecordHook', 'SemiCheckpointHook',
     'SemiIterBasedTrainLoop', 'SemiLayerDecayOptimizerConstructor',
-    'SemiOptimWrapperConstructor', 'UnsafeCheckpointError', 'check_checkpoint',
-    'convert_checkpoint', 'find_resumable_checkpoint'
+    'SemiOptimWrapperConstructor', 'UnsafeCheckpointError',
+    'accumulate_batches', 'check_checkpoint', 'convert_checkpoint',
+    'find_resumable_checkpoint'
 ]

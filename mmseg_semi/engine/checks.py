@@ -1,29 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """Mistakes in a config that are found before the first iteration."""
 import torch.nn as nn
-from torch.utils.data import DataLoader
-
-
-def check_batch_size(dataloader: DataLoader) -> None:
-    """The batch size must be what the sampler fills.
-
-    Args:
-        dataloader (DataLoader): The training dataloader. Samplers without
-            ``counts`` are not checked.
-
-    Raises:
-        ValueError: If ``batch_size`` is not the sum of the counts: every
-            batch would mix the sources in another proportion.
-    """
-    counts = getattr(dataloader.sampler, 'counts', None)
-    if counts is None or dataloader.batch_size is None:
-        return
-    if dataloader.batch_size != sum(counts):
-        raise ValueError(
-            f'train_dataloader.batch_size is {dataloader.batch_size}, but '
-            f'its sampler fills batches of {sum(counts)} '
-            f'(counts={tuple(counts)}). Set batch_size={sum(counts)}, or '
-            'change `counts` (labelled, unlabelled images per process).')
+from mmengine.dist import get_world_size
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
@@ -51,3 +30,42 @@ def check_num_classes(model: nn.Module, dataset) -> None:
         f'{", ".join(map(str, classes))}. Set num_classes={len(classes)} in '
         'the decode head and in every auxiliary head, or give the dataset '
         f'`metainfo` with the {num_classes} classes that the model has.')
+
+
+def check_norm_batches(model: nn.Module, share: tuple) -> None:
+    """BatchNorm must see more than one image.
+
+    Args:
+        model (nn.Module): The unwrapped model, in train mode. Nothing is
+            checked if it has no ``forward_sizes``.
+        share (tuple[int]): Labelled and unlabelled images (and those of a
+            source domain) in one batch of one process.
+
+    Raises:
+        ValueError: If a forward in train mode has one image and a BatchNorm
+            layer that is not synchronised over several processes.
+    """
+    if not hasattr(model, 'forward_sizes'):
+        return
+    labeled, unlabeled = share[0] + sum(share[2:]), share[1]
+    sizes = [labeled] if model.burn_in or not unlabeled else []
+    if unlabeled:
+        sizes += model.forward_sizes(labeled, unlabeled)
+    if min(sizes) > 1:
+        return
+    alone = [
+        name for net in model.learners
+        for name, module in model.net(net).named_modules()
+        if isinstance(module, _BatchNorm) and module.training and (
+            get_world_size() == 1 or not isinstance(module, nn.SyncBatchNorm))
+    ]
+    if not alone:
+        return
+    raise ValueError(
+        f'A batch of one process has {labeled} labelled and {unlabeled} '
+        'unlabelled image(s), so that a forward sees a single image, and '
+        f'{len(alone)} BatchNorm layers (the first is {alone[0]}) would take '
+        'their statistics from it alone. Use fewer processes or accumulate '
+        'fewer batches, more images (train_dataloader.sampler.counts and '
+        "batch_size, their sum), norm_cfg=dict(type='SyncBN') on several "
+        "GPUs, or norm_cfg=dict(type='GN', num_groups=32).")

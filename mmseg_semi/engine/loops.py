@@ -2,13 +2,17 @@
 """The training loop."""
 import logging
 
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmseg.registry import LOOPS
 
+from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
-from .checks import check_batch_size, check_num_classes
+from .accumulation import count_batches, mean_outputs, with_accumulation
+from .checks import check_norm_batches, check_num_classes
+from .plan import batch_plan, plan_text
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap
 
@@ -40,32 +44,51 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - runs a validation that a killed run still owed. A checkpoint is written
       before the validation of the same iteration, so one that was resumed may
       lack that validation's result;
-    - refuses, before training, a batch size that does not fit the sampler and
-      a number of classes that does not fit the dataset; warns if the number
-      of processes, the batch size or the split changed since the checkpoint;
-    - gives the model ``total_iters``, ``seed`` and ``iteration``, the
-      sampler, if it has them, ``total_batches``, and the dataset, if it has
-      ``set_work_dir``, the work directory.
+    - refuses, before training, a batch that the processes cannot share
+      equally and a number of classes that does not fit the dataset; warns if
+      the number of processes, the batch size or the split changed since the
+      checkpoint;
+    - gives the model ``total_iters``, ``seed``, ``iteration`` and
+      ``accumulate``, the sampler, if it has them, ``total_iters``, and the
+      dataset, if it has ``set_work_dir``, the work directory;
+    - can make one iteration of several batches, see ``accumulate``.
 
-    ``max_iters`` counts batches, also under gradient accumulation.
+    An iteration is one step of the optimizer. Everything that counts
+    iterations, or moves once in each, means the same however many processes
+    and batches share the images of one.
 
     Args:
         runner (Runner): The runner.
         dataloader (DataLoader or dict): The training dataloader.
         max_iters (int): Number of training iterations.
+        accumulate (int): Batches per process whose gradients make one
+            iteration: a batch has that fraction of the images, so that a
+            small GPU trains the same experiment. Needs :class:`SemiSampler`
+            and :class:`SemiBatchSampler`. Defaults to 1.
         **kwargs: ``val_begin``, ``val_interval`` and the other arguments of
             :class:`mmengine.runner.IterBasedTrainLoop`.
+
+    Raises:
+        ValueError: If batch size and sampler do not fit, or the processes
+            and batches cannot share the images of an iteration equally.
     """
 
-    def __init__(self, runner, dataloader, max_iters: int, **kwargs) -> None:
+    def __init__(self,
+                 runner,
+                 dataloader,
+                 max_iters: int,
+                 accumulate: int = 1,
+                 **kwargs) -> None:
         if isinstance(dataloader, dict):
             dataloader = runner.build_dataloader(
-                dataloader,
+                with_accumulation(dataloader, accumulate),
                 seed=runner.seed,
                 diff_rank_seed=runner._randomness_cfg.get(
                     'diff_rank_seed', False))
+        self.batches = batches_of(dataloader)
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
+        self.accumulate = accumulate
         self.dataloader = dataloader
         self.dataloader_iterator = None
 
@@ -76,7 +99,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             nn.Module: The trained model.
 
         Raises:
-            ValueError: If batch size, sampler, head and dataset do not fit.
+            ValueError: If head and dataset do not fit, or BatchNorm would
+                see single images.
         """
         self._introduce()
         before = self._exchange_records()
@@ -101,21 +125,62 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
+    def run_iter(self, data_batch) -> None:
+        """One step of the optimizer.
+
+        Args:
+            data_batch (Sequence[dict]): The first of its batches.
+        """
+        if self.accumulate == 1:
+            super().run_iter(data_batch)
+            return
+        runner, place = self.runner, dict(batch_idx=self._iter)
+        runner.call_hook('before_train_iter', data_batch=data_batch, **place)
+        outputs = []
+        for part in range(self.accumulate):
+            if part:
+                data_batch = next(self.dataloader_iterator)
+            outputs.append(
+                runner.model.train_step(
+                    data_batch, optim_wrapper=runner.optim_wrapper))
+        runner.call_hook(
+            'after_train_iter',
+            data_batch=data_batch,
+            outputs=mean_outputs(outputs),
+            **place)
+        self._iter += 1
+
     def _introduce(self) -> None:
         """Check that the parts fit, and tell each what it must know."""
         model = unwrap(self.runner.model)
         dataset = self.dataloader.dataset
-        check_batch_size(self.dataloader)
         check_num_classes(model, dataset)
+        if self.batches.share is not None:
+            self.runner.model.train()
+            check_norm_batches(model, self.batches.share)
+            self._log_plan(model)
         model.total_iters = self._max_iters
         model.seed = self.runner.seed
-        if hasattr(self.dataloader.sampler, 'total_batches'):
-            self.dataloader.sampler.total_batches = self._max_iters
+        model.accumulate = self.accumulate
+        if hasattr(self.batches.sampler, 'total_iters'):
+            self.batches.sampler.total_iters = self._max_iters
         # Equal already when resuming; a checkpoint that came by load_from
         # brings weights, not its place in the schedule.
         model.iteration = self._iter
         if hasattr(dataset, 'set_work_dir'):
             dataset.set_work_dir(self.runner.work_dir)
+
+    def _log_plan(self, model) -> None:
+        """Say once what is trained, and what depends on the hardware."""
+        sampler = self.batches.sampler
+        plan = batch_plan(self.batches.total, self._max_iters,
+                          get_world_size(), self.accumulate,
+                          sampler.source_lengths,
+                          self.runner.cfg.get('epoch_iters'),
+                          sampler.alternate)
+        rules = model.local_rules() if hasattr(model, 'local_rules') else []
+        print_log(
+            f'This training:\n{plan_text(plan, rules)}', logger='current')
 
     def _exchange_records(self) -> dict:
         """Put this run's record where checkpoints take it from.
@@ -139,11 +204,11 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
 
     def _open_dataloader(self, before: dict) -> None:
         """Start reading at the current iteration."""
-        sampler, batch_size = self.dataloader.sampler, \
-            self.dataloader.batch_size
+        count_batches(self.runner, self.accumulate)
+        sampler, batch_size = self.batches.sampler, self.batches.batch_size
         to_read = self._iter
         if self._iter and batch_size and hasattr(sampler, 'skip'):
-            position, to_read = self._iter * batch_size, 0
+            position, to_read = self._iter * self.accumulate * batch_size, 0
             seed = before.get('sampler_seed')
             if isinstance(sampler, SemiSampler) and seed is not None:
                 # A run without a configured seed drew another one by now.

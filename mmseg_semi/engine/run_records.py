@@ -22,8 +22,9 @@ except ImportError:  # not a POSIX system
 
 # Settings that say where and how fast, but not what is computed.
 _IRRELEVANT = {
-    'data_root', 'num_workers', 'persistent_workers', 'pin_memory',
-    'prefetch_factor', 'val_interval', 'val_begin', 'dynamic_intervals'
+    'accumulate', 'data_root', 'num_workers', 'persistent_workers',
+    'pin_memory', 'prefetch_factor', 'val_interval', 'val_begin',
+    'dynamic_intervals'
 }
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +34,8 @@ def config_hash(cfg: Config) -> str:
 
     That is model, training data and its transforms, optimizer, schedule and
     length, and the images that are evaluated. The seed is not part of it,
-    nor are paths, workers and how often is validated.
+    nor are paths, workers, how often is validated and how many batches make
+    an iteration. The images of an iteration count in all.
 
     Args:
         cfg (Config): A resolved config.

@@ -2,7 +2,9 @@
 """Metrics, and what to say about differences between them."""
 from .bootstrap import paired_difference, resampled_miou
 from .per_image_iou import PerImageAreas, PerImageIoUMetric
+from .protocol import evaluation_protocol
 
 __all__ = [
-    'PerImageAreas', 'PerImageIoUMetric', 'paired_difference', 'resampled_miou'
+    'PerImageAreas', 'PerImageIoUMetric', 'evaluation_protocol',
+    'paired_difference', 'resampled_miou'
 ]

@@ -15,6 +15,9 @@ BACKENDS = ('faiss', 'minibatch')
 SCATTERS = ('cosine', 'l2', 'l2_norm')
 CENTERS = ('cluster', 'prob')
 LLOYD_ITERATIONS = 30
+MINI_BATCH = 100
+"""Rows per step of mini-batch k-means: the default of scikit-learn 0.20.1,
+which BRPG's code pins. Since 1.0 it is 1,024."""
 
 
 def _distinct_rows(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -66,7 +69,8 @@ def _fill_empty(assignment: np.ndarray, distance: np.ndarray, k: int) -> None:
 def _minibatch_kmeans(rows: np.ndarray, k: int, seed: int,
                       nredo: int) -> Tuple[np.ndarray, np.ndarray]:
     from sklearn.cluster import MiniBatchKMeans
-    solver = MiniBatchKMeans(k, random_state=seed, n_init=nredo).fit(rows)
+    solver = MiniBatchKMeans(
+        k, batch_size=MINI_BATCH, random_state=seed, n_init=nredo).fit(rows)
     return solver.cluster_centers_, solver.labels_
 
 
@@ -87,8 +91,8 @@ def kmeans(features: Tensor,
         seed (int): Of the starts.
         backend (str): 'faiss': Lloyd on all rows, the best of ``nredo``
             starts, and centres that are exactly the means of their rows.
-            'minibatch': scikit-learn's MiniBatchKMeans, as BRPG's code; a
-            cluster may end without rows.
+            'minibatch': scikit-learn's MiniBatchKMeans on 100 rows a step,
+            as BRPG's code; a cluster may end without rows.
         nredo (int): Number of starts. One alone ends in a poor optimum about
             one time in three.
 

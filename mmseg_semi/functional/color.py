@@ -1,8 +1,9 @@
 # Copyright (c) mmseg_semi authors.
 """Colour changes and blur of a batch on the device.
 
-The definitions are those of PIL and torchvision without their rounding to 8
-bits. Images are RGB in [0, 1]; every image has an amount of its own.
+Images are RGB in [0, 1]; every image has an amount of its own. ``adjust_*``
+are the definitions of PIL and torchvision without their rounding to 8 bits.
+Those of kornia 0.4.1 differ in three of four: see :data:`COLOR_LAWS`.
 """
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,32 @@ def adjust_saturation(image: Tensor, factor: Tensor) -> Tensor:
                                                         image)).clamp(0, 1)
 
 
+def add_brightness(image: Tensor, factor: Tensor) -> Tensor:
+    """Add ``factor - 1`` to every channel; see :func:`adjust_brightness`."""
+    return (image + (_per_image(factor, image) - 1)).clamp(0, 1)
+
+
+def scale_saturation(image: Tensor, factor: Tensor) -> Tensor:
+    """Multiply S of HSV, at most up to 1; H and V stay.
+
+    Unlike :func:`adjust_saturation` the brightest channel of a pixel keeps
+    its value, so the luma changes.
+
+    Args:
+        image (Tensor): (B, 3, H, W), in [0, 1].
+        factor (Tensor): (B,), at least 0; 1 changes nothing.
+
+    Returns:
+        Tensor: Like ``image``.
+    """
+    value = image.amax(dim=1, keepdim=True)
+    chroma = value - image.amin(dim=1, keepdim=True)
+    # Distances to V scale with S = chroma / V, which ends at 1.
+    limit = value / torch.where(chroma > 0, chroma, 1.)
+    return value - (value - image) * torch.minimum(
+        _per_image(factor, image), limit)
+
+
 def adjust_hue(image: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue in HSV space.
 
@@ -74,6 +101,24 @@ def adjust_hue(image: Tensor, turn: Tensor) -> Tensor:
         channels.append(value -
                         chroma * torch.minimum(angle, 4 - angle).clamp(0, 1))
     return torch.cat(channels, dim=1)
+
+
+COLOR_LAWS = dict(
+    pil=dict(
+        brightness=adjust_brightness,
+        contrast=adjust_contrast,
+        saturation=adjust_saturation,
+        hue=adjust_hue),
+    kornia=dict(
+        brightness=add_brightness,
+        contrast=adjust_brightness,  # a plain product, without the mean
+        saturation=scale_saturation,
+        hue=adjust_hue))
+"""What a colour jitter does by the library that defines it.
+
+``pil``: PIL and torchvision. ``kornia``: kornia 0.4.1, which the official
+code of CMB pins.
+"""
 
 
 @full_precision

@@ -7,17 +7,9 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..functional import (adjust_brightness, adjust_contrast, adjust_hue,
-                          adjust_saturation, draw_placements, gaussian_blur,
-                          place)
+from ..functional import COLOR_LAWS, draw_placements, gaussian_blur, place
 from .mixing import CUTOUT_FILL
 from .step import LabelMaps, Step, moved_view
-
-ADJUST = dict(
-    brightness=adjust_brightness,
-    contrast=adjust_contrast,
-    saturation=adjust_saturation,
-    hue=adjust_hue)
 
 
 @dataclass(frozen=True)
@@ -75,6 +67,11 @@ class ViewAugment:
         contrast (float): Half width of the contrast factor around 1.
         saturation (float): Half width of the saturation factor around 1.
         hue (float): Largest turn of the hue, in circles, at most 0.5.
+        color_law (str): What these four do, see :data:`COLOR_LAWS`.
+            ``kornia``: the library of the official code (the paper does not
+            define them): brightness is added, contrast multiplies,
+            saturation scales S of HSV. ``pil``: the usual definitions, which
+            change the image about half as much. Defaults to ``kornia``.
         blur_prob (float): Probability of blurring.
         blur_sigma (tuple[float, float]): Range of the standard deviation in
             pixels.
@@ -95,6 +92,7 @@ class ViewAugment:
                  contrast: float = .15,
                  saturation: float = .075,
                  hue: float = .05,
+                 color_law: str = 'kornia',
                  blur_prob: float = 0.,
                  blur_sigma: Tuple[float, float] = (.1, 1.5),
                  batch_level: bool = False,
@@ -108,6 +106,12 @@ class ViewAugment:
                 'ViewAugment: brightness, contrast and saturation must be at '
                 f'least 0 and hue in [0, 0.5], got {brightness}, {contrast}, '
                 f'{saturation}, {hue}.')
+        if color_law not in COLOR_LAWS:
+            raise ValueError(f'ViewAugment color_law={color_law!r} is not one '
+                             f'of {sorted(COLOR_LAWS)}.')
+        if color_law == 'kornia' and brightness > 1:
+            raise ValueError(f'ViewAugment brightness={brightness}: at most '
+                             "1 is added (color_law='kornia').")
         for name, (low, high) in dict(
                 scale=scale, blur_sigma=blur_sigma).items():
             if not 0 < low <= high:
@@ -115,6 +119,7 @@ class ViewAugment:
                                  f'high) above 0, got {(low, high)}.')
         self.scale, self.scale_prob = scale, scale_prob
         self.flip_prob, self.jitter_prob = flip_prob, jitter_prob
+        self.color_law = color_law
         widths = dict(
             brightness=brightness, contrast=contrast, saturation=saturation)
         self.ranges = {
@@ -180,11 +185,12 @@ class ViewAugment:
                pixels: PixelFormat) -> Tensor:
         """Colour changes in a random order, clamped to what pixels can be."""
         colors = pixels.colors(images)
-        steps = [(ADJUST[name], self._uniform(step, len(images), low, high))
+        adjust = COLOR_LAWS[self.color_law]
+        steps = [(adjust[name], self._uniform(step, len(images), low, high))
                  for name, (low, high) in self.ranges.items() if low < high]
         step.random.shuffle(steps)
-        for adjust, amount in steps:
-            colors = adjust(colors, amount)
+        for change, amount in steps:
+            colors = change(colors, amount)
         return pixels.from_colors(colors)
 
     def blur(self, step: Step, images: Tensor) -> Tensor:

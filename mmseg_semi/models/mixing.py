@@ -7,6 +7,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..dist import from_next_rank, world_size
 from ..functional import (class_masks, cutout, half_area_boxes, mix,
                           single_boxes, xor_boxes)
 from .step import LabelMaps, Step, View, moved_view
@@ -26,8 +27,9 @@ class BatchMixer:
     """CutMix, ClassMix or Cutout over the images of one view.
 
     Image, (pseudo-)label, confidence and valid mask move together. The
-    partner of image i is image i+1 of the same batch, or image i of another
-    one (:meth:`blend`).
+    partner of image i is image i+1 of the same batch, where every process
+    has a single image that of the next process, or image i of another batch
+    (:meth:`blend`).
 
     Args:
         kind (str): ``cutmix`` (box of half the image area, official U2PL,
@@ -67,6 +69,10 @@ class BatchMixer:
         self.begin, self.background, self.extra = begin, background, extra
         self.boxes = boxes
 
+    def local_rule(self) -> str:
+        """See :meth:`Term.local_rules`."""
+        return f'{self.kind}: partners among the images of the batch'
+
     def masks(self, labels: LabelMaps, num_classes: int,
               generator: torch.Generator) -> Tensor:
         """(B, H, W) bool, True where a pixel is replaced."""
@@ -102,20 +108,20 @@ class BatchMixer:
         Returns:
             dict[str, Tensor]: The mixed label maps.
         """
-        mask = self.draw(step, labels, num_classes)
+        maps = {**labels, **_pixels(step.views[view])}
+        partner = None
+        if self.kind != 'cutout' and len(labels['cls']) == 1 and \
+                step.iteration >= self.begin:
+            # Before anything is drawn, because all processes take part.
+            partner = partner_of_one(maps, view)
+        mask = self.draw(step, partner or labels, num_classes)
         if mask is None:
             return labels
-        if self.kind != 'cutout' and len(mask) == 1:
-            which = 'labelled' if view == 'sup' else 'unlabelled'
-            warnings.warn(f'{self.kind} has one {which} image per process: '
-                          'it is its own partner and nothing is mixed. Give '
-                          'each process two (SemiSampler counts).')
-        maps = {**labels, **_pixels(step.views[view])}
         if self.kind == 'cutout':
             fill = {name: CUTOUT_FILL.get(name, 0) for name in maps}
             maps = cutout(maps, mask, fill)
         else:
-            maps = mix(maps, mask)
+            maps = mix(maps, mask, partner)
         step.views[view] = moved_view(step.views[view], maps)
         return maps
 
@@ -149,6 +155,28 @@ class BatchMixer:
             mix(own, mask, other)
             for own, other in zip(labels, partner_labels)
         ]
+
+
+def partner_of_one(maps: Dict[str, Tensor],
+                   view: str) -> Optional[Dict[str, Tensor]]:
+    """The partner of the only image that this process has of a view.
+
+    Args:
+        maps (dict[str, Tensor]): Its maps (1, ..., H, W).
+        view (str): Name of the view, for the warning.
+
+    Returns:
+        dict[str, Tensor] or None: The same maps of the next process; None,
+        with a warning, where there is only one process.
+    """
+    if world_size() > 1:
+        return from_next_rank(maps)
+    which = 'labelled' if view == 'sup' else 'unlabelled'
+    warnings.warn(f'A batch has one {which} image: it is its own partner and '
+                  'nothing is mixed. Let an iteration have two '
+                  '(train_dataloader.sampler.counts), or accumulate fewer '
+                  'batches.')
+    return None
 
 
 def _pixels(view: View) -> Dict[str, Tensor]:

@@ -266,9 +266,12 @@ class Out:
 class Step:
     """Everything the terms may read in one training step.
 
+    Where gradients are accumulated, a step is one of several batches that
+    make an iteration together.
+
     Args:
-        iteration (int): Training steps finished before this one.
-        total_iters (int): Length of the training.
+        iteration (int): Iterations finished before this one.
+        total_iters (int): Length of the training in iterations.
         generator (torch.Generator): Device generator seeded from (seed,
             iteration, rank).
         random (random.Random): Host generator with the same seed, for
@@ -293,6 +296,8 @@ class Step:
         shared (dict): What the learners' copies of a term have in common in
             this step, by a key of the term: made by the first that needs it.
         log (dict[str, Tensor]): Health scalars, logged but not optimised.
+        part (int): Batches of this iteration done before this one.
+        accumulate (int): Batches of an iteration.
     """
     iteration: int
     total_iters: int
@@ -312,6 +317,19 @@ class Step:
     class_weights: Optional[Tensor] = None
     shared: Dict[str, object] = field(default_factory=dict)
     log: Dict[str, Tensor] = field(default_factory=dict)
+    part: int = 0
+    accumulate: int = 1
+
+    def momentum(self, momentum: float) -> float:
+        """What an average keeps in this batch.
+
+        Args:
+            momentum (float): What it keeps in an iteration.
+
+        Returns:
+            float: ``momentum ** (1 / accumulate)``.
+        """
+        return momentum**(1 / self.accumulate)
 
     def learner(self, net: str, view: str) -> Out:
         """Output of the pass that carries ``net``'s gradient on ``view``."""

@@ -83,6 +83,7 @@ class NumpyMetric(BaseMetric):
 
 def make_runner(work_dir,
                 max_iters=4,
+                accumulate=1,
                 val_interval=100,
                 interval=2,
                 counts=(1, 2),
@@ -103,6 +104,8 @@ def make_runner(work_dir,
         sampler=sampler,
         batch_size=batch_size,
         num_workers=0)
+    if sampler['type'] == 'SemiSampler':
+        loader['batch_sampler'] = dict(type='SemiBatchSampler')
     val_loader = dict(
         dataset=CountingDataset(),
         sampler=dict(type='DefaultSampler', shuffle=False),
@@ -116,6 +119,7 @@ def make_runner(work_dir,
         train_cfg=dict(
             type='SemiIterBasedTrainLoop',
             max_iters=max_iters,
+            accumulate=accumulate,
             val_interval=val_interval),
         val_cfg=dict(),
         val_evaluator=[NumpyMetric(scores)],

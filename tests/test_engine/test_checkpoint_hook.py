@@ -60,7 +60,9 @@ def test_record_is_in_the_meta_data(tmp_path):
     version = record.pop('version')
     assert version.count('.') >= 1
     assert record == dict(
+        total_batch=[1, 2],
         world_size=1,
+        accumulate=1,
         batch_size=3,
         sampler_seed=5,
         split_info=dict(name='toy-4', sha256='0' * 64))
@@ -301,7 +303,11 @@ def test_norm_statistics_are_averaged_over_processes(gloo_pool):
 def saved_by_two(rank, folder):
     """What each process has after training, and what was saved."""
     runner = make_runner(
-        folder, max_iters=2, counts=(1, 2), env_cfg=dict(mp_start_method=None))
+        folder,
+        max_iters=2,
+        counts=(2, 4),
+        batch_size=6,
+        env_cfg=dict(mp_start_method=None))
     runner.model.train()
     runner.train()
     return runner.model.state_dict(), runner.train_dataloader.dataset.read
@@ -323,6 +329,8 @@ def refused_by_two(rank, path):
         make_runner(
             Path(path).parent,
             load_from=path,
+            counts=(2, 4),
+            batch_size=6,
             env_cfg=dict(mp_start_method=None)).train()
     return True
 

@@ -112,7 +112,7 @@ def test_dataloader_is_not_opened_before_training(tmp_path):
     loop = runner.build_train_loop(runner._train_loop)
     assert loop.dataloader_iterator is None
     assert loop.dataloader.dataset.read == []
-    assert loop.dataloader.sampler.position == 0
+    assert loop.batches.sampler.position == 0
 
 
 def test_pending_validation_is_run_first(tmp_path):
@@ -202,7 +202,7 @@ def test_schedule_goes_on_only_when_resuming(tmp_path, resume):
 
 
 def test_batch_size_must_fit_the_sampler(tmp_path):
-    with pytest.raises(ValueError, match=r'batch_size is 4.*of 3.*\(1, 2\)'):
+    with pytest.raises(ValueError, match=r'batch_size is 4.*has 3 .*\(1, 2\)'):
         make_runner(tmp_path, batch_size=4).train()
 
 
@@ -257,7 +257,7 @@ def test_changed_batch_and_split_are_reported_on_resume(
         dataset=dataset,
         resume=True)
     message, = warnings_logged
-    assert 'batch size of one process: 3 before, 2 now' in message
+    assert 'iteration in all: [1, 2] before, [1, 1] now' in message
     assert "'toy-4'" in message and "'toy-5'" in message
 
 

@@ -43,6 +43,58 @@ def test_kmeans_is_deterministic(backend):
         assert torch.equal(ours, theirs)
 
 
+def _slow_mini_batch(rows, batches, center):
+    """One cluster: the running mean of every row that was ever drawn."""
+    count = 0
+    for batch in batches:
+        for index in batch:
+            count += 1
+            center = center + (rows[index] - center) / count
+    return center
+
+
+def test_mini_batches_have_100_rows(monkeypatch):
+    """As scikit-learn 0.20.1, whatever the installed one defaults to."""
+    from sklearn.cluster import _kmeans
+    made, draws = [], []
+
+    class Spy(_kmeans.MiniBatchKMeans):
+
+        def fit(self, rows):
+            made.append(self)
+            return super().fit(rows)
+
+    class Recorder(np.random.RandomState):
+
+        def randint(self, *args, **kwargs):  # older scikit-learn
+            draws.append(super().randint(*args, **kwargs))
+            return draws[-1]
+
+        def choice(self, *args, **kwargs):
+            draws.append(super().choice(*args, **kwargs))
+            return draws[-1]
+
+    monkeypatch.setattr('sklearn.cluster.MiniBatchKMeans', Spy)
+    monkeypatch.setattr(_kmeans, 'check_random_state', Recorder)
+    features = torch.randn(
+        2000,
+        3,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(0))
+    features[::7] += 5
+    centers, _ = kmeans(features, 1, seed=0, backend='minibatch', nredo=1)
+    params = made[0].get_params()
+    assert params['batch_size'] == 100 and params['n_init'] == 1
+    # The rest has not changed since.
+    assert (params['max_iter'], params['max_no_improvement'],
+            params['reassignment_ratio'], params['init']) == (100, 10, .01,
+                                                              'k-means++')
+    batches = [draw for draw in draws if np.size(draw) == 100]
+    assert len(batches) == made[0].n_steps_ > 10
+    slow = _slow_mini_batch(features.numpy(), batches, np.zeros(3))
+    np.testing.assert_allclose(centers[0].numpy(), slow, atol=1e-9)
+
+
 def test_faiss_trains_on_all_rows(capfd):
     # By default it would subsample to 256 rows per centre, and then 1.4 % of
     # these rows would be nearer to another centre.

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_semi.functional import (adjust_brightness, adjust_contrast,
+from mmseg_semi.functional import (COLOR_LAWS, add_brightness,
+                                   adjust_brightness, adjust_contrast,
                                    adjust_hue, adjust_saturation,
-                                   gaussian_blur)
+                                   gaussian_blur, scale_saturation)
 
 B, H, W = 3, 5, 6
 
@@ -52,7 +53,30 @@ def _hue(pixel, turn, image):
     return colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
 
 
+def _added(pixel, factor, image):
+    return [channel + factor - 1 for channel in pixel]
+
+
+def _hsv_saturation(pixel, factor, image):
+    hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
+    return colorsys.hsv_to_rgb(hue, min(factor * saturation, 1), value)
+
+
+KORNIA = dict(
+    brightness=_added,
+    contrast=_brightness,
+    saturation=_hsv_saturation,
+    hue=_hue)
+PIL = dict(
+    brightness=_brightness,
+    contrast=_contrast,
+    saturation=_saturation,
+    hue=_hue)
+
+
 @pytest.mark.parametrize('adjust, pixel_law, amounts', [
+    (add_brightness, _added, (.7, 1., 1.4)),
+    (scale_saturation, _hsv_saturation, (0., 1.15, 3.)),
     (adjust_brightness, _brightness, (.7, 1., 1.4)),
     (adjust_contrast, _contrast, (.5, 1.3, 2.)),
     (adjust_saturation, _saturation, (0., 1.15, 1.9)),
@@ -71,6 +95,8 @@ def test_equals_pixel_by_pixel(adjust, pixel_law, amounts):
 
 @pytest.mark.parametrize('adjust, neutral', [(adjust_brightness, 1.),
                                              (adjust_contrast, 1.),
+                                             (add_brightness, 1.),
+                                             (scale_saturation, 1.),
                                              (adjust_saturation, 1.),
                                              (adjust_hue, 0.),
                                              (adjust_hue, 1.)])
@@ -78,6 +104,27 @@ def test_neutral_amounts(adjust, neutral):
     images = _images().float()
     torch.testing.assert_close(
         adjust(images, torch.full((B, ), neutral)), images)
+
+
+@pytest.mark.parametrize('name, slow', [('pil', PIL), ('kornia', KORNIA)])
+def test_named_laws(name, slow):
+    """All four in turn, each clamped before the next."""
+    images = _images()
+    amounts = dict(
+        brightness=(.75, 1.2, 1.), contrast=(1.25, .8, 1.1),
+        saturation=(.9, 1.12, 2.), hue=(.08, -.05, .3))  # yapf: disable
+    changed = images
+    for part, amount in amounts.items():
+        amount = torch.tensor(amount, dtype=torch.float64)
+        changed = COLOR_LAWS[name][part](changed, amount)
+    for b in range(B):
+        image = images[b].clone()
+        for part, amount in amounts.items():
+            before = image.clone()
+            for y, x in np.ndindex(H, W):
+                pixel = slow[part](before[:, y, x].tolist(), amount[b], before)
+                image[:, y, x] = torch.tensor(pixel).double().clamp(0, 1)
+        torch.testing.assert_close(changed[b], image, atol=1e-6, rtol=0)
 
 
 def _slow_blur(image, sigma_rows, sigma_cols, radius):

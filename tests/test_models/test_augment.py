@@ -7,8 +7,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_semi import functional
-from mmseg_semi.models import augment
+from mmseg_semi.functional import COLOR_LAWS
 from mmseg_semi.models.augment import PixelFormat, ViewAugment
 from mmseg_semi.models.step import Step, View
 
@@ -122,13 +121,29 @@ def test_target_mask_moves_along():
     assert augmented(flip_prob=1.)[2].target is None
 
 
-def _slow_jitter(raw, factors, order):
+def _each_pixel(image, change):
+    """``change`` of (hue, saturation, value) at every pixel."""
+    changed = np.empty_like(image)
+    for y, x in np.ndindex(*image.shape[1:]):
+        hsv = change(*colorsys.rgb_to_hsv(*image[:, y, x]))
+        changed[:, y, x] = colorsys.hsv_to_rgb(*hsv)
+    return changed
+
+
+def _slow_jitter(raw, factors, order, law):
     """One image (3, H, W), raw RGB, pixel by pixel."""
     image = raw.numpy() / 255
     luma = np.array([.299, .587, .114])
     for name in order:
         amount = factors[name]
-        if name == 'brightness':
+        if law == 'kornia' and name == 'brightness':
+            image = image + (amount - 1)
+        elif law == 'kornia' and name == 'contrast':
+            image = amount * image
+        elif law == 'kornia' and name == 'saturation':
+            image = _each_pixel(image, lambda h, s, v:
+                                (h, min(amount * s, 1), v))
+        elif name == 'brightness':
             image = amount * image
         elif name == 'contrast':
             mean = (luma[:, None, None] * image).sum(0).mean()
@@ -137,34 +152,32 @@ def _slow_jitter(raw, factors, order):
             gray = (luma[:, None, None] * image).sum(0)
             image = gray + amount * (image - gray)
         else:
-            turned = np.empty_like(image)
-            for y, x in np.ndindex(*image.shape[1:]):
-                hue, sat, value = colorsys.rgb_to_hsv(*image[:, y, x])
-                turned[:, y, x] = colorsys.hsv_to_rgb((hue + amount) % 1, sat,
-                                                      value)
-            image = turned
+            image = _each_pixel(image, lambda h, s, v:
+                                ((h + amount) % 1, s, v))
         image = image.clip(0, 1)
     return 255 * image
 
 
+@pytest.mark.parametrize('law', ['kornia', 'pil'])
 @pytest.mark.parametrize('rgb', [True, False])
-def test_jitter_equals_a_slow_reference(rgb, monkeypatch):
+def test_jitter_equals_a_slow_reference(rgb, law, monkeypatch):
     """With the amounts and the order that were drawn, on raw colours."""
     used = []
-    for name in ('brightness', 'contrast', 'saturation', 'hue'):
+    for name, adjust in list(COLOR_LAWS[law].items()):
 
-        def spy(image, amount, name=name):
+        def spy(image, amount, name=name, adjust=adjust):
             used.append((name, amount))
-            return getattr(functional, f'adjust_{name}')(image, amount)
+            return adjust(image, amount)
 
-        monkeypatch.setitem(augment.ADJUST, name, spy)
+        monkeypatch.setitem(COLOR_LAWS[law], name, spy)
     pixels = pixel_format(rgb)
     step, labels = make_step(batch=2)
     before = raw_of(step.views['view'], pixels)
     limits = dict(brightness=.3, contrast=.3, saturation=.15, hue=.1)
     ViewAugment(**{
         **NOTHING,
-        **limits, 'jitter_prob': 1.
+        **limits, 'jitter_prob': 1.,
+        'color_law': law
     })(step, 'view', labels, pixels)
     after = raw_of(step.views['view'], pixels)
     channels = slice(None) if rgb else [2, 1, 0]
@@ -173,13 +186,21 @@ def test_jitter_equals_a_slow_reference(rgb, monkeypatch):
     for i in range(2):
         factors = {name: amount[i].item() for name, amount in used}
         expected = _slow_jitter(before[i, channels].clamp(0, 255), factors,
-                                order)
+                                order, law)
         np.testing.assert_allclose(
             after[i, channels].numpy(), expected, atol=1e-6)
         for name, limit in limits.items():
             neutral = 0 if name == 'hue' else 1
             assert 0 < abs(factors[name] - neutral) <= limit
     assert used[0][1][0] != used[0][1][1]  # an amount per image
+
+
+def test_the_law_of_the_official_code_is_the_default():
+    kwargs = dict(jitter_prob=1., brightness=.3, contrast=.3)
+    default, kornia, pil = (
+        augmented(2, **kwargs, **law)[2].image
+        for law in ({}, dict(color_law='kornia'), dict(color_law='pil')))
+    assert torch.equal(default, kornia) and not torch.equal(default, pil)
 
 
 def test_each_image_draws_for_itself():
@@ -275,6 +296,8 @@ def test_pixels_without_normalisation():
                          [(dict(flip_prob=2.), 'probabilities'),
                           (dict(hue=.6), 'hue'),
                           (dict(contrast=-.1), 'contrast'),
+                          (dict(color_law='PIL'), "color_law='PIL'"),
+                          (dict(brightness=1.2), 'at most 1'),
                           (dict(scale=(1.5, .5)), 'scale'),
                           (dict(blur_sigma=(0., 1.)), 'blur_sigma')])
 def test_bad_options(wrong, message):

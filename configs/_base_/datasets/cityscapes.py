@@ -1,40 +1,12 @@
 # Cityscapes; every image of leftImg8bit/train that is not labelled is
-# unlabelled. BRPG's augmentation as on VOC, with crops of 769.
+# unlabelled. What is here is the same for all methods; a cityscapes_*.py adds
+# pipelines, a file of protocols/ the lists.
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes'
-branches = ['sup', 'unsup_teacher', 'unsup_student']
-train_pipeline = [
-    dict(type='LoadStrictImage'),
-    dict(type='LoadStrictAnnotations', num_classes=19),
-    dict(type='RandomTwoSidedResize', low=0.5, high=2.),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomPadCrop', crop_size=769, pad='symmetric'),
-    dict(
-        type='MultiBranch',
-        branch_field=branches,
-        sup=[dict(type='PackSemiInputs')])
-]
-unlabeled_pipeline = [
-    dict(type='LoadStrictImage'),
-    dict(type='InitValidMap'),
-    dict(type='RandomLongSideResize', low=0.5, high=2.),
-    dict(type='RandomPadCrop', crop_size=769, pad='corner'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='MultiBranch',
-        branch_field=branches,
-        unsup_teacher=[dict(type='PackSemiInputs')],
-        unsup_student=[
-            dict(type='SemiColorJitter'),
-            dict(
-                type='RandomGrayscale',
-                prob=0.2,
-                keep_channels=True,
-                channel_weights=(0.114, 0.587, 0.299)),
-            dict(type='RandomGaussianBlur'),
-            dict(type='PackSemiInputs')
-        ])
-]
+num_classes = 19
+crop_size = 769
+inference = dict(
+    mode='slide', crop_size=(crop_size, crop_size), stride=(513, 513))
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -51,26 +23,24 @@ tta_pipeline = [
                     [dict(type='LoadAnnotations')],
                     [dict(type='PackSegInputs')]])
 ]
-# Per GPU, for 4 GPUs: 8 + 8 images in all, see docs/batch_sizes.md.
+# Images of one iteration over all processes, see docs/batch_sizes.md.
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=16,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='SemiSampler', counts=(2, 2)),
+    sampler=dict(type='SemiSampler', counts=(8, 8)),
+    batch_sampler=dict(type='SemiBatchSampler'),
     dataset=dict(
         type='SemiSegDataset',
         labeled=dict(
             type=dataset_type,
             data_root=data_root,
             data_prefix=dict(
-                img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-            ann_file='ImageSets/Semi/city-u2pl-372.txt',
-            pipeline=train_pipeline),
+                img_path='leftImg8bit/train', seg_map_path='gtFine/train')),
         unlabeled=dict(
             type='UnlabeledSegDataset',
             data_root=data_root,
-            data_prefix=dict(img_path='leftImg8bit/train'),
-            pipeline=unlabeled_pipeline)))
+            data_prefix=dict(img_path='leftImg8bit/train'))))
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -83,5 +53,5 @@ val_dataloader = dict(
             img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='PerImageIoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

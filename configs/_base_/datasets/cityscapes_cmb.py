@@ -1,12 +1,11 @@
 _base_ = './cityscapes.py'
-# Cityscapes, as CMB trains and tests DeepLabV3+.
-# What varies the images (ClassMix, scale, flip, colours, blur) comes on the
-# device, in the method: labelled and unlabelled crops are the plain ones here.
+# Crops alone: what varies the images comes on the device, in the method.
+crop_size = 512
 branches = ['sup', 'unsup_teacher']
 train_pipeline = [
     dict(type='LoadStrictImage'),
-    dict(type='LoadStrictAnnotations', num_classes=19),
-    dict(type='RandomPadCrop', crop_size=512, pad='corner'),
+    dict(type='LoadStrictAnnotations', num_classes=_base_.num_classes),
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='corner'),
     dict(
         type='MultiBranch',
         branch_field=branches,
@@ -15,18 +14,16 @@ train_pipeline = [
 unlabeled_pipeline = [
     dict(type='LoadStrictImage'),
     dict(type='InitValidMap'),
-    dict(type='RandomPadCrop', crop_size=512, pad='corner'),
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='corner'),
     dict(
         type='MultiBranch',
         branch_field=branches,
         unsup_teacher=[dict(type='PackSemiInputs')])
 ]
-# For one GPU, as in the paper. An unlabelled image becomes two strong views.
+inference = dict(_delete_=True, mode='whole')
 train_dataloader = dict(
     batch_size=10,
     sampler=dict(counts=(7, 3)),
     dataset=dict(
-        labeled=dict(
-            ann_file='ImageSets/Semi/city-cmb0-100.txt',
-            pipeline=train_pipeline),
+        labeled=dict(pipeline=train_pipeline),
         unlabeled=dict(pipeline=unlabeled_pipeline)))

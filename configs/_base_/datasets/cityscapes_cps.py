@@ -1,7 +1,9 @@
 _base_ = './cityscapes.py'
 # CPS' augmentation: flip, one of six scales, crop; no colours. Labelled and
 # unlabelled images follow one law, and the networks learn the images they
-# label, mixed on the device.
+# label, mixed on the device. In all 8 labelled and 8 + 8 unlabelled images,
+# one half of the latter to be pasted into the other.
+crop_size = 800
 branches = ['sup', 'unsup_teacher']
 augmentation = [
     dict(type='RandomFlip', prob=0.5),
@@ -9,11 +11,11 @@ augmentation = [
         type='RandomChoice',
         transforms=[[dict(type='Resize', scale_factor=s, keep_ratio=True)]
                     for s in (0.5, 0.75, 1., 1.5, 1.75, 2.)]),
-    dict(type='RandomPadCrop', crop_size=800, pad='symmetric')
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='symmetric')
 ]
 train_pipeline = [
     dict(type='LoadStrictImage'),
-    dict(type='LoadStrictAnnotations', num_classes=19),
+    dict(type='LoadStrictAnnotations', num_classes=_base_.num_classes),
     dict(type='InitValidMap'), *augmentation,
     dict(
         type='MultiBranch',
@@ -28,11 +30,11 @@ unlabeled_pipeline = [
         branch_field=branches,
         unsup_teacher=[dict(type='PackSemiInputs')])
 ]
-# Per GPU, for 4 GPUs: 8 labelled and 8 + 8 unlabelled images in all, one half
-# of the latter to be pasted into the other.
+inference = dict(
+    mode='slide', crop_size=(800, 800), stride=(534, 534), pad_to_crop=True)
 train_dataloader = dict(
-    batch_size=6,
-    sampler=dict(counts=(2, 4)),
+    batch_size=24,
+    sampler=dict(counts=(8, 16)),
     dataset=dict(
         labeled=dict(pipeline=train_pipeline),
         unlabeled=dict(pipeline=unlabeled_pipeline)))

@@ -1,6 +1,7 @@
 _base_ = './cityscapes.py'
 # The augmentation of UniMatch's code with one strong view: labelled and
-# unlabelled images follow one law; crops of 801.
+# unlabelled images follow one law.
+crop_size = 801
 branches = ['sup', 'unsup_teacher', 'unsup_student']
 strong = [
     dict(type='SemiColorJitter'),
@@ -14,9 +15,9 @@ strong = [
 ]
 train_pipeline = [
     dict(type='LoadStrictImage'),
-    dict(type='LoadStrictAnnotations', num_classes=19),
+    dict(type='LoadStrictAnnotations', num_classes=_base_.num_classes),
     dict(type='RandomLongSideResize', low=0.5, high=2.),
-    dict(type='RandomPadCrop', crop_size=801, pad='corner'),
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='corner'),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='MultiBranch',
@@ -27,7 +28,7 @@ unlabeled_pipeline = [
     dict(type='LoadStrictImage'),
     dict(type='InitValidMap'),
     dict(type='RandomLongSideResize', low=0.5, high=2.),
-    dict(type='RandomPadCrop', crop_size=801, pad='corner'),
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='corner'),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='MultiBranch',
@@ -35,10 +36,15 @@ unlabeled_pipeline = [
         unsup_teacher=[dict(type='PackSemiInputs')],
         unsup_student=strong)
 ]
-# Per GPU, for 4 GPUs: 8 + 8 images in all.
+inference = dict(
+    mode='slide',
+    crop_size=(801, 801),
+    stride=(534, 534),
+    windows='cut',
+    average='probabilities')
 train_dataloader = dict(
-    batch_size=4,
-    sampler=dict(counts=(2, 2)),
+    batch_size=16,
+    sampler=dict(counts=(8, 8)),
     dataset=dict(
         labeled=dict(pipeline=train_pipeline),
         unlabeled=dict(pipeline=unlabeled_pipeline)))

@@ -1,11 +1,12 @@
 # DigitScenes, written by tools/dataset_converters/digit_scenes.py.
 dataset_type = 'DigitScenesDataset'
 data_root = 'data/DigitScenes'
+num_classes = 11
 data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
 branches = ['sup', 'unsup_teacher', 'unsup_student']
 train_pipeline = [
     dict(type='LoadStrictImage'),
-    dict(type='LoadStrictAnnotations', num_classes=11),
+    dict(type='LoadStrictAnnotations', num_classes=num_classes),
     dict(type='RandomShift', max_shift=6),
     dict(
         type='MultiBranch',
@@ -54,6 +55,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=0,
     sampler=dict(type='SemiSampler', counts=(8, 8)),
+    batch_sampler=dict(type='SemiBatchSampler'),
     dataset=dict(
         type='SemiSegDataset',
         val_ann_file='ImageSets/Segmentation/val.txt',

@@ -1,9 +1,2 @@
-_base_ = './mean_teacher.py'
-# Give `head.in_channels` and `window` (iterations) in the leaf. What is not
-# listed has the paper's value, see the docstring of the term.
-model = dict(
-    terms=dict(
-        brpg=dict(
-            type='BRPG',
-            head=dict(channels=256, norm_cfg=dict(type='SyncBN')),
-            apo=dict(extra=1, ratio=0.05, score='cosine'))))
+_base_ = ['./mean_teacher.py', './brpg_term.py']
+model = dict(terms=dict(brpg=_base_.brpg_term))

@@ -1,10 +1,10 @@
 # CMB (Alonso et al., ICCV 2021). The teacher labels the plain crop in train
 # mode; ClassMix and Table 1's augmentation make two strong views of it, and a
 # weak one of the labelled images. Iterations up to 1,000 fill no memory, those
-# up to 2,000 have neither contrast, class weights nor ClassMix of unlabelled
-# images. As in the authors' code the teacher never switches dropout off;
-# DeepLabV2 has none.
-# Give `terms.cmb.head.in_channels` and `terms.cmb.num_labeled` in the leaf; on
+# up to 2,000 have neither contrast, pseudo-labels, class weights nor ClassMix
+# of unlabelled images. As in the authors' code the teacher never switches
+# dropout off; DeepLabV2 has none.
+# Give `terms.cmb.head.in_channels` and `terms.cmb.num_labeled` in the config; on
 # VOC also `terms.class_balance=None`. The rest has the paper's values.
 model = dict(
     type='MeanTeacher',
@@ -46,7 +46,7 @@ model = dict(
             filter='none',
             sharpen=6.,
             normalizer='all',
-            ramp=dict(length=2000, kind='exp')),
+            ramp=dict(length=2000, kind='hard')),
         entropy=dict(type='EntropyMinimization', loss_weight=0.01),
         cmb=dict(
             type='CMB',

@@ -3,7 +3,7 @@
 # The labelled images have MaskFormer's own loss. What the paper does not
 # print (burn-in, EMA, temperatures, box) is the specification's proposal, see
 # the README and the docstring of the term.
-# Give `terms.rc2l.loss_weight`, the paper's alpha, in the leaf.
+# Give `terms.rc2l.loss_weight`, the paper's alpha, in the config.
 model = dict(
     type='MeanTeacher',
     momentum=0.999,

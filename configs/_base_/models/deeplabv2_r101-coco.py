@@ -1,4 +1,4 @@
-# DeepLabV2 of AdvSemiSeg, ClassMix and CMB, 21 classes: two of four branches
+# DeepLabV2 of AdvSemiSeg, ClassMix and CMB: two of four branches
 # are summed, affine parameters of the backbone's BatchNorm are frozen while
 # its statistics are not. The COCO weights want BGR; the code divides by 255,
 # not by a standard deviation. They have 21 classes, so they fill the
@@ -31,7 +31,6 @@ segmentor = dict(
         in_channels=2048,
         in_index=3,
         aspp_branches=2,
-        num_classes=21,
         align_corners=True,
         init_cfg=dict(type='Pretrained', checkpoint=coco, prefix='layer5.')),
     train_cfg=dict(),

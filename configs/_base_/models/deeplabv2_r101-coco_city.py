@@ -2,5 +2,4 @@ _base_ = './deeplabv2_r101-coco.py'
 segmentor = dict(
     data_preprocessor=dict(mean=[72.392, 82.909, 73.158]),
     decode_head=dict(
-        num_classes=19,
         init_cfg=dict(_delete_=True, type='Normal', layer='Conv2d', std=0.01)))

@@ -1,4 +1,4 @@
-# DeepLabV2 of CMB with ImageNet weights, 21 classes: two of four branches are
+# DeepLabV2 of CMB with ImageNet weights: two of four branches are
 # summed, affine parameters of the backbone's BatchNorm are frozen while its
 # statistics are not. The code divides by 255, not by a standard deviation.
 segmentor = dict(
@@ -30,7 +30,6 @@ segmentor = dict(
         in_channels=2048,
         in_index=3,
         aspp_branches=2,
-        num_classes=21,
         align_corners=True),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))

@@ -1,4 +1,2 @@
 _base_ = './deeplabv2_r101.py'
-segmentor = dict(
-    data_preprocessor=dict(mean=[73.158, 82.909, 72.392]),
-    decode_head=dict(num_classes=19))
+segmentor = dict(data_preprocessor=dict(mean=[73.158, 82.909, 72.392]))

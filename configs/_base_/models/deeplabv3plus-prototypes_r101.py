@@ -1,31 +1,11 @@
-_base_ = './deeplabv3plus_r101-os16.py'
-# PPS on the DeepLabV3+ of CPS: the decoder without its classifier embeds the
-# pixels; MaskFormer's transformer decoder, reading the last stage, makes five
-# prototypes of every class (Table 5).
-norm_cfg = dict(type='SyncBN', requires_grad=True)
+_base_ = './deeplabv3plus-prototypes_r101-os16.py'
+# PPS on the DeepLabV3+ of U2PL: output stride 8.
 segmentor = dict(
+    backbone=dict(
+        dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), multi_grid=(4, 8, 16)),
     decode_head=dict(
-        _delete_=True,
-        type='MaskQueryHead',
-        in_channels=[256, 512, 1024, 2048],
-        feat_channels=256,
-        out_channels=256,
-        num_classes=21,
-        num_queries=5 * 21,
-        class_head=False,
-        initial_target='queries',
-        assign='lse',
-        align_corners=True,
         pixel_decoder=dict(
-            type='PublishedDeepLabV3PlusHead',
-            in_channels=2048,
-            in_index=3,
-            channels=256,
-            c1_in_channels=256,
-            c1_channels=48,
-            dilations=(1, 6, 12, 18),
-            dropout_ratio=0.,
-            norm_cfg=norm_cfg,
-            align_corners=True)),
-    test_cfg=dict(
-        _delete_=True, mode='slide', crop_size=(512, 512), stride=(341, 341)))
+            c1_channels=256,
+            dilations=(1, 12, 24, 36),
+            dropout_ratio=0.1,
+            init='torch')))

@@ -1,4 +1,4 @@
-# DeepLabV3+ as U2PL, PCR and BRPG build it (output stride 8), 21 classes.
+# DeepLabV3+ as U2PL, PCR and BRPG build it (output stride 8).
 # The stem is the 32-32-64 one of `ResNetV1c`, whose ImageNet weights can be
 # downloaded; the papers' stem is 64-64-128, see configs/brpg/README.md.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
@@ -35,7 +35,6 @@ segmentor = dict(
         c1_channels=256,
         dilations=(1, 12, 24, 36),
         dropout_ratio=0.1,
-        num_classes=21,
         norm_cfg=norm_cfg,
         align_corners=True),
     train_cfg=dict(),

@@ -1,4 +1,4 @@
-# DeepLabV3+ of CMB (output stride 16) with ImageNet weights, 21 classes.
+# DeepLabV3+ of CMB (output stride 16) with ImageNet weights.
 # Affine parameters of the backbone's BatchNorm are frozen while its
 # statistics are not. The code divides by 255, not by a standard deviation.
 segmentor = dict(
@@ -35,7 +35,6 @@ segmentor = dict(
         dilations=(1, 6, 12, 18),
         aspp_dropout=0.5,
         dropout_ratio=0.1,
-        num_classes=21,
         norm_cfg=dict(type='SyncBN', requires_grad=True),
         align_corners=True),
     train_cfg=dict(),

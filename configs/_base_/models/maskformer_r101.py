@@ -1,4 +1,4 @@
-# MaskFormer with ResNet-101 as MMSegmentation configures it, 21 classes. Its
+# MaskFormer with ResNet-101 as MMSegmentation configures it. Its
 # head is MaskQueryHead, whose defaults are MaskFormer's.
 segmentor = dict(
     type='EncoderDecoder',
@@ -29,7 +29,6 @@ segmentor = dict(
         feat_channels=256,
         out_channels=256,
         num_queries=100,
-        num_classes=21,
         pixel_decoder=dict(
             type='PixelDecoder',
             norm_cfg=dict(type='GN', num_groups=32),

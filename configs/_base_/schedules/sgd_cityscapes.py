@@ -1,9 +1,7 @@
 # 200 epochs; one learning rate for all of the network.
-# An epoch of the papers is one pass over the unlabelled images,
-#     epoch_iters = floor(ceil(unlabelled / GPUs) / unlabelled per GPU),
-# with the papers' number of GPUs, 4. Leaves give it, and `max_iters`. The poly
-# schedule ends with the training; docs/batch_sizes.md is about other numbers
-# of GPUs.
+# An epoch of the papers is one pass over the unlabelled images by 4 GPUs,
+#     epoch_iters = floor(ceil(unlabelled / 4) / unlabelled images per GPU).
+# A config gives it, and `max_iters`; the poly schedule ends with the training.
 train_cfg = dict(type='SemiIterBasedTrainLoop', val_interval=4000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,3 +1,3 @@
 _base_ = '../pcr_r101_voc_92.py'
 # Table 4, 3: both predictors, prototypes as they were initialised.
-model = dict(terms=dict(pcr=dict(momentum=1.)))
+model = dict(terms=dict(pcr=dict(momentum=1.0)))

@@ -4,4 +4,4 @@ model = dict(
     shared=('decode_head.decoder_input_proj',
             'decode_head.transformer_decoder', 'decode_head.query_embed',
             'decode_head.mask_embed'),
-    terms=dict(pps=dict(contrast_weight=0., activation_weight=0.)))
+    terms=dict(pps=dict(contrast_weight=0.0, activation_weight=0.0)))

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
+from .evaluation import PadCenterCrop
 from .formatting import InitValidMap, MultiBranch, PackSemiInputs
 from .geometric import (RandomLongSideResize, RandomPadCrop, RandomShift,
                         RandomTwoSidedResize)
@@ -7,6 +8,7 @@ from .photometric import RandomGaussianBlur, SemiColorJitter
 
 __all__ = [
     'InitValidMap', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
-    'PackSemiInputs', 'RandomGaussianBlur', 'RandomLongSideResize',
-    'RandomPadCrop', 'RandomShift', 'RandomTwoSidedResize', 'SemiColorJitter'
+    'PackSemiInputs', 'PadCenterCrop', 'RandomGaussianBlur',
+    'RandomLongSideResize', 'RandomPadCrop', 'RandomShift',
+    'RandomTwoSidedResize', 'SemiColorJitter'
 ]

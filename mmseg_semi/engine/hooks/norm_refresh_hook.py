@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import _load_checkpoint
 from mmseg.registry import HOOKS
 
+from ...datasets.batches import batches_of
 from ...models.segmentors.framework import make_view, step_seed
 from ...models.step import Pass
 from ..atomic import write_atomically
@@ -95,8 +96,11 @@ class NormRefreshHook(Hook):
     def _forward(self, runner) -> None:
         """Passes in train mode, which move the running statistics."""
         model, loader = unwrap(runner.model), runner.train_dataloader
-        if hasattr(loader.sampler, 'skip'):
-            loader.sampler.skip(runner.max_iters * loader.batch_size)
+        sampler, size = batches_of(loader).sampler, batches_of(
+            loader).batch_size
+        accumulate = getattr(runner.train_loop, 'accumulate', 1)
+        if hasattr(sampler, 'skip'):
+            sampler.skip(runner.max_iters * accumulate * size)
         item = Pass('refresh', model.predict_with, (self.view, ))
         batches = iter(loader)
         for i in range(self.forwards):

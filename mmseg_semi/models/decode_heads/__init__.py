@@ -6,8 +6,10 @@ from .mask_query_head import MaskQueryHead
 from .projection_head import ProjectionHead
 from .prototype_head import PrototypeHead
 from .published_deeplabv3plus_head import PublishedDeepLabV3PlusHead
+from .published_fcn_head import PublishedFCNHead
 
 __all__ = [
     'CMBDeepLabV3PlusHead', 'ContrastHead', 'DeepLabV2Head', 'MaskQueryHead',
-    'ProjectionHead', 'PrototypeHead', 'PublishedDeepLabV3PlusHead'
+    'ProjectionHead', 'PrototypeHead', 'PublishedDeepLabV3PlusHead',
+    'PublishedFCNHead'
 ]

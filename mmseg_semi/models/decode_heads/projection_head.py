@@ -6,10 +6,11 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .contrast_head import MaskedBlock
+from .initial_weights import DrawnWeights
 
 
 @MODELS.register_module()
-class ProjectionHead(BaseModule):
+class ProjectionHead(DrawnWeights, BaseModule):
     """PPS's projector Phi: Linear, BatchNorm, ReLU, Linear per pixel.
 
     The paper says non-linear and low-dimensional (spec 2.7 row 18). It runs
@@ -23,6 +24,8 @@ class ProjectionHead(BaseModule):
         hidden_channels (int, optional): Defaults to ``in_channels``.
         tap (str): The feature tap it reads. Defaults to ``pixel_embed``.
         align_corners (bool): Accepted like every head's; nothing is resized.
+        init (str): The law of the initial weights, see
+            :class:`~.initial_weights.DrawnWeights`. Defaults to ``torch``.
     """
 
     def __init__(self,
@@ -32,8 +35,9 @@ class ProjectionHead(BaseModule):
                  hidden_channels: Optional[int] = None,
                  tap: str = 'pixel_embed',
                  align_corners: bool = False,
+                 init: str = 'torch',
                  init_cfg=None) -> None:
-        super().__init__(init_cfg)
+        super().__init__(init=init, init_cfg=init_cfg)
         hidden = hidden_channels or in_channels
         self.tap = tap
         self.reduce = nn.Linear(in_channels, hidden, bias=False)

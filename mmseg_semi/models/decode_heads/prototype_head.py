@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...functional import prototype_logits, prototype_similarity
 from ...functional.sampling import row_features
+from .initial_weights import DrawnWeights
 
 PIXELS = 16384  # compared at once: 32 MiB of features of 512 channels
 
@@ -43,7 +44,7 @@ PROJECTORS = dict(conv=conv_projector, linear=linear_projector)
 
 
 @MODELS.register_module()
-class PrototypeHead(BaseDecodeHead):
+class PrototypeHead(DrawnWeights, BaseDecodeHead):
     """Classify a pixel by its most similar class prototype (PCR Eq. 2).
 
     The score of class c is the largest cosine similarity between the pixel's
@@ -76,6 +77,8 @@ class PrototypeHead(BaseDecodeHead):
             False.
         average (bool): A mean teacher averages the prototypes as it does
             parameters. Defaults to False: it copies them.
+        init (str): The law of the initial weights of the projector, see
+            :class:`~.initial_weights.DrawnWeights`. Defaults to ``torch``.
     """
 
     def __init__(self,
@@ -90,6 +93,8 @@ class PrototypeHead(BaseDecodeHead):
                  average: bool = False,
                  dropout_ratio: float = .1,
                  **kwargs) -> None:
+        if not linear:  # there will be no classifier to draw
+            kwargs.setdefault('init_cfg', None)
         super().__init__(
             channels=channels, dropout_ratio=dropout_ratio, **kwargs)
         if projector is None and self.in_channels != channels:
@@ -105,7 +110,6 @@ class PrototypeHead(BaseDecodeHead):
                              f'of {sorted(PROJECTORS)} or None.')
         if not linear:
             del self.conv_seg
-            self.init_cfg = None
         self.dropout = None
         self.per_rank = False  # BRPG's official preset: every rank its own
         self._ready = False

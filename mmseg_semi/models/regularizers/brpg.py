@@ -157,7 +157,7 @@ class BRPG(PrototypeTerm):
         sums, counts = class_confidence_sums(logits.softmax(dim=1), labels)
         self.class_confidence.copy_(
             moved_thresholds(self.class_confidence, all_sum(sums),
-                             all_sum(counts)))
+                             all_sum(counts), step.momentum(.999)))
 
     def update_before(self, step: Step) -> None:
         stage = self.stage(step)

@@ -55,14 +55,17 @@ class ClassBalance(Term):
             pseudo = self._pseudo_labels(step)
             counts.append(class_counts(pseudo, self.num_classes))
         counts = all_sum(torch.stack(counts))
+        last = step.part == step.accumulate - 1  # batch of the iteration
         # A batch of the source domain alone has no labels to count.
         new = (counts[0].sum() > 0) & (self.seen[0] < self.windows[0])
         self.labeled += counts[0] * new
-        self.seen[0] += new
+        self.seen[0] += new * last
         if step.semi:
             row = self.seen[1:] % self.windows[1]
-            self.unlabeled_batches.index_copy_(0, row, counts[1:])
-            self.seen[1] += 1
+            if step.part == 0:
+                self.unlabeled_batches.index_fill_(0, row, 0)
+            self.unlabeled_batches.index_add_(0, row, counts[1:])
+            self.seen[1] += last
         step.class_weights = (
             self.weights() if step.iteration >= self.begin else torch.ones(
                 self.num_classes, device=counts.device))

@@ -92,6 +92,11 @@ class PixelConsistency(Term):
             return [framework.statistics_pass(step)]
         return []
 
+    def local_rules(self) -> List[str]:
+        if self.filter not in ('entropy', 'both'):
+            return []
+        return [f'{self.name}: percentile of the entropy']
+
     def label_maps(self) -> Iterable[str]:
         return ('entropy', ) if self._entropy_source == 'weak' else ()
 

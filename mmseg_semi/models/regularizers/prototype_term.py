@@ -121,7 +121,7 @@ class PrototypeTerm(Term):
             sums, counts = all_sum(sums), all_sum(counts)
         self.head.prototypes.copy_(
             moved_prototypes(self.head.prototypes, sums, counts,
-                             self.momentum))
+                             step.momentum(self.momentum)))
         valid = self.head.prototype_valid
         step.log['proto/used_ratio'] = (counts > 0).sum() / valid.sum()
         self.samples = None

@@ -53,6 +53,12 @@ class SupervisedLoss(Term):
                 raise ValueError(f'supervised criterion {item} is unknown: '
                                  f'use type one of {sorted(CRITERIA)}.')
 
+    def local_rules(self) -> List[str]:
+        return [
+            f'{self.name}: OHEM keeps at least {item["min_kept"]:,} pixels'
+            for item in self.criterion or () if 'min_kept' in item
+        ]
+
     def bind(self, net) -> None:
         if self.criterion is None:
             adapter = build_adapter(net)

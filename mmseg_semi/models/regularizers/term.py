@@ -61,6 +61,14 @@ class Term(BaseModule):
         """First iteration of each kind of step it takes, in order."""
         return {}
 
+    def local_rules(self) -> List[str]:
+        """What it computes from the images of one batch of one process.
+
+        Its words tell the user what is not the same on another number of
+        GPUs. Means over all processes are.
+        """
+        return []
+
     def features(self, role: str, step: Step) -> Iterable[str]:
         """Taps and heads it reads from passes of this role in this step."""
         return ()

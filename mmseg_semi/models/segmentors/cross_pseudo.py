@@ -149,6 +149,13 @@ class CrossPseudo(PairedFramework):
                 'init_seeds differ, and load a checkpoint into the backbones '
                 'alone (init_cfg), not into whole networks.')
 
+    def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
+        if self.mixer and self.halves:
+            unlabeled //= 2
+        if self.concat:
+            return [labeled + unlabeled]
+        return [labeled, unlabeled]
+
     def passes(self, step: Step) -> List[Pass]:
         strong = tuple(self.strong_views(step)) if step.semi else ()
         label, learn = [], [('sup', ), strong]

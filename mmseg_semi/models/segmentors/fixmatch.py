@@ -62,6 +62,11 @@ class FixMatch(PairedFramework):
                              f'{feature_dropout}.')
         self.feature_dropout = feature_dropout
 
+    def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
+        if self.mixer and self.halves:
+            unlabeled //= 2
+        return [labeled + unlabeled, unlabeled]
+
     def passes(self, step: Step) -> List[Pass]:
         if not step.semi:
             return [

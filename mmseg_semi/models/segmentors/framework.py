@@ -18,10 +18,15 @@ from .semi_segmentor import SemiSegmentor
 _STREAMS = dict(network=0, method=1, common=2)
 
 
-def step_seed(seed: int, iteration: int, rank: int, stream: str) -> int:
+def step_seed(seed: int,
+              iteration: int,
+              rank: int,
+              stream: str,
+              part: int = 0) -> int:
     """A seed below 2**63 that is a function of position alone."""
-    return Random(f'{seed}/{iteration}/{rank}/{_STREAMS[stream]}').getrandbits(
-        63)
+    place = f'{seed}/{iteration}/{rank}/{_STREAMS[stream]}'
+    # The first batch of an iteration draws as if it were the only one.
+    return Random(f'{place}/{part}' if part else place).getrandbits(63)
 
 
 def _seed_dropout(device: torch.device, seed: int) -> None:
@@ -66,6 +71,8 @@ class Framework(SemiSegmentor):
         self._twins = {kind for kind, number in kinds.items() if number > 1}
         self.seed = 0
         self.total_iters: Optional[int] = None
+        self.accumulate = 1  # batches of an iteration; the loop sets it
+        self._part = 0  # of which so many are done
         self.register_buffer('_iteration', torch.zeros((), dtype=torch.long))
         self._host_iteration: Optional[int] = 0
         self.register_load_state_dict_post_hook(self._forget_host_state)
@@ -76,7 +83,7 @@ class Framework(SemiSegmentor):
 
     @property
     def iteration(self) -> int:
-        """Training steps done. Kept on the host too: no device read."""
+        """Iterations done. Kept on the host too: no device read."""
         if self._host_iteration is None:
             self._host_iteration = int(self._iteration)
         return self._host_iteration
@@ -103,12 +110,29 @@ class Framework(SemiSegmentor):
             f'{type(self).__name__} has no network that could look at the '
             'mixed images: use entropy_view="weak" in PixelConsistency.')
 
+    def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
+        """Images in each forward in train mode once all take part.
+
+        Args:
+            labeled (int): Labelled images in a batch of one process.
+            unlabeled (int): Unlabelled ones, not 0.
+        """
+        return [labeled]
+
+    def local_rules(self) -> List[str]:
+        """As :meth:`Term.local_rules`, of framework and terms."""
+        rules = [
+            rule for term in self.terms.values()
+            for rule in term.local_rules()
+        ]
+        return list(dict.fromkeys(rules))
+
     def make_labels(self, step: Step, done: Pass) -> None:
         """Called after every pass; writes ``step.labels`` when it can."""
 
     def loss(self, inputs: Dict[str, Tensor],
              data_samples: Dict[str, list]) -> Dict[str, Tensor]:
-        """One training step, top to bottom.
+        """One batch of a training step, top to bottom.
 
         Args:
             inputs (dict[str, Tensor]): Images (B, 3, H, W) by branch.
@@ -133,7 +157,9 @@ class Framework(SemiSegmentor):
         with torch.no_grad():
             for term in self.terms.values():
                 term.update_after(step)
-        self.iteration += 1
+        self._part = (self._part + 1) % self.accumulate
+        if self._part == 0:
+            self.iteration += 1
         return {**losses, **step.log}
 
     def begin(self, inputs: dict, data_samples: dict) -> Step:
@@ -146,7 +172,7 @@ class Framework(SemiSegmentor):
         seeds = {
             stream:
             step_seed(self.seed, self.iteration,
-                      0 if stream == 'common' else rank, stream)
+                      0 if stream == 'common' else rank, stream, self._part)
             for stream in _STREAMS
         }
         _seed_dropout(device, seeds['network'])
@@ -170,6 +196,8 @@ class Framework(SemiSegmentor):
         return Step(
             iteration=self.iteration,
             total_iters=self._total_iters(),
+            part=self._part,
+            accumulate=self.accumulate,
             generator=torch.Generator(device).manual_seed(seeds['method']),
             random=Random(seeds['method']),
             common=Random(seeds['common']),

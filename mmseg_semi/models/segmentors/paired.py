@@ -1,12 +1,11 @@
 # Copyright (c) mmseg_semi authors.
 """Frameworks that paste a second unlabelled batch into the first."""
-import warnings
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
 from mmseg.registry import MODELS
 
-from ..mixing import BatchMixer
+from ..mixing import BatchMixer, partner_of_one
 from ..step import LabelMaps, Step, View
 from .framework import Framework
 
@@ -38,17 +37,27 @@ def halves_of(name: str, view: View) -> List[View]:
 
 
 def next_view(view: View) -> View:
-    """The view whose image i is image i + 1 of this one."""
+    """The view whose image i is image i + 1 of this one.
+
+    Where every process has a single image it is that of the next process.
+    Its sample stays this process's: what is pasted is not scored.
+    """
+    if len(view.image) > 1:
+        return replace(
+            view,
+            image=view.image.roll(-1, 0),
+            samples=[*view.samples[1:], view.samples[0]],
+            valid=view.valid.roll(-1, 0))
     return replace(
         view,
-        image=view.image.roll(-1, 0),
-        samples=[*view.samples[1:], view.samples[0]],
-        valid=view.valid.roll(-1, 0))
+        **partner_of_one(dict(image=view.image, valid=view.valid), WEAK) or {})
 
 
 def next_labels(labels: LabelMaps) -> LabelMaps:
     """The label maps of :func:`next_view`."""
-    return {name: value.roll(-1, 0) for name, value in labels.items()}
+    if len(labels['cls']) > 1:
+        return {name: value.roll(-1, 0) for name, value in labels.items()}
+    return partner_of_one(labels, WEAK) or labels
 
 
 class PairedFramework(Framework):
@@ -120,7 +129,6 @@ class PairedFramework(Framework):
                 views[name], views[partner_of(name)] = halves_of(
                     name, views[name])
         elif self.mixer:
-            self._warn_of_one_image(views[WEAK])
             for name in weak:
                 views[partner_of(name)] = next_view(views[name])
         if len(weak) == 1:
@@ -130,12 +138,9 @@ class PairedFramework(Framework):
         step.originals.update(views)
         return step
 
-    @staticmethod
-    def _warn_of_one_image(view: View) -> None:
-        if len(view.image) == 1:
-            warnings.warn('Each process has one unlabelled image: it is its '
-                          'own partner and nothing is mixed. Give each '
-                          'process two (SemiSampler counts).')
+    def local_rules(self) -> List[str]:
+        mixers = [self.mixer] if self.mixer else []
+        return [m.local_rule() for m in mixers] + super().local_rules()
 
     def strong_views(self, step: Step) -> List[str]:
         """The views the networks learn from, in order."""

@@ -17,6 +17,7 @@ from ..adapters import build_adapter
 from ..regularizers.term import build_term
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
+from .sliding import check_test_cfg, slide_inference
 
 
 def resolve_segmentor(cfg: Union[str, dict]) -> ConfigDict:
@@ -92,7 +93,9 @@ class SemiSegmentor(BaseSegmentor):
         data_preprocessor (dict, optional): Overrides the wrapped one.
         pretrained (str, optional): As in :class:`EncoderDecoder`.
         train_cfg (dict, optional): Accepted for stock tools.
-        test_cfg (dict, optional): Overrides the wrapped ``test_cfg``.
+        test_cfg (dict, optional): Overrides the wrapped ``test_cfg``; has
+            the options of :func:`.sliding.slide_inference` beside the stock
+            ones.
     """
     networks: Sequence[str] = ()
     """Names of all networks, those that learn first."""
@@ -121,6 +124,7 @@ class SemiSegmentor(BaseSegmentor):
         if test_cfg is not None:
             cfg.test_cfg = ConfigDict(test_cfg)
         self.train_cfg, self.test_cfg = train_cfg, cfg.get('test_cfg')
+        check_test_cfg(self.test_cfg)
         if predict_with not in self.networks:
             raise ValueError(f'predict_with={predict_with!r} names no network '
                              f'of {type(self).__name__}: use one of '
@@ -233,11 +237,12 @@ class SemiSegmentor(BaseSegmentor):
     def out_channels(self) -> int:
         return self.predictor.out_channels
 
-    # Prediction is the stock one, with `encode_decode` of one network.
+    # Prediction is the stock one, with `encode_decode` of one network and
+    # with more ways to lay windows.
     predict = EncoderDecoder.predict
     inference = EncoderDecoder.inference
     whole_inference = EncoderDecoder.whole_inference
-    slide_inference = EncoderDecoder.slide_inference
+    slide_inference = slide_inference
 
     def extract_feat(self, inputs: Tensor):
         return self.predictor.extract_feat(inputs)

@@ -1,0 +1,26 @@
+_base_ = './cityscapes.py'
+# Crops alone: what varies the images comes on the device, in the method.
+crop_size = _base_.crop_size
+branches = ['sup', 'unsup_teacher']
+train_pipeline = [
+    dict(type='LoadStrictImage'),
+    dict(type='LoadStrictAnnotations', num_classes=_base_.num_classes),
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='corner'),
+    dict(
+        type='MultiBranch',
+        branch_field=branches,
+        sup=[dict(type='PackSemiInputs')])
+]
+unlabeled_pipeline = [
+    dict(type='LoadStrictImage'),
+    dict(type='InitValidMap'),
+    dict(type='RandomPadCrop', crop_size=crop_size, pad='corner'),
+    dict(
+        type='MultiBranch',
+        branch_field=branches,
+        unsup_teacher=[dict(type='PackSemiInputs')])
+]
+train_dataloader = dict(
+    dataset=dict(
+        labeled=dict(pipeline=train_pipeline),
+        unlabeled=dict(pipeline=unlabeled_pipeline)))

@@ -1,0 +1,18 @@
+_base_ = './brpg_r101_city_372.py'
+# What made the authors' numbers: cross-entropy with OHEM on labelled images,
+# pixels / kept pixels as a factor of the consistency, rules per GPU (run it on
+# 4), K-means in mini-batches, schedules by epoch, and a padding of labelled
+# crops that counts as class 0. Add --amp.
+train_pipeline = _base_.train_pipeline
+train_pipeline[4]['seg_pad_val'] = 0
+model = dict(
+    fidelity='official',
+    terms=dict(
+        supervised=dict(criterion=[
+            dict(type='cross_entropy', weight=0.5),
+            dict(type='ohem', weight=0.5, thresh=0.7, min_kept=100000)
+        ]),
+        consistency=dict(
+            normalizer='kept_boost', epoch_iters=_base_.epoch_iters),
+        brpg=dict(schedule_begin=5 * _base_.epoch_iters)))
+train_dataloader = dict(dataset=dict(labeled=dict(pipeline=train_pipeline)))

@@ -1,9 +1,0 @@
-_base_ = './brpg_segformer-b4_voc_366.py'
-epoch_iters = 578  # 9259 unlabelled images, 16 an iteration
-model = dict(
-    burn_in=epoch_iters,
-    terms=dict(brpg=dict(window=(epoch_iters, 2 * epoch_iters))))
-train_cfg = dict(max_iters=80 * epoch_iters)
-train_dataloader = dict(
-    dataset=dict(
-        labeled=dict(ann_file='ImageSets/Semi/voc12-blended-u2pl-1323.txt')))

@@ -1,0 +1,23 @@
+_base_ = [
+    '../_base_/protocols/voc-blended-cps.py',
+    '../_base_/models/deeplabv3plus_r101-os16.py',
+    '../_base_/datasets/voc12_cps.py', '../_base_/methods/cross_pseudo.py',
+    '../_base_/schedules/sgd_cps.py', '../_base_/student_runtime.py'
+]
+# Without CutMix: no second batch, and the labelled images have cross labels
+# too.
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+epoch_iters = (10582 - 10582 // 16) // 8  # 1240, as CPS counts
+model = dict(
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    mixing=None,
+    terms=dict(consistency=dict(loss_weight=1.5)))
+train_cfg = dict(max_iters=32 * epoch_iters)
+train_dataloader = dict(
+    batch_size=16,
+    sampler=dict(counts=(8, 8)),
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['662']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

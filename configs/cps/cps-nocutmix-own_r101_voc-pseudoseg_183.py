@@ -1,0 +1,22 @@
+_base_ = [
+    '../_base_/protocols/voc-pseudoseg.py',
+    '../_base_/models/deeplabv3plus_r101-os16.py',
+    '../_base_/datasets/voc12_cps.py', '../_base_/methods/cross_pseudo.py',
+    '../_base_/schedules/sgd_cps.py', '../_base_/student_runtime.py'
+]
+# Without CutMix: no second batch, and the labelled images have cross labels
+# too. The length of the training is not stated, this is that of 662 labels.
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    mixing=None,
+    terms=dict(consistency=dict(loss_weight=1.5)))
+train_cfg = dict(max_iters=39680)
+train_dataloader = dict(
+    batch_size=16,
+    sampler=dict(counts=(8, 8)),
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['183']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))

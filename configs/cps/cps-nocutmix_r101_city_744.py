@@ -1,5 +1,0 @@
-_base_ = './cps-nocutmix_r101_city_186.py'
-epoch_iters = 279  # (2975 - 2975 // 4) // 8 images, as CPS counts
-train_cfg = dict(max_iters=160 * epoch_iters)
-train_dataloader = dict(
-    dataset=dict(labeled=dict(ann_file='ImageSets/Semi/city-cps-744.txt')))

@@ -1,4 +1,0 @@
-_base_ = './cps-nocutmix_r101_voc_732.py'
-train_dataloader = dict(
-    dataset=dict(
-        labeled=dict(ann_file='ImageSets/Semi/voc12-pseudoseg-1_4.txt')))

@@ -1,0 +1,22 @@
+_base_ = [
+    '../_base_/protocols/city-cps.py',
+    '../_base_/models/deeplabv3plus_r101-os16.py',
+    '../_base_/datasets/cityscapes_cps.py',
+    '../_base_/methods/cross_pseudo.py', '../_base_/schedules/sgd_cps.py',
+    '../_base_/student_runtime.py'
+]
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+epoch_iters = (2975 - 2975 // 16) // 8  # 348, as CPS counts
+model = dict(
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    terms=dict(
+        supervised=dict(criterion=[
+            dict(type='ohem', weight=1.0, thresh=0.7, min_kept=100000)
+        ]),
+        consistency=dict(loss_weight=5.0)))
+optim_wrapper = dict(optimizer=dict(weight_decay=0.0008))
+train_cfg = dict(max_iters=128 * epoch_iters)
+train_dataloader = dict(
+    dataset=dict(labeled=dict(ann_file=_base_.protocol.lists['186'])))

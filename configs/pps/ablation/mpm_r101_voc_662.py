@@ -1,7 +1,0 @@
-_base_ = '../pps_r101_voc_662.py'
-# Table 4, MPM: prototypes alone. Without contrast there is no projector.
-model = dict(
-    shared=('decode_head.decoder_input_proj',
-            'decode_head.transformer_decoder', 'decode_head.query_embed',
-            'decode_head.mask_embed'),
-    terms=dict(pps=dict(contrast_weight=0., activation_weight=0.)))

@@ -1,0 +1,4 @@
+_base_ = '../pps-own_r101_voc-blended-cps_662.py'
+# Table 5: 1 prototype of every class.
+model = dict(
+    segmentor=dict(decode_head=dict(num_queries=1 * _base_.num_classes)))

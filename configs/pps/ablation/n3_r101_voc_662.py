@@ -1,3 +1,0 @@
-_base_ = '../pps_r101_voc_662.py'
-# Table 5: 3 prototypes of every class.
-model = dict(segmentor=dict(decode_head=dict(num_queries=3 * 21)))

@@ -1,0 +1,4 @@
+_base_ = '../pps-own_r101_city-cps_186.py'
+# Table 6: 9 prototypes of every class.
+model = dict(
+    segmentor=dict(decode_head=dict(num_queries=9 * _base_.num_classes)))

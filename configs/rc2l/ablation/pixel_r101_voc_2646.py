@@ -1,7 +1,0 @@
-_base_ = '../rc2l_r101_voc_2646.py'
-# The other reading of Table 3's baseline: consistency of every pixel.
-model = dict(
-    terms=dict(
-        consistency=dict(
-            type='PixelConsistency', filter='none', normalizer='valid'),
-        rc2l=None))

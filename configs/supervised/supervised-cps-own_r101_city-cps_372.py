@@ -1,0 +1,24 @@
+_base_ = [
+    '../_base_/protocols/city-cps.py',
+    '../_base_/models/deeplabv3plus_r101-os16.py',
+    '../_base_/datasets/cityscapes_cps.py', '../_base_/methods/supervised.py',
+    '../_base_/schedules/sgd_cps.py', '../_base_/semi_runtime.py'
+]
+# CPS' recipe on the labelled images alone.
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+epoch_iters = (2975 - 2975 // 8) // 8  # 325, as CPS counts
+model = dict(
+    segmentor=segmentor,
+    test_cfg=_base_.inference,
+    terms=dict(
+        supervised=dict(criterion=[
+            dict(type='ohem', weight=1.0, thresh=0.7, min_kept=100000)
+        ])))
+optim_wrapper = dict(optimizer=dict(weight_decay=0.0008))
+train_cfg = dict(max_iters=137 * epoch_iters)
+train_dataloader = dict(
+    batch_size=8,
+    sampler=dict(counts=(8, 0)),
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['372']), unlabeled=None))

@@ -1,6 +1,0 @@
-_base_ = './supervised_segformer-b4_voc_366.py'
-epoch_iters = 496  # 7936 unlabelled images, 16 an iteration
-train_cfg = dict(max_iters=80 * epoch_iters)
-train_dataloader = dict(
-    dataset=dict(
-        labeled=dict(ann_file='ImageSets/Semi/voc12-blended-u2pl-2646.txt')))

@@ -1,0 +1,217 @@
+# Copyright (c) mmseg_semi authors.
+"""What a training is going to do, in numbers that a person can check."""
+from collections.abc import Sequence
+
+from mmengine.config import Config
+
+from ..datasets.sampler import equal_shares
+from ..datasets.splits import known_splits, split_name
+
+SOURCES = ('labeled', 'unlabeled', 'source')
+
+
+def batch_plan(counts: Sequence[int],
+               iterations: int,
+               gpus: int = 1,
+               accumulate: int = 1,
+               images: Sequence[int | None] = (),
+               epoch_iters: int | None = None,
+               alternate: bool = False) -> dict:
+    """Images, iterations and epochs of a training.
+
+    Args:
+        counts (Sequence[int]): Labelled and unlabelled images (and those of a
+            source domain) of one iteration in all.
+        iterations (int): Length of the training.
+        gpus (int): Number of processes.
+        accumulate (int): Batches of a process that make an iteration.
+        images (Sequence[int], optional): Those of the sets, None where not
+            known.
+        epoch_iters (int, optional): Iterations of an epoch, where the papers'
+            loaders dropped the last incomplete batch.
+        alternate (bool): Labelled and source images take turns.
+
+    Returns:
+        dict: ``gpus``, ``accumulate``; by source (``labeled``, ``unlabeled``,
+        perhaps ``source``) ``total``, the images of an iteration in all,
+        ``per_gpu``, those in one batch of a process, and ``images``;
+        ``iterations``, ``epoch_iters``, ``epochs_labeled`` and
+        ``epochs_unlabeled`` (None where not known).
+
+    Raises:
+        ValueError: If the processes and batches cannot share the images of
+            an iteration equally.
+    """
+    share = equal_shares(counts, gpus, accumulate)
+    images = [*images, *[None] * (len(counts) - len(images))]
+    plan = dict(
+        gpus=gpus,
+        accumulate=accumulate,
+        total=dict(zip(SOURCES, counts)),
+        per_gpu=dict(zip(SOURCES, share)),
+        images=dict(zip(SOURCES, images)),
+        iterations=iterations,
+        epoch_iters=epoch_iters)
+    plan['epochs_labeled'] = _passes(iterations / (1 + alternate), counts[0],
+                                     images[0])
+    plan['epochs_unlabeled'] = _epochs(plan, iterations)
+    return plan
+
+
+def config_plan(cfg: Config, gpus: int = 1, accumulate: int = 1) -> dict:
+    """The :func:`batch_plan` of a config, without its data.
+
+    Args:
+        cfg (Config): A training config with :class:`SemiSampler`.
+        gpus (int): Number of processes.
+        accumulate (int): Batches of a process that make an iteration.
+
+    Returns:
+        dict: See there.
+
+    Raises:
+        ValueError: As there, or if the config has another sampler.
+    """
+    sampler = cfg.train_dataloader.sampler
+    if 'counts' not in sampler:
+        raise ValueError(
+            f'train_dataloader.sampler is {sampler.get("type")}, which does '
+            'not say how many labelled and unlabelled images an iteration '
+            "has. Use dict(type='SemiSampler', counts=(labelled, "
+            'unlabelled)).')
+    return batch_plan(
+        tuple(sampler.counts), cfg.train_cfg.max_iters, gpus, accumulate,
+        listed_images(cfg), cfg.get('epoch_iters'),
+        sampler.get('alternate', False))
+
+
+def _passes(iterations: float, count: int, size: int | None) -> float | None:
+    if not size or not count:
+        return None
+    return round(iterations * count / size, 2)
+
+
+def _epochs(plan: dict, iterations: int) -> float | None:
+    """Epochs of the papers: passes over the unlabelled images."""
+    if plan['epoch_iters']:
+        return round(iterations / plan['epoch_iters'], 2)
+    return _passes(iterations, plan['total']['unlabeled'],
+                   plan['images']['unlabeled'])
+
+
+def listed_images(cfg: Config) -> tuple[int | None, int | None]:
+    """Labelled and unlabelled images, as far as published lists tell.
+
+    Args:
+        cfg (Config): A training config with :class:`SemiSegDataset`.
+
+    Returns:
+        tuple: The two numbers; None where data would have to be looked at.
+    """
+    lists = {role: count for role, _, count, _ in list_facts(cfg)}
+    labeled, pool = lists.get('labeled'), lists.get('unlabeled')
+    if cfg.train_dataloader.dataset.get('unlabeled') is None:
+        return labeled, 0
+    if pool is None:
+        # A variable of the config, where the pool is a folder.
+        return labeled, cfg.get('unlabeled_images')
+    return labeled, None if labeled is None else pool - labeled
+
+
+def list_facts(cfg: Config) -> list[tuple]:
+    """The lists of a training, with what is published of each.
+
+    Args:
+        cfg (Config): A training config with :class:`SemiSegDataset`.
+
+    Returns:
+        list[tuple]: ``(role, name, count, sha256)``; count and hash are None
+        for a list that is not published.
+    """
+    dataset = cfg.train_dataloader.dataset
+    facts = []
+    for role in ('labeled', 'labeled_source', 'unlabeled'):
+        path = (dataset.get(role) or {}).get('ann_file')
+        if path:
+            name = split_name(path)
+            known = known_splits().get(name, {})
+            facts.append((role, name, known.get('count'), known.get('sha256')))
+    return facts
+
+
+def stage_plan(plan: dict, model) -> list[dict]:
+    """The stages of a training.
+
+    Args:
+        plan (dict): Of :func:`batch_plan`.
+        model (Framework): The built model.
+
+    Returns:
+        list[dict]: ``term``, ``stage``, ``begin`` and ``end`` (iterations,
+        ``end`` excluded), ``epochs`` (the same two in epochs, None where
+        these are not known).
+    """
+    total = plan['iterations']
+    found = []
+    if model.burn_in:
+        found.append(('', 'labelled images only', 0, model.burn_in))
+    for name, term in model.terms.items():
+        stages = sorted(term.stages().items(), key=lambda item: item[1])
+        ends = [begin for _, begin in stages[1:]] + [total]
+        found += [(name, stage, begin, end)
+                  for (stage, begin), end in zip(stages, ends) if begin < end]
+    return [
+        dict(
+            term=term,
+            stage=stage,
+            begin=begin,
+            end=end,
+            epochs=_epoch_range(plan, begin, end))
+        for term, stage, begin, end in found
+    ]
+
+
+def _epoch_range(plan: dict, begin: int, end: int) -> list[float] | None:
+    pair = [_epochs(plan, begin), _epochs(plan, end)]
+    return None if None in pair else pair
+
+
+def plan_text(plan: dict, rules: Sequence[str]) -> str:
+    """The plan of the batches as a table, for the log.
+
+    Args:
+        plan (dict): Of :func:`batch_plan`.
+        rules (Sequence[str]): What acts on the images of one batch.
+
+    Returns:
+        str: Several lines.
+    """
+    gpus, accumulate = plan['gpus'], plan['accumulate']
+    shared = _images(plan['per_gpu'])
+    if accumulate > 1:
+        shared = f'{accumulate} batches of {shared}'
+    rows = [
+        ('images of an iteration', _images(plan['total'])),
+        (f'on each of {gpus} process(es)', shared),
+        ('iterations', f'{plan["iterations"]:,}'),
+        ('images', _images(plan['images'])),
+        ('epochs (labelled)', _number(plan['epochs_labeled'])),
+        ('epochs (unlabelled)', _number(plan['epochs_unlabeled'])),
+    ]
+    if gpus * accumulate > 1:
+        rows += [('within one batch alone' if i == 0 else '', rule)
+                 for i, rule in enumerate(rules)]
+    width = max(len(name) for name, _ in rows)
+    return '\n'.join(f'  {name:<{width}}  {text}' for name, text in rows)
+
+
+def _images(numbers: dict) -> str:
+    words = dict(
+        labeled='labelled', unlabeled='unlabelled', source='of the source')
+    return ' + '.join(f'{_number(numbers[key])} {words[key]}'
+                      for key in SOURCES
+                      if numbers.get(key) != 0 and key in numbers)
+
+
+def _number(value: float | None) -> str:
+    return 'not known' if value is None else f'{value:,}'
