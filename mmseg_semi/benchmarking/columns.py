@@ -77,9 +77,12 @@ def _evaluation(row: Row) -> str:
 
 
 def _devices(row: Row) -> str:
-    return _unique(
-        f'{source["world_size"]} x {(source["host"] or {}).get("gpu") or "CPU"}'
-        for source in _sources(row) if source['world_size'])
+    devices = []
+    for source in _sources(row):
+        name = (source['host'] or {}).get('gpu') or 'CPU'
+        if source['world_size']:
+            devices.append(f'{source["world_size"]} x {name}')
+    return _unique(devices)
 
 
 def _batch(row: Row) -> str:

@@ -157,12 +157,17 @@ def test_another_list_under_the_same_name(tmp_path, capsys):
     ).out
 
 
-@pytest.mark.parametrize('change, words', [
-    (lambda e, l, k, s: (l * 3, k, s), 'initial weights: the loss is too'),
-    (lambda e, l, k, s: (l, k - .3, s), 'filter: another share of pixels'),
-    (lambda e, l, k, s: (l, k, s - 9), 'evaluation: training goes as'),
+@pytest.mark.parametrize('factor, kept_by, score_by, words', [
+    (3, 0, 0, 'initial weights: the loss is too'),
+    (1, -.3, 0, 'filter: another share of pixels'),
+    (1, 0, -9, 'evaluation: training goes as'),
 ])  # yapf: disable
-def test_curves_alone_hint_at_a_cause(tmp_path, capsys, change, words):
+def test_curves_alone_hint_at_a_cause(tmp_path, capsys, factor, kept_by,
+                                      score_by, words):
+
+    def change(epoch, loss, kept, score):
+        return factor * loss, kept + kept_by, score + score_by
+
     assert track(write_run(tmp_path / 'wrong', 10, change)) == 1
     assert words in capsys.readouterr().out
 
@@ -220,7 +225,7 @@ def test_resumed_training_goes_on_in_its_own_log(tmp_path):
     write_run(
         tmp_path / 'r',
         6,
-        lambda e, l, k, s: (9., k, s),
+        lambda epoch, loss, kept, score: (9., kept, score),
         first=300,
         name='20260102')
     loss = read_run(run).curve(EPOCHS).points['loss']
