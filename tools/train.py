@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from mmseg_semi.engine.accumulation import accumulate_batches
 from mmseg_semi.engine.checkpoint import (check_resumable,
                                           find_resumable_checkpoint)
 from mmseg_semi.engine.readable_errors import readable_errors
@@ -36,6 +37,12 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--amp',
         action='store_true',
         help='train in automatic mixed precision')
+    parser.add_argument(
+        '--accumulate',
+        type=int,
+        metavar='K',
+        help='make an iteration of K batches per GPU, each with 1/K of its '
+        'images: the same training on GPUs with less memory')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -68,6 +75,8 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = osp.join('./work_dirs', name)
     if args.amp:
         enable_amp(cfg)
+    if args.accumulate is not None:
+        accumulate_batches(cfg, args.accumulate)
     apply_resume(cfg, args.resume)
     return cfg
 

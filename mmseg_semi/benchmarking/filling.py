@@ -94,7 +94,7 @@ def show_rows(title: str, rows: Sequence[Row], baseline: str | None,
         title (str): Above it.
         rows (Sequence[Row]): Filled.
         baseline (str, optional): Named in the notes.
-        format (str): One of ``FORMATS``.
+        format (str): A key of ``SUFFIXES``.
         out (Path, optional): A file instead of standard output.
         console (Console): For ``terminal``.
     """

@@ -10,7 +10,8 @@ from rich.table import Table
 from .columns import make_cells, notes
 from .tables import Row
 
-FORMATS = ('terminal', 'markdown', 'csv', 'html')
+# Format -> suffix of its files.
+SUFFIXES = dict(terminal='.md', markdown='.md', csv='.csv', html='.html')
 
 _HTML = '''\
 <!DOCTYPE html>

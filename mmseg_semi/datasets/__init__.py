@@ -3,6 +3,7 @@
 from . import transforms
 from .bad_images import BadImageLog
 from .batches import SemiBatchSampler, batches_of
+from .coco81 import COCO81Dataset
 from .digit_scenes_dataset import DigitScenesDataset
 from .errors import UnreadableImageError
 from .gta5 import GTA5Dataset
@@ -11,7 +12,7 @@ from .semi_dataset import SemiSegDataset
 from .unlabeled import UnlabeledSegDataset
 
 __all__ = [
-    'BadImageLog', 'DigitScenesDataset', 'GTA5Dataset', 'SemiBatchSampler',
-    'SemiSampler', 'SemiSegDataset', 'StreamIndex', 'UnlabeledSegDataset',
-    'UnreadableImageError', 'batches_of', 'transforms'
+    'BadImageLog', 'COCO81Dataset', 'DigitScenesDataset', 'GTA5Dataset',
+    'SemiBatchSampler', 'SemiSampler', 'SemiSegDataset', 'StreamIndex',
+    'UnlabeledSegDataset', 'UnreadableImageError', 'batches_of', 'transforms'
 ]

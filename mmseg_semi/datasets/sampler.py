@@ -54,11 +54,11 @@ class SemiSampler(Sampler):
     permutation drawn from ``(seed, source, pass)``: sources of equal size do
     not walk the same order. Batch :math:`k` of iteration :math:`t` on rank
     :math:`r` takes the draws :math:`tc_i + (kW + r)s_i, \dots,
-    tc_i + (kW + r + 1)s_i - 1` of source :math:`i`. So the ranks are disjoint within a pass, a
-    pass visits every image once, and an iteration sees the same images,
-    augmented by the same random numbers, however many ranks and batches
-    share it. The stream is a function of the position alone: :meth:`skip`
-    costs nothing, and nothing but the position has to be saved.
+    tc_i + (kW + r + 1)s_i - 1` of source :math:`i`. So the ranks are disjoint
+    within a pass, a pass visits every image once, and an iteration sees the
+    same images, augmented by the same random numbers, however many ranks and
+    batches share it. The stream is a function of the position alone:
+    :meth:`skip` costs nothing, and nothing but the position has to be saved.
 
     Iterating always begins at the position last set by :meth:`skip` or
     :meth:`load_state_dict` (0 at first), so looking at a batch before training

@@ -1,6 +1,5 @@
 # Copyright (c) mmseg_semi authors.
 """Weights of facebookresearch/MaskFormer under the names of MMDetection."""
-import io
 import pickle
 import re
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .atomic import write_atomically
+from .weight_files import convert_file
 
 # A name begins as the pattern says; {0}, {1}, ... are its groups. Levels and
 # norms count from 1 there and from 0 here: these are written {0-}.
@@ -175,11 +174,5 @@ def write_converted(source: str, target: str) -> int:
     Raises:
         FileExistsError: If ``target`` exists.
     """
-    if Path(target).exists():
-        raise FileExistsError(f'{target} exists: remove it, or give another '
-                              'name.')
-    state_dict = convert_maskformer(read_weights(source))
-    buffer = io.BytesIO()
-    torch.save(dict(state_dict=state_dict), buffer)
-    write_atomically(buffer.getvalue(), target)
-    return len(state_dict)
+    return convert_file(source, target,
+                        lambda path: convert_maskformer(read_weights(path)))

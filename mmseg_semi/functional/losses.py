@@ -171,7 +171,8 @@ def ohem_cross_entropy(logits: Tensor,
         logits (Tensor): (N, C, *). Half precision is computed in fp32.
         target (Tensor): (N, *), long, in [0, C) or ``ignore_index``.
         thresh (float): In [0, 1]; pixels up to it are always kept.
-        min_kept (int): Number of pixels kept at least, per GPU.
+        min_kept (int): Number of pixels kept at least, per GPU. With 0 the
+            threshold alone decides; the code of U2PL keeps all pixels then.
         losses (Tensor, optional): :func:`pixel_losses` of ``logits`` and
             ``target``, if the caller has them already.
         ignore_index (int): Target value that contributes nothing.

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_semi.benchmarking import PlannedRun
+from mmseg_semi.benchmarking import MissingConfigError, PlannedRun
+from mmseg_semi.benchmarking.runs import check_config
 from mmseg_semi.engine.run_records import config_hash
 
 CONFIG = '''
@@ -95,6 +96,37 @@ def test_command(root):
     assert (job.cwd, job.threads, job.iterations) == (root, 2, 10)
     plain = run.job(root / 'w').command
     assert not any('record_file' in argument for argument in plain)
+
+
+def test_command_for_several_processes(root):
+    command = make_run(root).job(root / 'w', gpus=4).command
+    assert command[:4] == [
+        'bash', 'tools/dist_train.sh', 'configs/m_r18.py', '4'
+    ]
+    assert command[4] == '--work-dir' and '--resume' in command
+
+
+@pytest.mark.parametrize('batch, same', [
+    (dict(total_batch=[16, 16], world_size=8), True),
+    (dict(total_batch=[16, 16], world_size=1, accumulate=4), True),
+    (dict(total_batch=[32, 32], world_size=8), False),
+    (dict(batch_size=32, world_size=1), True),
+    (dict(batch_size=8, world_size=4), True),
+    (dict(batch_size=32, world_size=2), False),
+    (dict(), True),
+])  # yapf: disable
+def test_same_experiment_on_any_number_of_processes(root, batch, same):
+    run = make_run(root, **{'train_dataloader.batch_size': 32})
+    assert run.matches(record_of(run, **batch)) == same
+
+
+def test_config_that_is_not_there(root):
+    check_config('configs/m_r18.py', root, 'a table')
+    with pytest.raises(MissingConfigError) as error:
+        check_config('configs/m_r81.py', root, 'a table')
+    message = str(error.value)
+    assert message.startswith('a table names configs/m_r81.py')
+    assert 'Nearest: configs/m_r18.py' in message
 
 
 def test_config_that_would_not_record_is_refused(root):

@@ -4,8 +4,10 @@ import json
 import numpy as np
 import pytest
 
-from mmseg_semi.benchmarking import TableSpec, make_rows, write_between_markers
-from mmseg_semi.benchmarking.tables import cells, markdown, notes
+from mmseg_semi.benchmarking import (Published, Result, SpecError, TableSpec,
+                                     make_rows, rows_of)
+from mmseg_semi.benchmarking.columns import make_cells, notes
+from mmseg_semi.benchmarking.tables import published_of
 from mmseg_semi.evaluation import (PerImageAreas, paired_difference,
                                    resampled_miou)
 
@@ -17,14 +19,19 @@ SPEC = dict(
     baseline='base',
     parts=[
         dict(
-            labels=50,
+            protocol='voc_50',
             seeds=[0, 1],
-            rows=[['base', 'configs/base.py'], ['ours', 'configs/ours.py']]),
+            rows=[
+                dict(name='base', config='configs/base.py'),
+                dict(name='ours', config='configs/ours.py')
+            ]),
         dict(
-            labels=100,
+            protocol='voc_100',
             seeds=[0],
-            rows=[['base', 'configs/base_100.py'],
-                  ['ours', 'configs/ours_100.py']])
+            rows=[
+                dict(name='base', config='configs/base_100.py'),
+                dict(name='ours', config='configs/ours_100.py')
+            ])
     ])
 
 
@@ -49,7 +56,7 @@ def make_areas(quality, seed):
     return PerImageAreas(ids, rng.binomial(union, quality), union)
 
 
-def add_record(root, run, quality, with_areas=True, **changes):
+def add_record(root, run, quality, **changes):
     """A record whose scores and areas belong together."""
     areas = make_areas(quality, run.seed)
     last = round(float(resampled_miou(areas, np.ones((1, 30)))[0]), 2)
@@ -59,6 +66,7 @@ def add_record(root, run, quality, with_areas=True, **changes):
     return dict(
         dict(
             run=f'{run.hash}{run.seed}',
+            config=run.config,
             config_hash=run.hash,
             seed=run.seed,
             iterations=run.iterations,
@@ -68,93 +76,143 @@ def add_record(root, run, quality, with_areas=True, **changes):
             commit='abc',
             date='2026-01-02T00:00:00+00:00',
             versions=dict(torch='2.13.0'),
-            host=dict(threads=1),
-            per_image=name if with_areas else None), **changes), areas
+            host=dict(threads=1, gpu='A100'),
+            world_size=4,
+            total_batch=[16, 16],
+            peak_memory_mb=dict(host=500, gpu=2048),
+            split='voc12-classic-92',
+            split_sha256='124b0aab' * 8,
+            per_image=name), **changes), areas
 
 
 def fill(root, quality=dict(base=.4, ours=.6), skip=()):
     spec, records, areas = load(root), [], {}
     for row in spec.rows:
         for run in row.runs:
-            key = (row.labels, row.name, run.seed)
+            key = (row.protocol, row.name, run.seed)
             if key not in skip:
                 record, areas[key] = add_record(root, run, quality[row.name])
                 records.append(record)
     return spec, records, areas
 
 
+def rows_with(spec, records, root, **kwargs):
+    return make_rows(spec, [Result(one, root) for one in records], **kwargs)
+
+
+def cell(row, name):
+    header, (cells, ) = make_cells([row])
+    return dict(zip(header, cells)).get(name)
+
+
 def test_first_seeds_come_first(root):
     names = [run.name for run in load(root).runs()]
     assert names == [
-        'base, 50 labels, seed 0', 'ours, 50 labels, seed 0',
-        'base, 100 labels, seed 0', 'ours, 100 labels, seed 0',
-        'base, 50 labels, seed 1', 'ours, 50 labels, seed 1'
+        'base, voc_50, seed 0', 'ours, voc_50, seed 0',
+        'base, voc_100, seed 0', 'ours, voc_100, seed 0',
+        'base, voc_50, seed 1', 'ours, voc_50, seed 1'
     ]
+
+
+def test_rows_of_one_config_are_trained_once(root):
+    spec = json.loads((root / 'toy.json').read_text())
+    spec['parts'][1]['rows'][1]['config'] = 'configs/ours.py'
+    (root / 'toy.json').write_text(json.dumps(spec))
+    assert len(load(root).runs()) == 5
+    assert len(TableSpec(root / 'toy.json', root, seeds=[4, 5]).runs()) == 6
 
 
 def test_full_table(root):
     spec, records, areas = fill(root)
-    rows = make_rows(spec, records)
+    rows = rows_with(spec, records, root)
     base, ours = rows[:2]
     last = [record['last'] for record in records[2:4]]
-    assert cells(ours, 'base')[:5] == [
-        '50', 'ours', '0, 1',
-        f'{np.mean(last):.2f} ± {abs(last[0] - last[1]) / 2**.5:.2f}',
-        f'{np.mean(last) + 1:.2f} ± {abs(last[0] - last[1]) / 2**.5:.2f}'
-    ]
+    deviation = abs(last[0] - last[1]) / 2**.5
+    assert cell(ours, 'last mIoU') == f'{np.mean(last):.2f} ± {deviation:.2f}'
+    assert cell(ours,
+                'best mIoU') == f'{np.mean(last) + 1:.2f} ± {deviation:.2f}'
     assert ours.difference == paired_difference(
-        [areas[50, 'ours', s] for s in (0, 1)],
-        [areas[50, 'base', s] for s in (0, 1)])
+        [areas['voc_50', 'ours', s] for s in (0, 1)],
+        [areas['voc_50', 'base', s] for s in (0, 1)])
     by_seed = [records[2 + i]['last'] - records[i]['last'] for i in (0, 1)]
     assert ours.by_seed == pytest.approx(by_seed, abs=.01)  # scores: rounded
     assert np.mean(ours.by_seed) == pytest.approx(ours.difference.mean)
-    assert cells(ours, 'base')[-1] == '1.5'
-    assert cells(base, 'base')[5:] == ['baseline', '', '1.5']
+    assert base.difference is None
     # One seed has no deviation.
-    assert cells(rows[2], 'base')[3] == f'{records[4]["last"]:.2f}'
+    assert cell(rows[2], 'last mIoU') == f'{records[4]["last"]:.2f}'
+    for name, text in dict(
+            protocol='voc_50',
+            method='ours',
+            seeds='0, 1',
+            GPUs='4 x A100',
+            batch='16 + 16',
+            minutes='1.5',
+            GiB='2.0',
+            commit='abc',
+            list='voc12-classic-92 124b0aab').items():
+        assert cell(ours, name) == text, name
+    assert cell(ours, 's/iter') == '9.000'
+
+
+def test_runs_on_other_numbers_of_gpus_are_one_row(root):
+    spec, records, _ = fill(root)
+    records[3].update(world_size=1, host=dict(threads=1, gpu=None))
+    row = rows_with(spec, records, root)[1]
+    assert cell(row, 'GPUs') == '4 x A100, 1 x CPU'
+    assert cell(row, 'batch') == '16 + 16'
 
 
 def test_other_baseline_turns_the_sign(root):
     spec, records, _ = fill(root)
-    forward = make_rows(spec, records)[1].difference
+    forward = rows_with(spec, records, root)[1].difference
     spec, _, _ = fill(root)
     spec.baseline = 'ours'
-    backward = make_rows(spec, records)[0].difference
+    backward = rows_with(spec, records, root)[0].difference
     assert backward.mean == pytest.approx(-forward.mean)
     assert backward.low == pytest.approx(-forward.high)
 
 
+def test_a_row_may_have_a_baseline_of_its_own(root):
+    spec, records, _ = fill(root)
+    spec.baseline = None
+    spec.rows[1].baseline = 'base'
+    rows = rows_with(spec, records, root)
+    assert rows[1].difference and not rows[3].difference
+    spec.rows[1].baseline = 'bass'
+    with pytest.raises(SpecError, match="'bass' under voc_50"):
+        spec.check_baseline()
+
+
 def test_only_seeds_of_both_are_compared(root):
-    spec, records, areas = fill(root, skip=[(50, 'base', 0)])
-    ours = make_rows(spec, records)[1]
-    assert list(ours.records) == [0, 1] and len(ours.by_seed) == 1
-    assert ours.difference == paired_difference([areas[50, 'ours', 1]],
-                                                [areas[50, 'base', 1]])
+    spec, records, areas = fill(root, skip=[('voc_50', 'base', 0)])
+    ours = rows_with(spec, records, root)[1]
+    assert list(ours.outcomes) == [0, 1] and len(ours.by_seed) == 1
+    assert ours.difference == paired_difference([areas['voc_50', 'ours', 1]],
+                                                [areas['voc_50', 'base', 1]])
 
 
 def test_table_of_nothing(root):
     spec = load(root)
     rows = make_rows(spec, [])
-    assert cells(rows[1], 'base') == [
-        '50', 'ours', 'not yet run', '–', '–', '–', '', '–'
-    ]
-    assert notes(spec, rows) == []
+    assert cell(rows[1], 'last mIoU') == 'not yet run'
+    assert cell(rows[1], 'best mIoU') == '–'
+    assert notes(rows, 'base') == []
 
 
 def test_records_of_another_config_are_not_used(root):
     _, records, _ = fill(root)
     (root / 'configs' / 'ours.py'
      ).write_text('model = dict(number=9)\ntrain_cfg = dict(max_iters=10)\n')
-    rows = make_rows(load(root), records)
-    assert rows[1].records == {} and len(rows[0].records) == 2
+    rows = rows_with(load(root), records, root)
+    assert rows[1].outcomes == {} and len(rows[0].outcomes) == 2
 
 
 def test_run_without_areas_has_numbers_but_no_interval(root):
     spec, records, _ = fill(root)
     for record in records[2:4]:
         record['per_image'] = None
-    ours = make_rows(spec, records)[1]
-    assert ours.difference is None and '±' in cells(ours, 'base')[3]
+    ours = rows_with(spec, records, root)[1]
+    assert ours.difference is None and '±' in cell(ours, 'last mIoU')
 
 
 @pytest.mark.parametrize('change', [dict(last=12.), dict(iterations=10)])
@@ -162,18 +220,18 @@ def test_areas_of_another_run_are_noticed(root, change):
     spec, records, areas = fill(root)
     path = root / records[2]['per_image']
     if 'iterations' in change:
-        path.write_bytes(areas[50, 'ours', 0].to_bytes(5))
+        path.write_bytes(areas['voc_50', 'ours', 0].to_bytes(5))
     else:
         records[2].update(change)
     with pytest.raises(ValueError, match='do not belong together'):
-        make_rows(spec, records)
+        rows_with(spec, records, root)
 
 
 def test_lost_areas_are_explained(root):
     spec, records, _ = fill(root)
     (root / records[2]['per_image']).unlink()
     with pytest.raises(FileNotFoundError, match='Restore it with git'):
-        make_rows(spec, records)
+        rows_with(spec, records, root)
 
 
 def test_unknown_baseline(root):
@@ -183,27 +241,97 @@ def test_unknown_baseline(root):
         make_rows(spec, [])
 
 
-def test_notes_name_every_commit(root):
+def test_notes_name_iterations_and_dates(root):
     spec, records, _ = fill(root)
-    records[0]['commit'] = 'def-dirty'
-    text = '\n'.join(notes(spec, make_rows(spec, records)))
-    assert 'abc, def-dirty' in text and 'Iterations 10' in text
+    text = '\n'.join(notes(rows_with(spec, records, root), 'base'))
+    assert 'Iterations 10' in text and '2026-01-02' in text
+    assert 'Baseline: base' in text
 
 
-def test_markdown_is_a_table(root):
+def as_test(record, **changes):
+    return dict(record, kind='test', run=f't{record["run"]}', **changes)
+
+
+def test_tests_alone_fill_a_row(root):
     spec, records, _ = fill(root)
-    lines = markdown(spec, make_rows(spec, records)).splitlines()
-    assert all(line.count('|') == 9 for line in lines[:6])
-    assert lines[1] == '|' + ' --- |' * 8 and lines[6] == ''
+    final = as_test(records[2], best=None)
+    best = as_test(
+        records[2], iterations=8, last=records[2]['last'] + 5, best=None)
+    best['run'] += 'b'
+    row = rows_with(spec, [final, best], root)[1]
+    assert row.outcomes[0].last == final['last']
+    assert row.outcomes[0].best == best['last']
+    row = rows_with(load(root), [best], root)[1]
+    assert row.outcomes[0].last is None  # the last checkpoint is not known
+    assert row.outcomes[0].best == best['last']
 
 
-def test_page_keeps_what_others_wrote(tmp_path):
-    page = tmp_path / 'p.md'
-    write_between_markers(page, 'a', 'one')
-    assert page.read_text() == '<!-- begin a -->\none\n<!-- end a -->\n'
-    page.write_text('# Title\n\n' + page.read_text() + '\nbelow\n')
-    write_between_markers(page, 'a', 'two')
-    write_between_markers(page, 'b', 'three')
-    assert page.read_text() == (
-        '# Title\n\n<!-- begin a -->\ntwo\n<!-- end a -->\n\nbelow\n\n'
-        '<!-- begin b -->\nthree\n<!-- end b -->\n')
+def test_what_was_measured_otherwise_is_kept_apart(root):
+    spec, records, _ = fill(root)
+    windows = 'windows of 513, stride 342'
+    tested = as_test(
+        records[2], last=12.3, best=None, evaluation=windows, per_image=None)
+    for record in records:
+        record['evaluation'] = 'whole images'
+    (root / 'configs/ours.py').write_text(
+        "model = dict(number=1, test_cfg=dict(mode='whole'))\n"
+        'train_cfg = dict(max_iters=10)\n')
+    for record in (*records[2:4], tested):
+        record['config_hash'] = load(root).rows[1].runs[0].hash
+    row = rows_with(load(root), [*records, tested], root)[1]
+    assert row.evaluation == 'whole images'
+    assert row.outcomes[0].last == records[2]['last']
+    row = rows_with(
+        load(root), [*records, tested], root, evaluation=windows)[1]
+    assert (row.outcomes[0].last, row.evaluation) == (12.3, windows)
+    assert list(row.outcomes) == [0]
+
+
+def test_published_figures_stand_beside(root):
+    spec = json.loads((root / 'toy.json').read_text())
+    rows = spec['parts'][0]['rows']
+    rows[1]['published'] = 'brpg/t2/brpg/92'
+    rows.append(dict(name='quoted', published='brpg/t2/mt/92'))
+    (root / 'toy.json').write_text(json.dumps(spec))
+    rows = make_rows(load(root), [])
+    assert cell(rows[1], 'published') == '73.62'
+    assert cell(rows[2], 'published') == '51.72'
+    assert cell(rows[2], 'last mIoU') == '–'  # there is nothing to run
+
+
+def test_rows_of_work_directories(root):
+    _, records, _ = fill(root)
+    config = 'configs/brpg/brpg_r101_voc_92.py'
+    for record in records[:2]:
+        record['config'] = config
+    figure = Published()['brpg/t2/brpg/92']
+    results = [Result(record, root) for record in records[:3]]
+    tested = as_test(records[0], last=99., iterations=8, best=None)
+    results.append(Result(tested, root))
+    first, second = rows_of(results, {config: figure})
+    assert (first.protocol, first.name) == ('voc_92', 'brpg_r101_voc_92')
+    assert list(first.outcomes) == [0, 1] and first.figure is figure
+    assert first.outcomes[0].last == records[0]['last']
+    assert first.outcomes[0].best == 99.
+    assert second.name == 'ours' and second.figure is None
+
+
+def test_figures_of_the_shipped_configs():
+    from .test_published import ROOT
+    found = published_of(ROOT / 'benchmarks/tables')
+    figure = found['configs/brpg/brpg_r101_voc_366.py']
+    assert (figure.paper, figure.row, figure.value) == ('brpg', 'BRPG', 78.)
+    # PCR's own table, although BRPG's quotes it.
+    assert found['configs/pcr/pcr_r101_voc_366.py'].paper == 'pcr'
+    assert len(found) > 50
+
+
+@pytest.mark.parametrize('text, words', [
+    ('{', 'JSONDecodeError'),
+    ('{"title": "Toy"}', 'dataset'),
+    ('[]', 'TypeError'),
+])  # yapf: disable
+def test_spec_that_is_no_table(root, text, words):
+    (root / 'toy.json').write_text(text)
+    with pytest.raises(SpecError, match=words):
+        load(root)

@@ -5,6 +5,7 @@ The processes are forked from one that has imported torch, MMEngine and
 nothing of ours (a "fork server"), so that each costs a second or two.
 """
 import faulthandler
+import json
 import multiprocessing
 import os
 import runpy
@@ -43,9 +44,10 @@ default_hooks = dict(
 model = {model!r}
 root = {root!r}
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2 * {images},
     num_workers={workers},
-    sampler=dict(counts=(2, 2)),
+    sampler=dict(counts=({images}, {images})),
+    batch_sampler=dict(type='SemiBatchSampler'),
     dataset=dict(
         labeled=dict(data_root=root, ann_file='ImageSets/Semi/digits-40.txt'),
         unlabeled=dict(data_root=root)))
@@ -106,7 +108,8 @@ def write_config(path,
                  workers=0,
                  extra='',
                  max_iters=MAX_ITERS,
-                 model=None):
+                 model=None,
+                 images=2):
     """Write a reduced digits config that finishes in seconds.
 
     Args:
@@ -117,6 +120,7 @@ def write_config(path,
         extra (str): More lines of config.
         max_iters (int): Length of the training.
         model (dict, optional): Merged over the method's ``MODELS``.
+        images (int): Labelled, and as many unlabelled, of an iteration.
 
     Returns:
         str: The path.
@@ -128,6 +132,7 @@ def write_config(path,
         model=merged.model.to_dict(),
         root=str(root),
         workers=workers,
+        images=images,
         max_iters=max_iters)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,6 +192,30 @@ class DumpRanks(Hook):
             }
             name = f'rank{get_rank()}_{runner.iter + 1}.pt'
             torch.save(shared, Path(runner.work_dir, name))
+
+
+@HOOKS.register_module()
+class DumpImages(Hook):
+    """Save what each iteration read, per process.
+
+    That is for every branch the files and a sum of each image's pixels, which
+    tells the augmentation.
+    """
+
+    def __init__(self):
+        self.read = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        images, samples = data_batch['inputs'], data_batch['data_samples']
+        self.read.append(
+            sorted((branch, Path(sample.img_path).name, int(image.sum()))
+                   for branch in samples
+                   for image, sample in zip(images[branch], samples[branch])
+                   if sample is not None))
+
+    def after_train(self, runner):
+        path = Path(runner.work_dir, f'images{get_rank()}.json')
+        path.write_text(json.dumps(self.read))
 
 
 def kill_me(*args):

@@ -67,8 +67,9 @@ train_cfg = dict(max_iters={max_iters}, val_interval=5)
 default_hooks = dict(checkpoint=dict(interval=100))
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
-    batch_size=4,
-    sampler=dict(counts=(2, 2)),
+    batch_size=8,
+    sampler=dict(counts=(4, 4)),
+    batch_sampler=dict(type='SemiBatchSampler'),
     dataset=dict(
         verify_split=False,  # the miniature's lists only look like VOC's
         labeled=dict(data_root=root),
@@ -115,12 +116,16 @@ def test_published_voc_config_on_a_miniature(tmp_path):
 def test_resume_over_processes(tmp_path, digits):
     """Two processes that are killed end as two that are not."""
     killed = write_config(
-        tmp_path / 'killed.py', digits, extra=kill_at('before_train_iter', 7))
+        tmp_path / 'killed.py',
+        digits,
+        images=4,
+        extra=kill_at('before_train_iter', 7))
     assert dist_train(killed, '--work-dir', tmp_path / 'cut').returncode
     assert (tmp_path / 'cut/iter_6.pth').exists()
     config = write_config(
         tmp_path / 'whole.py',
         digits,
+        images=4,
         extra=add_hook(type='DumpRanks', iterations=(BANKED, CLUSTERED)))
     checkpoints = []
     for name in ('cut', 'whole'):
@@ -140,6 +145,7 @@ def test_processes_share_what_they_learn(method, tmp_path, digits):
         tmp_path / 'config.py',
         digits,
         method,
+        images=4,
         extra=add_hook(type='DumpRanks', iterations=(BANKED, CLUSTERED)))
     finished = run_ranks(
         ROOT / 'tools/train.py',

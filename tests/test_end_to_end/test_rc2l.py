@@ -14,6 +14,7 @@ def test_two_processes_have_the_same_weights(tmp_path, digits):
         tmp_path / 'config.py',
         digits,
         'rc2l',
+        images=4,
         extra=add_hook(type='DumpRanks', iterations=(MAX_ITERS, )))
     finished = run_ranks(
         ROOT / 'tools/train.py',

@@ -11,13 +11,16 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
+from PIL import Image
 
 from mmseg_semi.apis import MMSegInferencer, inference_model, init_model
+from mmseg_semi.evaluation import evaluation_protocol
 from .harness import MAX_ITERS, STOCK, kill_at, run_tool, write_config
 from .states import differing, training_state
 
 pytestmark = pytest.mark.slow
 
+SIDE = 120  # above the side of an image
 SLIDE = dict(mode='slide', crop_size=(48, 48), stride=(16, 16))
 
 
@@ -55,11 +58,11 @@ def trained(tmp_path_factory, digits):
     return trained
 
 
-def stock_test(trained, folder, *arguments):
+def stock_test(trained, folder, *arguments, config=None):
     """Predicted masks by image name, and the metrics."""
     finished = run_tool(
         STOCK / 'test.py',
-        trained.config,
+        config or trained.config,
         trained.checkpoint,
         '--work-dir',
         folder / 'work',
@@ -143,6 +146,54 @@ def test_stock_test_whole_and_slide(trained, tmp_path):
     (log, ) = trained.work_dir.glob('*/vis_data/scalars.json')
     last = json.loads(log.read_text().splitlines()[-1])
     assert scores['mIoU'] == last['mIoU']
+
+
+def test_stock_test_laws_of_windows(trained, tmp_path):
+    """Every option reaches the tool."""
+    law = dict(SLIDE, windows='cut', average='probabilities', pad_to_crop=True)
+    options = [f'model.test_cfg.{k}={v}' for k, v in law.items()]
+    masks, _ = stock_test(trained, tmp_path / 'cut', '--cfg-options',
+                          *(option.replace(' ', '') for option in options))
+    assert_equal_masks(masks, predict(trained, trained.model(**law)))
+    assert differ(masks, predict(trained, trained.model(**SLIDE)))
+
+
+def test_stock_test_of_padded_images(trained, tmp_path):
+    """Masks have the padded size, and the score counts the border."""
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations'),
+        dict(type='PadCenterCrop', crop_size=SIDE),
+        dict(type='PackSegInputs')
+    ]
+    config = write_config(
+        tmp_path / 'padded.py',
+        trained.root,
+        extra=f"eval_protocol = 'padded-{SIDE}'\n"
+        f"test_dataloader['dataset'].update(pipeline={pipeline})\n")
+    assert evaluation_protocol(Config.fromfile(config),
+                               'test_dataloader') == f'padded-{SIDE}'
+    masks, scores = stock_test(trained, tmp_path / 'padded', config=config)
+    intersect, union = np.zeros(11), np.zeros(11)
+    for name, mask in masks.items():
+        assert mask.shape == (SIDE, SIDE)
+        path = trained.root / f'SegmentationClass/{name}.png'
+        label = np.array(Image.open(path))
+        rows, cols = ((SIDE - side) // 2 for side in label.shape)
+        padded = np.zeros((SIDE, SIDE), np.uint8)
+        padded[rows:rows + label.shape[0], cols:cols + label.shape[1]] = label
+        for c in range(11):
+            known = padded != 255
+            intersect[c] += ((mask == c) & (padded == c) & known).sum()
+            union[c] += (((mask == c) | (padded == c)) & known).sum()
+    with np.errstate(invalid='ignore'):
+        miou = 100 * np.nanmean(intersect / union)
+    assert scores['mIoU'] == pytest.approx(miou, abs=.006)
+    image = trained.image(trained.names[0])
+    inferencer = MMSegInferencer(
+        model=config, weights=str(trained.checkpoint), device='cpu')
+    assert inferencer(image)['predictions'].shape == cv2.imread(
+        image).shape[:2]
 
 
 def test_stock_test_tta(trained, tmp_path):

@@ -257,7 +257,7 @@ def test_changed_batch_and_split_are_reported_on_resume(
         dataset=dataset,
         resume=True)
     message, = warnings_logged
-    assert 'images of an iteration in all: [1, 2] before, [1, 1] now' in message
+    assert 'iteration in all: [1, 2] before, [1, 1] now' in message
     assert "'toy-4'" in message and "'toy-5'" in message
 
 

@@ -135,6 +135,27 @@ def _query_prototypes(maps, generator):
             generator=generator).backward(retain_graph=True)
 
 
+def _unreliable_negatives(maps, generator):
+    logits, labels = maps['logits'].detach(), maps['target']
+    entropy = func.softmax_entropy(logits)
+    for rule in func.RELIABLE:
+        _, high = func.reliability(entropy, maps['valid'], 80., rule)
+    ranks = func.class_ranks(logits.movedim(1, -1).flatten(0, 2))
+    negative = func.unreliable_negatives(ranks, high.flatten(), 1, 3)
+    negative |= func.labeled_negatives(ranks, labels.flatten(), 3)
+    index, _ = func.draw_candidates(negative, 4, generator)
+    small = func.nearest(labels, (3, 3))
+    centres = func.class_sums(maps['features'], small, C)
+    anchors = func.rows_at([maps['features']], index.flatten() % 9)
+    losses = func.negative_contrast(
+        anchors.view(C, 4, D), centres,
+        func.draw_negatives(maps['prototypes'], maps['present'].sum(1), 4, 5,
+                            generator))
+    ones = torch.ones(C)
+    func.anchor_mean(losses, losses > 0, ones, ones > 0, ones.sum()).backward()
+    func.squared_errors(maps['logits'], logits.softmax(1)).sum().backward()
+
+
 def _teacher(maps, generator):
     nets = [torch.nn.BatchNorm2d(3) for _ in range(2)]
     for buffers in ('copy', 'ema', 'own'):
@@ -143,7 +164,8 @@ def _teacher(maps, generator):
 
 @pytest.mark.parametrize('step', [
     _losses, _filters, _mixing, _prototypes, _thresholds, _bank, _teacher,
-    _class_balance, _augmentation, _contrast, _query_prototypes
+    _class_balance, _augmentation, _contrast, _query_prototypes,
+    _unreliable_negatives
 ])
 def test_step_functions_never_synchronise(step):
     generator = torch.Generator()

@@ -92,7 +92,12 @@ class TestStages:
     def test_banks_take_the_right_tensors(self):
         """Student in train mode on labelled, teacher in eval mode on weak."""
         model = brpg_model(
-            dict(threshold=0., capacity=1000, samples_per_image=1000))
+            dict(
+                threshold=0.,
+                capacity=1000,
+                samples_per_image=1000,
+                # So wide that no two pixels have all channels at 0.
+                head=dict(hidden_channels=32)))
         train(model, 1)
         outs = {}
         run = model.run

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmseg_semi.models.segmentors.paired import next_labels
 from .given_students import NETS, OTHER, cps, losses_of, made_of, plain, watch
 from .toys import SIZE, batch, mean_teacher, step_of, total
 
@@ -239,6 +240,17 @@ class TestLosses:
         assert all(p.grad is None for p in model.student2.parameters())
 
 
+def _partners(rank):
+    """A process's only image, and what would be pasted into it."""
+    model = cps(halves=False)
+    step = model.begin(*batch(unlabeled=1, seed=rank, padding=3 * rank))
+    own, partner = (
+        dict(image=view.image, valid=view.valid)
+        for view in (step.views['unsup_teacher'],
+                     step.views['partner_teacher']))
+    return own, partner, next_labels(dict(cls=own['valid'].long()))
+
+
 class TestStart:
 
     def test_one_student_starts_as_a_single_network(self):
@@ -262,6 +274,15 @@ class TestStart:
         model = cps(halves=False)
         with pytest.warns(UserWarning, match='its own partner'):
             model.begin(*batch(unlabeled=1))
+
+    @pytest.mark.dist
+    def test_one_image_of_each_process_has_the_next_as_partner(
+            self, gloo_pool):
+        for rank, (own, partner, labels) in enumerate(gloo_pool(_partners)):
+            other = gloo_pool(_partners)[1 - rank]
+            for name, value in partner.items():
+                assert torch.equal(value, other[0][name]), name
+            assert torch.equal(labels['cls'], other[0]['valid'].long())
 
     def test_equal_seeds_are_warned_of(self):
         with pytest.warns(UserWarning, match='no diversity|same seed'):

@@ -12,7 +12,7 @@ from torch import nn
 from mmseg_semi.models.decode_heads.initial_weights import law_std
 from .toys import NUM_CLASSES, brpg_cfg, mean_teacher_cfg, segmentor
 
-INITS = ['torch', 'kaiming_fan_in', 'kaiming_fan_out']
+INITS = ['torch', 'kaiming_fan_in', 'kaiming_fan_out', 'normal']
 HEAD = dict(
     type='PublishedDeepLabV3PlusHead',
     in_channels=64,
@@ -84,6 +84,8 @@ def assert_law(module, init, classifier=None):
             assert_normal(weight, .01)
         elif init == 'torch':
             assert_uniform(weight, bound)
+        elif init == 'normal':
+            assert_normal(weight, .01)
         else:
             fan = fan_in if init == 'kaiming_fan_in' else fan_out
             assert_normal(weight, math.sqrt(2 / fan(layer)))
@@ -138,6 +140,19 @@ class TestEveryLayer:
         number = dict(conv=3, linear=2)[projector] + linear
         assert len(weighted(head)) == number
         assert_law(head, init, getattr(head, 'conv_seg', None))
+
+    def test_decoders_of_cmb(self, init):
+        head = built(dict(HEAD, type='CMBDeepLabV3PlusHead', init=init))
+        assert len(weighted(head)) == 9
+        assert_law(head, init, head.conv_seg)
+        head = built(
+            dict(
+                type='DeepLabV2Head',
+                in_channels=64,
+                num_classes=21,
+                init=init))
+        assert len(weighted(head)) == 2
+        assert_law(head, init)
 
     @pytest.mark.parametrize('concat', [False, True])
     def test_auxiliary_head(self, init, concat):
@@ -222,16 +237,25 @@ class TestEveryLayer:
             assert not torch.equal(first.weight, second.weight)
 
 
-@pytest.mark.parametrize('cfg', [HEAD, PROJECTOR])
-def test_published_heads_start_as_pytorch_builds_layers(cfg):
-    """The default: two heads of one seed, one of them with init='torch'."""
-    named = built(dict(cfg, init='torch')).state_dict()
+CMB_HEAD = dict(HEAD, type='CMBDeepLabV3PlusHead')
+V2_HEAD = dict(type='DeepLabV2Head', in_channels=64, num_classes=21)
+
+
+@pytest.mark.parametrize('cfg, init', [
+    (HEAD, 'torch'),
+    (PROJECTOR, 'torch'),
+    (CMB_HEAD, 'normal'),
+    (V2_HEAD, 'normal'),
+])
+def test_defaults(cfg, init):
+    """Two heads of one seed, one of them with the law by name."""
+    named = built(dict(cfg, init=init)).state_dict()
     for name, value in built(cfg).state_dict().items():
         assert torch.equal(value, named[name]), name
 
 
 @pytest.mark.parametrize('cfg', [
-    HEAD, PROJECTOR,
+    HEAD, PROJECTOR, CMB_HEAD, V2_HEAD,
     dict(type='ProjectionHead', in_channels=4, num_classes=5)
 ])
 def test_unknown_law(cfg):
@@ -240,13 +264,14 @@ def test_unknown_law(cfg):
     assert all(init in str(error.value) for init in INITS)
 
 
+@pytest.mark.parametrize('cfg', [HEAD, CMB_HEAD, V2_HEAD])
 @pytest.mark.parametrize('init', INITS)
-def test_pretrained_weights_stay(init, tmp_path):
-    given = built(dict(HEAD, init=init), seed=5).state_dict()
+def test_pretrained_weights_stay(init, cfg, tmp_path):
+    given = built(dict(cfg, init=init), seed=5).state_dict()
     path = str(tmp_path / 'head.pth')
     torch.save(given, path)
     pretrained = dict(type='Pretrained', checkpoint=path)
-    head = built(dict(HEAD, init=init, init_cfg=pretrained))
+    head = built(dict(cfg, init=init, init_cfg=pretrained))
     for name, value in head.state_dict().items():
         assert torch.equal(value, given[name]), name
 
@@ -281,6 +306,7 @@ def test_names_of_the_parameters_do_not_depend_on_the_law():
     ('torch', (3 * 18)**-.5, (3 * 18)**-.5),
     ('kaiming_fan_in', (2 / 18)**.5, (3 * 18)**-.5),
     ('kaiming_fan_out', (2 / 45)**.5, 0),
+    ('normal', .01, (3 * 18)**-.5),
 ])
 def test_law_in_numbers(init, weight, bias):
     assert law_std(nn.Conv2d(2, 5, 3), init) == pytest.approx((weight, bias))

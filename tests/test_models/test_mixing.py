@@ -186,3 +186,65 @@ def test_labels_and_domain_of_a_labelled_view():
 def test_bad_options(wrong, message):
     with pytest.raises(ValueError, match=message):
         BatchMixer(**wrong)
+
+
+def _one_image(rank, kind, seeds):
+    """This rank's image of a batch of two, mixed; which seeds mixed it."""
+    done = []
+    for seed in seeds:
+        step, labels = make_step(seed, batch=2)
+        labels = {name: m[rank:rank + 1] for name, m in labels.items()}
+        whole = step.views['strong']
+        step.views['strong'] = View(
+            image=whole.image[rank:rank + 1],
+            samples=[rank],
+            valid=whole.valid[rank:rank + 1])
+        step.random = Random(f'{rank}/{seed}')  # the ranks decide apart
+        out = BatchMixer(kind=kind, prob=.5)(step, 'strong', labels, 5)
+        done.append((step.views['strong'].image[:, 0].long(), out))
+    return done
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize('kind', ['cutmix', 'cutmix_xor', 'classmix'])
+def test_a_single_image_is_mixed_with_that_of_the_next_process(
+        gloo_pool, kind):
+    own = torch.arange(2 * H * W).view(2, H, W)
+    gates = []
+    for rank, results in enumerate(gloo_pool(_one_image, kind, range(12))):
+        for source, labels in results:
+            # Every pixel is this image's or the other's at the same place.
+            partner = source != own[rank]
+            assert torch.equal(
+                source[0],
+                torch.where(partner, own[1 - rank], own[rank])[0])
+            valid = source % 7 > 0
+            assert torch.equal(labels['valid'], valid)
+            assert torch.equal(labels['cls'],
+                               (source % 5).masked_fill(~valid, 255))
+            assert torch.equal(labels['conf'], source.double() * valid)
+            gates.append((rank, bool(partner.any())))
+    for rank in (0, 1):
+        assert {mixed for r, mixed in gates if r == rank} == {True, False}
+
+
+def test_classmix_of_two_processes_pastes_whole_classes(gloo_pool):
+    """As on one process: classes of the partner, not of the image itself."""
+    own = torch.arange(2 * H * W).view(2, H, W)
+    found = 0
+    for rank, results in enumerate(
+            gloo_pool(_one_image, 'classmix', range(12))):
+        for source, _ in results:
+            partner = (source != own[rank])[0]
+            theirs = (own[1 - rank] % 5).masked_fill(own[1 - rank] % 7 == 0,
+                                                     255)
+            for cls in theirs[partner].unique():
+                assert partner[theirs == cls].all() and cls != 255
+                found += 1
+    assert found
+
+
+def test_a_single_image_of_one_process_is_warned_of():
+    step, labels = make_step(batch=1)
+    with pytest.warns(UserWarning, match='one unlabelled image.*own partner'):
+        BatchMixer(prob=1.)(step, 'strong', labels, 5)

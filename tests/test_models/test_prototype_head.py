@@ -145,8 +145,9 @@ class TestLayers:
         assert not list(head(projector=None, in_channels=4).parameters())
 
     def test_init_weights(self):
+        """The laws are those of test_initial_weights.py."""
         for linear in (False, True):
-            module = head(linear=linear)
+            module = head(linear=linear, init='kaiming_fan_out')
             module.init_weights()
         assert module.conv_seg.weight.std() < .05
 

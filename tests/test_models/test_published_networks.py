@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-"""The networks of U2PL and BRPG, and of UniMatch, against descriptions."""
+"""The networks of U2PL, UniMatch and CPS against their descriptions."""
 from pathlib import Path
 
 import pytest
@@ -51,10 +51,14 @@ def backbone(**kwargs):
             }))
 
 
-def unit(block, x, padding=0, dilation=1):
-    """Convolution, BatchNorm, ReLU, written out."""
-    conv, norm = block.conv, block.bn
-    x = F.conv2d(x, conv.weight, conv.bias, padding=padding, dilation=dilation)
+def convolve(block, x, padding=0, dilation=1):
+    conv = block.conv
+    return F.conv2d(
+        x, conv.weight, conv.bias, padding=padding, dilation=dilation)
+
+
+def normalise(norm, x):
+    """A BatchNorm, written out."""
     if norm.training:
         mean = x.mean((0, 2, 3))
         var = x.var((0, 2, 3), unbiased=False)
@@ -62,7 +66,13 @@ def unit(block, x, padding=0, dilation=1):
         mean, var = norm.running_mean, norm.running_var
     mean, var, weight, bias = (
         v[:, None, None] for v in (mean, var, norm.weight, norm.bias))
-    return ((x - mean) / (var + 1e-5).sqrt() * weight + bias).clamp_min(0)
+    return (x - mean) / (var + 1e-5).sqrt() * weight + bias
+
+
+def unit(block, x, padding=0, dilation=1):
+    """Convolution, BatchNorm, ReLU."""
+    x = convolve(block, x, padding, dilation)
+    return normalise(block.bn, x).clamp_min(0)
 
 
 def enlarge(x, like):
@@ -70,29 +80,54 @@ def enlarge(x, like):
         x, like.shape[2:], mode='bilinear', align_corners=True)
 
 
-def decode(head, low, high):
-    """The decoder as its authors describe it, without dropout."""
+def aspp(head, high):
+    """As U2PL's and UniMatch's authors describe it, without dropout."""
     pooled = unit(head.image_pool[1], high.mean((2, 3), keepdim=True))
     branches = [enlarge(pooled, high)]
     for module, rate in zip(head.aspp_modules, (0, 2, 3)):
         branches.append(unit(module, high, rate, max(rate, 1)))
     fusion = head.bottleneck[0]
     side = fusion.conv.weight.shape[-1]
-    deep = unit(fusion, torch.cat(branches, 1), (side - 1) // 2)
+    return unit(fusion, torch.cat(branches, 1), (side - 1) // 2)
+
+
+def aspp_of_cps(head, high):
+    """All branches share BatchNorm, activation and 1x1 convolution; the mean,
+    which has its own, is added before the last BatchNorm."""
+
+    def leaky(x):
+        return torch.where(x > 0, x, .01 * x)
+
+    branches = torch.cat([
+        normalise(module.bn, convolve(module, high, rate, max(rate, 1)))
+        for module, rate in zip(head.aspp_modules, (0, 2, 3))
+    ], 1)
+    pool, fusion = head.image_pool[1], head.bottleneck[0]
+    mean = high.mean((2, 3), keepdim=True)
+    mean = leaky(normalise(pool.bn, convolve(pool, mean)))
+    width = mean.shape[1]
+    weight = fusion.conv.weight
+    x = F.conv2d(leaky(branches), weight[:, width:])
+    x = x + F.conv2d(mean, weight[:, :width])
+    return leaky(normalise(fusion.bn, x))
+
+
+def decode(head, low, high, fused):
     low = unit(head.low_conv, low)
-    x = torch.cat([low, enlarge(deep, low)], 1)
+    x = torch.cat([low, enlarge(fused(head, high), low)], 1)
     for block in (head.classifier[0], head.classifier[2]):
         x = unit(block, x, 1)
     return F.conv2d(x, head.conv_seg.weight, head.conv_seg.bias)
 
 
 @pytest.mark.parametrize('training', [False, True])
-@pytest.mark.parametrize('options', [
-    UNIMATCH,
-    dict(dropout_ratio=0.),
-    dict(fusion_kernel=5, dropout_ratio=0.),
+@pytest.mark.parametrize('options, fused', [
+    (UNIMATCH, aspp),
+    (dict(dropout_ratio=0.), aspp),
+    (dict(fusion_kernel=5, dropout_ratio=0.), aspp),
+    (UNIMATCH | dict(aspp_act_cfg=dict(type='LeakyReLU')), aspp_of_cps),
 ])
-def test_decoder_equals_its_description(options, training):
+def test_decoder_equals_its_description(options, fused, training):
     torch.manual_seed(0)
     head = build(SMALL | options)
     head.init_weights()
@@ -105,7 +140,7 @@ def test_decoder_equals_its_description(options, training):
     head = head.double().train(training)
     low = torch.randn(2, 4, 9, 10, dtype=torch.float64, requires_grad=True)
     high = torch.randn(2, 6, 5, 4, dtype=torch.float64, requires_grad=True)
-    expected = decode(head, low, high)
+    expected = decode(head, low, high, fused)
     result = head([low, high])
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-10)
     result.square().sum().backward()
@@ -134,6 +169,8 @@ def head_parameters(classes, low, side, bias):
 @pytest.mark.parametrize('name, classes, low, side, bias, millions', [
     ('deeplabv3plus_r101-unimatch', 21, 48, 1, False, 16.84),
     ('deeplabv3plus_r101-unimatch_city', 19, 48, 1, False, 16.84),
+    ('deeplabv3plus_r101-cps', 21, 48, 1, False, 16.84),
+    ('deeplabv3plus_r101-cps_city', 19, 48, 1, False, 16.84),
     ('deeplabv3plus_r101', 21, 256, 3, True, 20.00),
     ('deeplabv3plus_r101-stem128', 21, 256, 3, True, 20.00),
     ('deeplabv3plus_r101-stem128_city', 19, 256, 3, True, 20.00),
@@ -156,29 +193,37 @@ def plain(stride, dilations):
             for i, d in enumerate(dilations)]
 
 
-@pytest.mark.parametrize(
-    'name',
-    ['deeplabv3plus_r101-unimatch', 'deeplabv3plus_r101-unimatch_city'])
-def test_unimatch_network(name):
-    """Output stride 16, the last stage dilated 1, 2, 2, no dropout."""
-    net = shipped(name)
+@pytest.mark.parametrize('name, dilations, init, act', [
+    ('unimatch', [1, 2, 2], 'torch', nn.ReLU),
+    ('unimatch_city', [1, 2, 2], 'torch', nn.ReLU),
+    ('cps', [2, 4, 8], 'kaiming_fan_in', nn.LeakyReLU),
+    ('cps_city', [2, 4, 8], 'kaiming_fan_in', nn.LeakyReLU),
+])
+def test_networks_of_unimatch_and_cps(name, dilations, init, act):
+    """Output stride 16, a narrow decoder without dropout."""
+    net = shipped(f'deeplabv3plus_r101-{name}')
     body = net.backbone
     assert strides_and_dilations(body.layer1) == plain(1, [1] * 3)
     assert strides_and_dilations(body.layer2) == plain(2, [1] * 4)
     assert strides_and_dilations(body.layer3) == plain(2, [1] * 23)
-    assert strides_and_dilations(body.layer4) == plain(1, [1, 2, 2])
+    assert strides_and_dilations(body.layer4) == plain(1, dilations)
     assert not body.maxpool.ceil_mode
     head = net.decode_head
     assert [m.conv.dilation[0] for m in head.aspp_modules] == [1, 6, 12, 18]
     assert head.bottleneck[0].conv.kernel_size == (1, 1)
     assert head.low_conv.conv.out_channels == 48
-    assert head.init == 'torch' and head.dropout is None
-    assert all(m.p == 0 for m in head.modules() if isinstance(m, nn.Dropout2d))
+    assert head.init == init and head.dropout is None
+    drops = [m for m in head.modules() if isinstance(m, nn.Dropout2d)]
+    assert all(drop.p == 0 for drop in drops)
     biased = [
         m for m in head.modules()
         if isinstance(m, nn.Conv2d) and m.bias is not None
     ]
     assert biased == [head.conv_seg]
+    for block in (head.image_pool[1], *head.aspp_modules, head.bottleneck[0]):
+        assert type(block.activate) is act
+    for block in (head.low_conv, head.classifier[0], head.classifier[2]):
+        assert type(block.activate) is nn.ReLU
 
 
 @pytest.mark.parametrize(
@@ -192,8 +237,10 @@ def test_network_of_u2pl_with_its_stem(name):
     assert body.maxpool.ceil_mode
 
 
-@pytest.mark.parametrize(
-    'name', ['deeplabv3plus_r101-unimatch', 'deeplabv3plus_r101-stem128'])
+@pytest.mark.parametrize('name', [
+    'deeplabv3plus_r101-unimatch', 'deeplabv3plus_r101-stem128',
+    'deeplabv3plus_r101-cps'
+])
 def test_stem(name):
     """Three 3x3 convolutions, the first with stride 2, and their norms."""
     body = shipped(name).backbone
@@ -210,6 +257,8 @@ def test_stem(name):
 @pytest.mark.parametrize('ceil_pool, options, crop, sizes', [
     (False, 'unimatch', 321, (81, 41, 21, 21)),
     (False, 'unimatch', 801, (201, 101, 51, 51)),
+    (False, 'cps', 512, (128, 64, 32, 32)),
+    (False, 'cps', 800, (200, 100, 50, 50)),
     (True, 'stem128', 513, (129, 65, 65, 65)),
     (True, 'stem128', 512, (129, 65, 65, 65)),
     (False, 'stem128', 512, (128, 64, 64, 64)),

@@ -16,7 +16,7 @@ from mmengine.config import DictAction
 from mmseg_semi.benchmarking import FolderInUseError, make_console
 from mmseg_semi.benchmarking.filling import (fill_table, show_rows,
                                              train_missing, write_results)
-from mmseg_semi.benchmarking.formats import FORMATS
+from mmseg_semi.benchmarking.formats import SUFFIXES
 from mmseg_semi.benchmarking.results import find_results
 from mmseg_semi.benchmarking.tables import TableSpec, published_of, rows_of
 from mmseg_semi.benchmarking.track import track
@@ -77,8 +77,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--evaluation',
         help='take what was measured so, for example "whole images" '
         '(default: as each config measures)')
-    show.add_argument('--format', choices=FORMATS, default='terminal')
-    show.add_argument('--out', type=Path, help='write to this file')
+    show.add_argument('--format', choices=list(SUFFIXES), default='terminal')
+    show.add_argument('--out', type=Path, help='write to this file; with several tables, into this folder')
     show.add_argument(
         '--write',
         action='store_true',
@@ -99,8 +99,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     on.add_argument(
         '--recipe', help='over the curves of this recipe (default: found by '
         'its method, network and labelled list)')
-    args = parser.parse_args(argv)
-    if (args.write or args.run) and args.cfg_options and args.write:
+    args = parser.parse_intermixed_args(argv)
+    if args.write and args.cfg_options:
         parser.error('--write is for the configs as they are: leave '
                      '--cfg-options out.')
     if args.track and args.sources:
@@ -119,7 +119,7 @@ def show_tables(args: argparse.Namespace) -> int:
             find_results(folders), published_of(ROOT / 'benchmarks/tables'))
         show_rows('Results', rows, None, args.format, args.out, console)
         return 0
-    failed = []
+    failed, suffix = [], SUFFIXES[args.format]
     for path in tables or [ROOT / 'benchmarks/digits.json']:
         spec = TableSpec(path, ROOT, args.cfg_options, args.seeds)
         spec.baseline = args.baseline or spec.baseline
@@ -127,8 +127,10 @@ def show_tables(args: argparse.Namespace) -> int:
         if args.run:
             failed += train_missing(spec, folders, args, console)
         rows = fill_table(spec, folders, args.work_dirs, args.evaluation)
-        show_rows(spec.title, rows, spec.baseline, args.format, args.out,
-                  console)
+        out = args.out
+        if out is not None and len(tables) > 1:
+            out = out / f'{spec.name}{suffix}'
+        show_rows(spec.title, rows, spec.baseline, args.format, out, console)
         if args.write:
             write_results(spec, rows, console)
     for job in failed:

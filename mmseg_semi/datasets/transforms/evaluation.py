@@ -21,8 +21,8 @@ class PadCenterCrop(BaseTransform):
     border then, of class 0, which is easy: the scores are higher than those
     of whole images and cannot be compared with them.
 
-    Put it after the annotations are loaded. It is for scores: predictions
-    have this size too.
+    Put it after the annotations are loaded. Predictions have this size too;
+    an image without a label, which is not scored, passes unchanged.
 
     Required Keys: img, and the maps named in seg_fields
 
@@ -33,6 +33,9 @@ class PadCenterCrop(BaseTransform):
         img_pad_val (sequence[float]): Colour of the border, BGR. Defaults to
             the ImageNet mean, as the code pads with 0 after normalisation.
         seg_pad_val (int): Label of the border. Defaults to 0, background.
+
+    Raises:
+        ValueError: The image has a label that is not loaded yet.
     """
 
     def __init__(self,
@@ -60,6 +63,12 @@ class PadCenterCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pad or crop image and maps."""
+        if not results.get('seg_fields'):
+            if results.get('seg_map_path'):
+                raise ValueError(
+                    f"PadCenterCrop: {results['seg_map_path']} is not loaded "
+                    'yet. Put LoadAnnotations before it.')
+            return results
         # As float, since a mean colour has no place among 8-bit ones.
         results['img'] = self._fit(results['img'].astype(np.float32),
                                    self.img_pad_val)

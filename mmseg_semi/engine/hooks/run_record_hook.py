@@ -17,7 +17,7 @@ from mmseg.registry import HOOKS
 from ...evaluation.per_image_iou import PerImageAreas, PerImageIoUMetric
 from ..atomic import write_atomically
 from ..evaluation_protocol import describe_evaluation
-from ..record import training_record
+from ..record import batch_record
 from ..run_records import (append_record, config_hash, host, source_commit,
                            versions)
 
@@ -31,7 +31,6 @@ _STATE_KEY = 'run_record'
 _FACTS_KEY = 'run_facts'
 # Of a checkpoint's record: how many images an iteration had, on how many
 # processes.
-_BATCH_KEYS = ('world_size', 'total_batch', 'accumulate', 'batch_size')
 RECORD_NAME = 'record.json'
 TEST_RECORD_NAMES = 'test_*.json'
 PER_IMAGE_NAME = 'per_image/last.npz'
@@ -204,7 +203,6 @@ class RunRecordHook(Hook):
     def _facts(self, runner) -> dict:
         """What a training is, however far it has come."""
         split = getattr(runner.train_dataloader.dataset, 'split_info', {})
-        batches = training_record(runner)
         return dict(
             self._identity(runner),
             labels=split.get('labeled'),
@@ -212,10 +210,7 @@ class RunRecordHook(Hook):
             split=split.get('name'),
             split_sha256=split.get('sha256'),
             max_iterations=runner.max_iters,
-            **{
-                key: batches[key]
-                for key in _BATCH_KEYS if key in batches
-            })
+            **batch_record(runner))
 
     def _record(self, runner) -> dict:
         curve = self._state['curve']

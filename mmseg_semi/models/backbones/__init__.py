@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 from .ceil_pool_resnet import CeilPoolResNet
 from .deep_stem_resnet import DeepStemResNet
+from .xception65 import Xception65
 
-__all__ = ['CeilPoolResNet', 'DeepStemResNet']
+__all__ = ['CeilPoolResNet', 'DeepStemResNet', 'Xception65']

@@ -9,15 +9,16 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .initial_weights import DrawnWeights
+
 
 @MODELS.register_module()
-class CMBDeepLabV3PlusHead(BaseDecodeHead):
+class CMBDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
     """The DeepLabV3+ decoder of ClassMix and CMB (CMB spec 1.1).
 
     It differs from :class:`DepthwiseSeparableASPPHead` by its ordinary
     convolutions, a 1x1 bottleneck and elementwise dropout: 0.5 after the
-    ASPP, 0.1 before the classifier. All convolutions start from N(0, 0.01),
-    as in the official code.
+    ASPP, 0.1 before the classifier.
 
     The tap ``decoder`` is the concatenation; ``pre_cls``, what CMB's features
     are, follows the two 3x3 convolutions and comes before the dropout.
@@ -27,6 +28,9 @@ class CMBDeepLabV3PlusHead(BaseDecodeHead):
         c1_channels (int): Its width in the concatenation. Defaults to 48.
         dilations (tuple[int]): ASPP rates; the first is its 1x1 branch.
         aspp_dropout (float): Dropout after the ASPP. Defaults to 0.5.
+        init (str): The law of the initial weights, see
+            :class:`~.initial_weights.DrawnWeights`. Defaults to ``normal``,
+            as in the official code.
         in_channels, channels, in_index, ...: As in :class:`BaseDecodeHead`;
             ``in_channels`` is that of ``inputs[in_index]``.
     """
@@ -37,7 +41,7 @@ class CMBDeepLabV3PlusHead(BaseDecodeHead):
                  dilations: Sequence[int] = (1, 6, 12, 18),
                  aspp_dropout: float = .5,
                  **kwargs) -> None:
-        super().__init__(**{'align_corners': True, **kwargs})
+        super().__init__(**{'align_corners': True, 'init': 'normal', **kwargs})
         unit = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         width = self.channels
         self.image_pool = nn.Sequential(
@@ -55,12 +59,6 @@ class CMBDeepLabV3PlusHead(BaseDecodeHead):
             ConvModule(width, width, 3, padding=1, **unit))
         if self.dropout is not None:
             self.dropout = nn.Dropout(self.dropout_ratio)
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=.01)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (B, C, h, w) at the stride of ``inputs[0]``."""

@@ -1,13 +1,15 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Optional, Sequence
+from typing import Sequence
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .initial_weights import DrawnWeights
+
 
 @MODELS.register_module()
-class DeepLabV2Head(BaseDecodeHead):
+class DeepLabV2Head(DrawnWeights, BaseDecodeHead):
     """DeepLabV2's classifier: a sum of dilated 3x3 convolutions.
 
     AdvSemiSeg, ClassMix and CMB create the four branches of the paper but
@@ -22,7 +24,10 @@ class DeepLabV2Head(BaseDecodeHead):
             published numbers, 4 as in DeepLabV2's paper. Defaults to 2.
         dilations (Sequence[int]): Dilations of the branches. Defaults to
             (6, 12, 18, 24).
-        init_cfg (dict, optional): Defaults to N(0, 0.01), the official code.
+        init (str): The law of the initial weights, see
+            :class:`~.initial_weights.DrawnWeights`. Defaults to ``normal``,
+            as in the official code.
+        init_cfg (dict, optional): Comes after the law. Defaults to None.
         **kwargs: ``num_classes``, ``in_index`` and the others of
             :class:`BaseDecodeHead`. There is no dropout.
     """
@@ -31,17 +36,15 @@ class DeepLabV2Head(BaseDecodeHead):
                  in_channels: int,
                  aspp_branches: int = 2,
                  dilations: Sequence[int] = (6, 12, 18, 24),
-                 init_cfg: Optional[dict] = dict(
-                     type='Normal', layer='Conv2d', std=.01),
                  **kwargs) -> None:
         if not 1 <= aspp_branches <= len(dilations):
             raise ValueError(
                 f'DeepLabV2Head: aspp_branches={aspp_branches} must be '
                 f'between 1 and the number of dilations {tuple(dilations)}: 2 '
                 'as in the published numbers, 4 as in the paper of DeepLabV2.')
-        kwargs = {'align_corners': True, **kwargs, 'dropout_ratio': 0}
-        super().__init__(
-            in_channels, channels=in_channels, init_cfg=init_cfg, **kwargs)
+        defaults = dict(align_corners=True, init='normal', init_cfg=None)
+        kwargs = {**defaults, **kwargs, 'dropout_ratio': 0}
+        super().__init__(in_channels, channels=in_channels, **kwargs)
         del self.conv_seg
         self.conv2d_list = nn.ModuleList(
             nn.Conv2d(

@@ -6,7 +6,8 @@ from typing import Tuple
 from mmcv.cnn import ConvModule
 from torch import nn
 
-INITS = ('torch', 'kaiming_fan_in', 'kaiming_fan_out')
+INITS = ('torch', 'kaiming_fan_in', 'kaiming_fan_out', 'normal')
+NORMAL_STD = .01
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
@@ -48,6 +49,7 @@ def law_std(layer: nn.Module, init: str) -> Tuple[float, float]:
         'torch': (uniform, uniform),
         'kaiming_fan_in': ((2 / fan_in)**.5, uniform),
         'kaiming_fan_out': ((2 / fan_out)**.5, 0.),
+        'normal': (NORMAL_STD, uniform),
     }[init]
 
 
@@ -65,13 +67,14 @@ def draw_weights(module: nn.Module, init: str) -> None:
         if isinstance(layer, ConvModule):
             layer.is_init = True  # or BaseModule would draw it once more
         elif isinstance(layer, WEIGHTED):
-            layer.reset_parameters()
-            if init == 'torch':
-                continue
-            nn.init.kaiming_normal_(
-                layer.weight,
-                mode=init.removeprefix('kaiming_'),
-                nonlinearity='relu')
+            layer.reset_parameters()  # the law `torch`
+            if init == 'normal':
+                nn.init.normal_(layer.weight, std=NORMAL_STD)
+            elif init != 'torch':
+                nn.init.kaiming_normal_(
+                    layer.weight,
+                    mode=init.removeprefix('kaiming_'),
+                    nonlinearity='relu')
             if init == 'kaiming_fan_out' and layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -93,7 +96,9 @@ class DrawnWeights:
               PyTorch's (the code of CPS);
             - ``kaiming_fan_out``: weights from N(0, 2 / fan_out), biases 0,
               and a classifier ``conv_seg`` from N(0, 0.0001) (what mmcv and
-              MMSegmentation do).
+              MMSegmentation do);
+            - ``normal``: weights from N(0, 0.0001), biases as PyTorch's (the
+              code of CMB).
 
             BatchNorms have weight 1 and bias 0. Defaults to ``torch``.
         init_cfg (dict, optional): As in :class:`BaseModule`; comes after the

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 from mmcv.cnn import ConvModule
@@ -14,14 +14,15 @@ from .initial_weights import DrawnWeights
 
 @MODELS.register_module()
 class PublishedDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
-    """The DeepLabV3+ decoder of U2PL, PCR and BRPG, and that of UniMatch.
+    """The DeepLabV3+ decoders of U2PL, PCR, BRPG, UniMatch and CPS.
 
     It differs from :class:`DepthwiseSeparableASPPHead`: ordinary
     convolutions, 256 low-level channels, the low-level map first in the
     concatenation Z, and two Conv-BN-ReLU-Dropout2d blocks before the 1x1
-    classifier. The defaults are U2PL's; UniMatch's decoder has 48 low-level
-    channels, rates 6, 12 and 18, ``fusion_kernel=1``, ``conv_bias=False``
-    and no dropout.
+    classifier. The defaults are those of U2PL, PCR and BRPG. The decoders of
+    UniMatch and CPS have 48 low-level channels, rates 6, 12 and 18,
+    ``fusion_kernel=1``, ``conv_bias=False`` and no dropout; that of CPS also
+    ``aspp_act_cfg=dict(type='LeakyReLU')`` and ``init='kaiming_fan_in'``.
 
     Args:
         c1_in_channels (int): Channels of the stride-4 map, ``inputs[0]``.
@@ -32,6 +33,8 @@ class PublishedDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
         conv_bias (bool): Whether the convolutions of the low-level map and
             of the two blocks have a bias, although a BatchNorm follows.
             Defaults to True.
+        aspp_act_cfg (dict, optional): Activation in the ASPP and after its
+            fusion. Defaults to that of the rest, ``act_cfg``.
         init (str): The law of the initial weights, see
             :class:`~.initial_weights.DrawnWeights`. Defaults to ``torch``.
         in_channels, channels, in_index, ...: As in :class:`BaseDecodeHead`;
@@ -47,6 +50,7 @@ class PublishedDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
                  dilations: Sequence[int] = (1, 12, 24, 36),
                  fusion_kernel: int = 3,
                  conv_bias: bool = True,
+                 aspp_act_cfg: Optional[dict] = None,
                  **kwargs) -> None:
         if fusion_kernel < 1 or fusion_kernel % 2 == 0:
             raise ValueError(
@@ -56,6 +60,8 @@ class PublishedDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
         super().__init__(**kwargs)
         unit = dict(norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         biased = dict(unit, bias=conv_bias)
+        if aspp_act_cfg is not None:
+            unit['act_cfg'] = aspp_act_cfg
         width, drop = self.channels, self.dropout_ratio
         self.image_pool = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),

@@ -7,10 +7,12 @@ from .entropy import EntropyMinimization
 from .pcr import PCR
 from .pps import PPS
 from .rc2l import RC2L
+from .squared_consistency import SquaredConsistency
 from .supervised import SupervisedLoss
 from .term import Term
+from .u2pl import U2PL
 
 __all__ = [
     'BRPG', 'CMB', 'ClassBalance', 'EntropyMinimization', 'PCR', 'PPS', 'RC2L',
-    'PixelConsistency', 'SupervisedLoss', 'Term'
+    'PixelConsistency', 'SquaredConsistency', 'SupervisedLoss', 'Term', 'U2PL'
 ]

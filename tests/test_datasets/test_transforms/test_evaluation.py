@@ -71,9 +71,16 @@ def test_label_of_the_border_is_an_option():
 
 
 def test_without_a_label():
+    """Inference keeps the size; a label that comes later would not fit."""
     results = sample(7, 10)
-    del results['gt_seg_map'], results['seg_fields']
-    assert PadCenterCrop(SIZE)(results)['img'].shape == (SIZE, SIZE, 3)
+    del results['gt_seg_map']
+    results['seg_fields'] = []
+    unchanged = PadCenterCrop(SIZE)(dict(results))
+    assert unchanged['img'] is results['img']
+    assert unchanged['ori_shape'] == (7, 10)
+    results['seg_map_path'] = 'masks/a.png'
+    with pytest.raises(ValueError, match='masks/a.png is not loaded yet'):
+        PadCenterCrop(SIZE)(results)
 
 
 @pytest.mark.parametrize('size', [0, (3, ), (4, 5, 6), (-1, 5)])

@@ -1,0 +1,126 @@
+# Copyright (c) mmseg_semi authors.
+"""Batches that make one iteration together, as the model sees them."""
+import pytest
+import torch
+
+from mmseg_semi.engine.checks import check_norm_batches
+from mmseg_semi.models.segmentors.framework import step_seed
+from .given import bare_term, given_maps, given_step, set_prototypes
+from .given_labels import given_maps as label_maps
+from .given_labels import given_step as label_step
+from .given_labels import term
+from .test_class_balance import counted
+from .toys import batch, mean_teacher, segmentor
+
+
+def test_an_iteration_is_over_after_its_last_batch():
+    model = mean_teacher()
+    model.accumulate = 3
+    seen = []
+    for _ in range(7):
+        step = model.begin(*batch())
+        seen.append((step.iteration, step.part, step.accumulate))
+        model.loss(*batch())
+    assert seen == [(i // 3, i % 3, 3) for i in range(7)]
+    assert model.iteration == int(model._iteration) == 2
+
+
+def test_every_batch_draws_for_itself():
+    model, plain = mean_teacher(), mean_teacher()
+    model.accumulate = 2
+    draws = []
+    for _ in range(4):
+        step = model.begin(*batch())
+        draws.append((step.random.random(), step.common.random(),
+                      torch.rand((), generator=step.generator).item()))
+        model.loss(*batch())
+    for values in zip(*draws):
+        assert len(set(values)) == 4
+    first = plain.begin(*batch())
+    assert first.random.random() == draws[0][0]  # as without accumulation
+
+
+@pytest.mark.parametrize('other', [(1, 0, 0, 'network', 0),
+                                   (0, 1, 0, 'network', 0),
+                                   (0, 0, 1, 'network', 0),
+                                   (0, 0, 0, 'method', 0),
+                                   (0, 0, 0, 'network', 1)])
+def test_seeds_depend_on_every_part_of_the_place(other):
+    assert step_seed(0, 0, 0, 'network') != step_seed(*other)
+
+
+def test_prototypes_move_as_far_as_in_one_batch():
+    """m ** (1 / K) in each of K batches of the same samples."""
+    moved = []
+    for accumulate in (1, 4):
+        one = bare_term(momentum=.5)
+        set_prototypes(one)
+        before = one.head.prototypes.clone()
+        step = given_step(given_maps(), iteration=20)
+        step.accumulate = accumulate
+        one.loss(step)
+        samples = one.samples
+        for _ in range(accumulate):
+            one.samples = samples
+            one.update_after(step)
+        moved.append(one.head.prototypes.clone())
+    assert (moved[0] - before).abs().max() > .1
+    torch.testing.assert_close(moved[0], moved[1], rtol=0, atol=1e-12)
+
+
+def test_a_window_counts_iterations():
+    """Two batches of an iteration fill one place of each window."""
+    whole, parts = (
+        term('ClassBalance', windows=(2, 3), begin=0) for _ in range(2))
+    for it in range(6):
+        maps = [label_maps(seed=2 * it + part) for part in range(2)]
+        for part in range(2):
+            step = label_step(maps[part], iteration=it)
+            step.part, step.accumulate = part, 2
+            parts.on_labels(step)
+        rows = [torch.tensor(counted(m['unsup_teacher']['cls'])) for m in maps]
+        assert torch.equal(parts.unlabeled_batches[it % 3], sum(rows))
+        assert parts.seen.tolist() == [min(it + 1, 2), it + 1]
+    labelled = sum(
+        torch.tensor(counted(label_maps(seed=s)['sup']['cls']))
+        for s in range(4))
+    assert torch.equal(parts.labeled, labelled)
+    assert whole.seen.tolist() == [0, 0]
+
+
+def teacher(norm='BN', **kwargs):
+    cfg = segmentor()
+    cfg['backbone']['norm_cfg'] = cfg['decode_head']['norm_cfg'] = dict(
+        type=norm, **(dict(num_groups=1) if norm == 'GN' else {}))
+    return mean_teacher(segmentor=cfg, **kwargs)
+
+
+@pytest.mark.parametrize('share, kwargs', [
+    ((1, 1), dict(burn_in=1)),
+    ((1, 1), dict(joint=False)),
+    ((2, 1), dict(joint=False)),
+    ((2, 1), dict(labeler_mode='train')),
+    ((1, 0), dict(terms=dict(consistency=None))),
+])
+def test_single_images_under_batch_norm_are_refused(share, kwargs):
+    with pytest.raises(ValueError, match='single image, and .* BatchNorm'):
+        check_norm_batches(teacher(**kwargs), share)
+    check_norm_batches(teacher('GN', **kwargs), share)
+
+
+@pytest.mark.parametrize('share, kwargs', [
+    ((1, 1), {}),
+    ((2, 1), dict(burn_in=1)),
+    ((1, 2, 1), dict(burn_in=1)),
+    ((2, 0), dict(terms=dict(consistency=None))),
+])
+def test_two_images_are_enough_for_batch_norm(share, kwargs):
+    check_norm_batches(teacher(**kwargs), share)
+
+
+def test_frozen_batch_norm_needs_no_second_image():
+    model = teacher(burn_in=1)
+    for module in model.student.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    check_norm_batches(model, (1, 1))

@@ -1,0 +1,92 @@
+# Copyright (c) mmseg_semi authors.
+"""tools/misc/explain_config.py."""
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools/misc/explain_config.py'
+BRPG = ROOT / 'configs/brpg/brpg_r101_voc_366.py'
+
+
+@pytest.fixture(scope='module')
+def main():
+    return runpy.run_path(str(TOOL))['main']
+
+
+@pytest.fixture
+def explained(main, capsys):
+
+    def run(config, *arguments):
+        main([str(config), *map(str, arguments), '--json'])
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.mark.parametrize('gpus, accumulate', [(1, 1), (8, 1), (2, 4)])
+def test_the_published_config(explained, gpus, accumulate):
+    plan = explained(BRPG, '--gpus', gpus, '--accumulate', accumulate)
+    assert plan['gpus'] == gpus
+    assert plan['total'] == dict(labeled=16, unlabeled=16)
+    share = 16 // gpus // accumulate
+    assert plan['per_gpu'] == dict(labeled=share, unlabeled=share)
+    assert plan['iterations'] == 51_040
+    assert plan['epochs_unlabeled'] == 80
+    stages = {
+        stage['stage']: stage['epochs']
+        for stage in plan['stages'] if stage['term'] == 'brpg'
+    }
+    assert stages == dict(before=[0, 1], sampling=[1, 2], prototypes=[2, 80])
+    rates = {
+        module: group['lr']
+        for group in plan['lr']
+        for module in group['modules']
+    }
+    assert rates == {
+        'student.backbone': 1e-3,
+        'student.decode_head': 1e-2,
+        'student.semi_heads': 1e-2
+    }
+    assert plan['optimizer']['type'] == 'SGD'
+    assert plan['schedule'][0]['end'] == 51_040
+    assert plan['lists'][0]['sha256'].startswith('f0e702c6')
+    assert {loss['name']
+            for loss in plan['losses']
+            } == {'supervised', 'consistency', 'brpg'}
+    assert plan['evaluation']['test_cfg'] == dict(mode='whole')
+
+
+def test_the_experiment_does_not_depend_on_the_gpus(explained):
+    one, other = (explained(BRPG, '--gpus', gpus) for gpus in (1, 8))
+    for plan in (one, other):
+        for key in ('gpus', 'per_gpu'):
+            plan.pop(key)
+    assert one == other
+
+
+def test_a_person_reads_it(main, capsys):
+    main([str(BRPG), '--gpus', '2'])
+    text = capsys.readouterr().out
+    for words in ('8 labelled + 8 unlabelled', 'brpg: sampling',
+                  '638 to   1,276; 1 to 2', 'lr=0.01', 'student.semi_heads'):
+        assert words in text
+
+
+@pytest.mark.parametrize('arguments, words', [
+    ([BRPG, '--gpus', '5'], '5 process.*1, 2, 4, 8 or 16 process'),
+    ([ROOT / 'configs/_base_/semi_runtime.py'], 'no training config'),
+])
+def test_what_cannot_be_trained_is_refused(main, arguments, words, capsys):
+    with pytest.raises(SystemExit) as error:
+        main([str(a) for a in arguments])
+    assert re.search(words, str(error.value))
+
+
+def test_misuse_ends_with_status_2(main):
+    with pytest.raises(SystemExit) as error:
+        main([str(BRPG), '--gpus', '0'])
+    assert error.value.code == 2
