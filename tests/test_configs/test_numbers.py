@@ -153,7 +153,7 @@ def test_brpg(path):
 def test_official_configs_evaluate_as_the_code(path):
     name, cfg = parse(path), load(path)
     padded = dict(voc='513', coco='641').get(name.data)
-    if name.folder not in ('brpg', 'pcr'):
+    if name.folder not in ('brpg', 'pcr', 'u2pl'):
         padded = None
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         crop = [
@@ -172,7 +172,8 @@ def test_one_official_config_for_a_method_and_data_set():
     assert {(f, data)
             for f, _, _, data in found} >= {('brpg', 'voc'), ('brpg', 'city'),
                                             ('brpg', 'coco'), ('pcr', 'voc'),
-                                            ('pcr', 'city'), ('cmb', 'voc'),
+                                            ('pcr', 'city'), ('u2pl', 'voc'),
+                                            ('u2pl', 'city'), ('cmb', 'voc'),
                                             ('cmb', 'city'), ('pps', 'voc'),
                                             ('pps', 'city'), ('cps', 'voc'),
                                             ('cps', 'city')}
