@@ -15,7 +15,6 @@ from .tables import Row, SpecError, TableSpec, make_rows, rows_of
 __all__ = [
     'BrokenRecordError', 'Figure', 'FolderInUseError', 'MissingConfigError',
     'PlannedRun', 'Published', 'PublishedError', 'Result', 'Row', 'SpecError',
-    'TableSpec', 'TrainingJob', 'find_results', 'make_console',
-    'make_display', 'make_rows', 'read_results', 'rows_of', 'run_jobs',
-    'write_between_markers'
+    'TableSpec', 'TrainingJob', 'find_results', 'make_console', 'make_display',
+    'make_rows', 'read_results', 'rows_of', 'run_jobs', 'write_between_markers'
 ]

@@ -33,7 +33,9 @@ class Departure(NamedTuple):
     edge: float
 
 
-def band(reference: Reference, metric: str, epochs: np.ndarray,
+def band(reference: Reference,
+         metric: str,
+         epochs: np.ndarray,
          ours: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Where runs of a recipe are.
 
@@ -120,8 +122,8 @@ def points_of(curve: Curve, reference: Reference,
         return epochs, values
     wanted = np.unique(
         np.concatenate([
-            other.points[metric][0] for other in reference.curves
-            if metric in other.points
+            other.points[metric][0]
+            for other in reference.curves if metric in other.points
         ] or [np.empty(0)]))
     wanted = wanted[wanted <= epochs[-1] + 1e-6]
     # The newest that was logged until then, if it is of the same epoch.

@@ -52,7 +52,8 @@ def _lists(ours: dict, theirs: dict) -> list[str]:
             f'lists: trained on {name}, the recipe on {wanted}. Set '
             'train_dataloader.dataset.labeled.ann_file.'
         ]
-    known = known_splits().get(wanted, {}).get('sha256') or theirs.get('sha256')
+    known = known_splits().get(wanted,
+                               {}).get('sha256') or theirs.get('sha256')
     if ours.get('sha256') and known and ours['sha256'] != known:
         return [
             f'lists: {name} has other images than the published list '
@@ -71,8 +72,8 @@ def _rates(ours: dict, theirs: dict) -> list[str]:
     for group, option in (('encoder', 'optim_wrapper.optimizer.lr'),
                           ('decoder', 'optim_wrapper.paramwise_cfg.'
                            'custom_keys.decode_head.lr_mult')):
-        rate, wanted = (facts.get('lr', {}).get(group)
-                        for facts in (ours, theirs))
+        rate, wanted = (
+            facts.get('lr', {}).get(group) for facts in (ours, theirs))
         if rate and wanted and abs(rate / wanted - 1) > 0.01:
             causes.append(
                 f'learning rate of the {group}: {rate:g} is '
@@ -119,8 +120,8 @@ def _symptoms(found: list[Departure]) -> list[str]:
     """What the curves alone suggest, where the settings are the recipe's."""
     by_metric = {departure.metric: departure for departure in found}
     causes = []
-    loss, kept, score = (by_metric.get(name)
-                         for name in ('loss', 'kept', 'miou'))
+    loss, kept, score = (
+        by_metric.get(name) for name in ('loss', 'kept', 'miou'))
     if loss and loss.above and loss is found[0] and loss.epoch <= 1:
         causes.append(
             'initial weights: the loss is too high from the begin on. Does '

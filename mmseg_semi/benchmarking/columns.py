@@ -77,9 +77,12 @@ def _evaluation(row: Row) -> str:
 
 
 def _devices(row: Row) -> str:
-    return _unique(
-        f'{source["world_size"]} x {(source["host"] or {}).get("gpu") or "CPU"}'
-        for source in _sources(row) if source['world_size'])
+    devices = []
+    for source in _sources(row):
+        name = (source['host'] or {}).get('gpu') or 'CPU'
+        if source['world_size']:
+            devices.append(f'{source["world_size"]} x {name}')
+    return _unique(devices)
 
 
 def _batch(row: Row) -> str:
@@ -182,10 +185,10 @@ def notes(rows: Sequence[Row], baseline: str | None) -> list[str]:
             'seed with the same seed of the baseline. In brackets: 95 % '
             'bootstrap interval over the validation images for these trained '
             'models; how other seeds would come out is not in it.')
-    torch = _unique((source['versions'] or {}).get('torch')
-                    for source in sources)
-    threads = _unique((source['host'] or {}).get('threads')
-                      for source in sources)
+    torch = _unique(
+        (source['versions'] or {}).get('torch') for source in sources)
+    threads = _unique(
+        (source['host'] or {}).get('threads') for source in sources)
     dates = sorted(source['date'][:10] for source in sources)
     texts += [
         'Mean ± standard deviation over seeds. Batch: images of one iteration '

@@ -81,8 +81,9 @@ class LoggedRun:
     @property
     def last(self) -> int:
         """The last iteration that was logged."""
-        return max((entry['iter'] for entry in self.scalars
-                    if 'iter' in entry), default=0)
+        return max(
+            (entry['iter'] for entry in self.scalars if 'iter' in entry),
+            default=0)
 
     def curve(self, epochs: float) -> Curve:
         """Its curve, where the whole training counts as ``epochs``.
@@ -120,7 +121,8 @@ def _means_over_epochs(epochs: np.ndarray,
     for epoch in np.unique(number):
         inside = number == epoch
         means[inside] = np.cumsum(values[inside]) / np.arange(
-            1, inside.sum() + 1)
+            1,
+            inside.sum() + 1)
     return epochs, means
 
 
@@ -181,8 +183,8 @@ def published_references() -> dict[str, Reference]:
         reference = Reference(name, facts, recipe['epochs'])
         for run in recipe['runs']:
             points = {
-                metric: (np.array(run[axis], float),
-                         np.array(run[metric], float))
+                metric: (np.array(run[axis],
+                                  float), np.array(run[metric], float))
                 for metric, axis in (('loss', 'epoch'), ('kept', 'epoch'),
                                      ('miou', 'miou_epoch')) if metric in run
             }
@@ -244,7 +246,7 @@ def same_list(one: str | None, other: str | None) -> bool:
     """Whether two names are of the same images."""
     if one is None or other is None:
         return False
-    hashes = [known_splits().get(name, {}).get('sha256')
-              for name in (one, other)]
+    hashes = [
+        known_splits().get(name, {}).get('sha256') for name in (one, other)
+    ]
     return one == other or (hashes[0] is not None and hashes[0] == hashes[1])
-

@@ -57,8 +57,7 @@ def train_missing(spec: TableSpec, folders: Sequence[Path], args,
 
     def missing() -> list:
         records = [
-            result.record
-            for result in _results(spec, folders, args.work_dirs)
+            result.record for result in _results(spec, folders, args.work_dirs)
             if not result.is_test
         ]
         return [run for run in spec.runs() if not run.find_record(records)]

@@ -73,9 +73,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     return file.getvalue()
 
 
-def html(title: str,
-         rows: Sequence[Row],
-         baseline: str | None = None) -> str:
+def html(title: str, rows: Sequence[Row], baseline: str | None = None) -> str:
     """The table and its notes as a page of HTML."""
     header, body = make_cells(rows)
     template = Environment(autoescape=True).from_string(_HTML)

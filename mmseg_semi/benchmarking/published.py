@@ -151,8 +151,7 @@ class Published:
 def _figure(table: dict, row: dict, column: dict, value: float) -> Figure:
     merged = {**table, **column, **row}
     if row.get('quoted'):
-        merged.update(
-            list=row.get('list'), evaluation=row.get('evaluation'))
+        merged.update(list=row.get('list'), evaluation=row.get('evaluation'))
     known = {key: merged[key] for key in _KNOWN & set(merged)}
     if known.get('list'):
         known['list'] = known['list'].format_map(merged)

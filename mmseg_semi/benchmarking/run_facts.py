@@ -35,7 +35,8 @@ def facts_of(cfg: Config, record: dict | None = None) -> dict:
         batch=_batch(loader, record),
         list=Path(labeled.get('ann_file') or '').stem or None,
         sha256=record.get('split_sha256'),
-        weights=_weights(cfg, segmentor.get('backbone') or {}),
+        weights=_weights(cfg,
+                         segmentor.get('backbone') or {}),
         threshold=_threshold(model),
         crop=_crop(labeled.get('pipeline') or []),
         iterations=(cfg.get('train_cfg') or {}).get('max_iters'),
@@ -75,8 +76,9 @@ def _terms(model: dict) -> Iterator[dict]:
 
 
 def _threshold(model: dict) -> float | None:
-    return next((term['threshold'] for term in _terms(model)
-                 if term.get('threshold') is not None), None)
+    return next(
+        (term['threshold']
+         for term in _terms(model) if term.get('threshold') is not None), None)
 
 
 def _crop(pipeline: list) -> int | None:

@@ -91,8 +91,7 @@ class PlannedRun:
         The images of an iteration are counted over all processes; an older
         record has those of one process.
         """
-        return (self.is_of(record)
-                and record['iterations'] == self.iterations)
+        return (self.is_of(record) and record['iterations'] == self.iterations)
 
     def is_of(self, record: dict) -> bool:
         """As :meth:`matches`, after any number of iterations."""

@@ -132,9 +132,10 @@ class TableSpec:
             check_config(config, self.root, f'{self.path}, row {row["name"]}')
             runs = [
                 PlannedRun(f'{row["name"]}, {part["protocol"]}, seed {seed}',
-                           config, seed, self.root,
-                           {**row.get('options', {}), **self._options})
-                for seed in (self._seeds or part['seeds'])
+                           config, seed, self.root, {
+                               **row.get('options', {}),
+                               **self._options
+                           }) for seed in (self._seeds or part['seeds'])
             ]
         return Row(part['protocol'], row['name'], runs, figure,
                    row.get('baseline'))
@@ -246,8 +247,8 @@ def rows_of(results: list[Result], names: dict) -> list[Row]:
     """
     groups: dict = {}
     for result in results:
-        key = (result['config'] or '', result['config_hash'],
-               result['evaluation'] or '')
+        key = (result['config']
+               or '', result['config_hash'], result['evaluation'] or '')
         groups.setdefault(key, []).append(result)
     rows = []
     for (config, _, evaluation), found in sorted(groups.items()):
@@ -326,7 +327,8 @@ def _areas(result: Result) -> PerImageAreas:
             f'{result["run"]} to train it again.')
     areas, iteration = PerImageAreas.load(path)
     score = _score(areas)
-    if iteration != (result['iterations'] or 0) or abs(score - result['last']) > .02:
+    if iteration != (result['iterations']
+                     or 0) or abs(score - result['last']) > .02:
         raise ValueError(
             f'{path} is of iteration {iteration} with mIoU {score:.2f}, but '
             f'its record says {result["iterations"]} and {result["last"]}: '

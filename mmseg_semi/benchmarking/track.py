@@ -20,8 +20,8 @@ _TITLES = dict(
 _WORDS = dict(loss='loss', kept='kept ratio', miou='mIoU')
 
 
-def verdict(run: LoggedRun, reference: Reference,
-            found: Sequence[Departure], causes: Sequence[str]) -> str:
+def verdict(run: LoggedRun, reference: Reference, found: Sequence[Departure],
+            causes: Sequence[str]) -> str:
     """What to tell the user.
 
     Args:
@@ -46,8 +46,8 @@ def verdict(run: LoggedRun, reference: Reference,
             f'{_WORDS[departure.metric]} {departure.value:.3g} is {side} '
             f'{departure.edge:.3g}.')
     if causes:
-        lines.append('Likely causes:' if found else
-                     'Inside the band, but not the recipe:')
+        lines.append('Likely causes:'
+                     if found else 'Inside the band, but not the recipe:')
         lines += [f'  - {cause}' for cause in causes]
     return '\n'.join(lines)
 
@@ -85,8 +85,9 @@ def _draw_metric(axis, curve: Curve, reference: Reference,
                  metric: str) -> None:
     axis.set_title(_TITLES[metric], fontsize=10)
     axis.grid(alpha=.3)
-    known = [one.points[metric] for one in reference.curves
-             if metric in one.points]
+    known = [
+        one.points[metric] for one in reference.curves if metric in one.points
+    ]
     if known:
         epochs = np.unique(np.concatenate([points[0] for points in known]))
         low, high = band(reference, metric, epochs)

@@ -17,9 +17,9 @@ def describe_evaluation(cfg: Config, stage: str = 'test') -> str | None:
             ``test``.
 
     Returns:
-        str or None: For example ``whole images``, ``whole images, padded to 513 x
-        513`` or ``windows of 769, stride 513``, followed by resizing, other
-        settings of ``test_cfg``, and ``flips and scales`` for test-time
+        str or None: For example ``whole images``, ``whole images, padded to
+        513 x 513`` or ``windows of 769, stride 513``, followed by resizing,
+        other settings of ``test_cfg``, and ``flips and scales`` for test-time
         augmentation. None if the config has no model.
     """
     model = cfg.get('model')
@@ -33,13 +33,15 @@ def describe_evaluation(cfg: Config, stage: str = 'test') -> str | None:
     parts = [_windows(settings)]
     padding = _padding(model)
     if padding:
-        parts.append(f'padded to {_size(padding)}')
+        parts.append(f'inputs padded to {_size(padding)}')
     dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset') or {}
     for transform in dataset.get('pipeline') or []:
-        if transform['type'] == 'Resize' and not augmented:
-            scale = transform.get('scale_factor') or _size(transform['scale'])
-            parts.append(f'resized by {scale}' if transform.
-                         get('scale_factor') else f'resized to {scale}')
+        if transform['type'] == 'PadCenterCrop':
+            side = transform['crop_size']
+            side = (side, side) if isinstance(side, int) else side
+            parts.append(f'padded to {_size(side)}')
+        elif transform['type'] == 'Resize' and not augmented:
+            parts.append(_resizing(transform))
     parts += [
         f'{key}={value}' for key, value in sorted(settings.items())
         if key not in _SAID
@@ -54,6 +56,12 @@ def _windows(settings: dict) -> str:
         return 'whole images'
     return (f'windows of {_size(settings["crop_size"], True)}, '
             f'stride {_size(settings["stride"], True)}')
+
+
+def _resizing(transform: dict) -> str:
+    if transform.get('scale_factor'):
+        return f'resized by {transform["scale_factor"]}'
+    return f'resized to {_size(transform["scale"])}'
 
 
 def _padding(model: dict):

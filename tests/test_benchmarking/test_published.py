@@ -177,8 +177,8 @@ def test_readme_prints_what_was_published(readme):
     paper = readme.parent.name
     figures = [
         figure for figure in published.figures.values()
-        if paper not in ('brpg', 'pcr', 'cmb', 'pps', 'rc2l')
-        or figure.paper == paper
+        if paper not in ('brpg', 'pcr', 'cmb', 'pps',
+                         'rc2l') or figure.paper == paper
     ]
     wrong = wrong_figures(readme.read_text('utf-8'), figures)
     assert not wrong, (
@@ -191,7 +191,8 @@ def test_a_wrong_figure_would_be_noticed():
     row = ('| table | row | config | published |\n|---|---|---|---|\n'
            '| {} | {} | `x` | {} |\n')
     good = [('A.13', 'eta_t fixed at 0.9', '77.61'),
-            ('7', 'window [1,6]', '77.38'), ('8', 'eta_s 0.7', '77.59 / 78.45')]
+            ('7', 'window [1,6]', '77.38'),
+            ('8', 'eta_s 0.7', '77.59 / 78.45')]
     bad = [('A.13', 'eta_t fixed at 0.9', '77.63'),
            ('7', 'window [1,6]', '77.48'), ('8', 'eta_s 0.7', '77.59 / 78.25')]
     for cells in good:

@@ -24,9 +24,9 @@ def describe(model, pipeline=(), **kwargs):
      'windows of 769, stride 342 x 341'),
     (dict(test_cfg=dict(SLIDE, pad_small=True)),
      'windows of 769, stride 513, pad_small=True'),
-    (dict(data_preprocessor=PADDED), 'whole images, padded to 513 x 513'),
+    (dict(data_preprocessor=PADDED), 'whole images, inputs padded to 513 x 513'),
     (dict(segmentor=dict(data_preprocessor=PADDED)),
-     'whole images, padded to 513 x 513'),
+     'whole images, inputs padded to 513 x 513'),
     (dict(type='SegTTAModel', module=dict(test_cfg=SLIDE)),
      'windows of 769, stride 513, flips and scales'),
 ])  # yapf: disable
@@ -40,6 +40,13 @@ def test_resizing_belongs_to_it():
     scaled = [dict(type='Resize', scale=(1024, 512), keep_ratio=True)]
     assert describe(model, scaled) == 'whole images, resized to 1024 x 512'
     assert describe(model, HALF, stage='val') == 'whole images'
+
+
+@pytest.mark.parametrize('size', [513, (513, 513)])
+def test_padding_that_is_scored(size):
+    model = dict(test_cfg=dict(mode='whole'))
+    pipeline = [dict(type='PadCenterCrop', crop_size=size)]
+    assert describe(model, pipeline) == 'whole images, padded to 513 x 513'
 
 
 def test_config_without_a_model():

@@ -248,8 +248,8 @@ def test_record_of_a_test(tester, tmp_path):
                 'commit'):
         assert record[key] == trained[key], key
     assert record['seed'] == 3 and record['seconds_per_iteration'] > 0
-    areas, iteration = PerImageAreas.load(
-        tmp_path / 'test' / record['per_image'])
+    areas, iteration = PerImageAreas.load(tmp_path / 'test' /
+                                          record['per_image'])
     assert iteration == 4 and areas.ids.tolist() == ['i0', 'i1', 'i2']
     assert not (tmp_path / 'test/record.json').exists()
 

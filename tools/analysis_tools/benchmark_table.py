@@ -78,7 +78,10 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='take what was measured so, for example "whole images" '
         '(default: as each config measures)')
     show.add_argument('--format', choices=list(SUFFIXES), default='terminal')
-    show.add_argument('--out', type=Path, help='write to this file; with several tables, into this folder')
+    show.add_argument(
+        '--out',
+        type=Path,
+        help='write to this file; with several tables, into this folder')
     show.add_argument(
         '--write',
         action='store_true',
@@ -97,7 +100,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar='WORK_DIR',
         help='over these earlier runs instead')
     on.add_argument(
-        '--recipe', help='over the curves of this recipe (default: found by '
+        '--recipe',
+        help='over the curves of this recipe (default: found by '
         'its method, network and labelled list)')
     args = parser.parse_intermixed_args(argv)
     if args.write and args.cfg_options:

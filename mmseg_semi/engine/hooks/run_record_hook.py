@@ -128,8 +128,8 @@ class RunRecordHook(Hook):
                 logger='current')
             return
         name, kept = f'test_{runner.timestamp}', None
-        state, facts = (self._loaded.get(key) or {}
-                        for key in (_STATE_KEY, _FACTS_KEY))
+        state, facts = (
+            self._loaded.get(key) or {} for key in (_STATE_KEY, _FACTS_KEY))
         iteration = self._loaded.get('iter')
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, PerImageIoUMetric) and metric.per_image:
