@@ -8,6 +8,8 @@ from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from ..evaluation.protocol import evaluation_protocol
+from .evaluation_protocol import describe_evaluation
 from .plan import config_plan, list_facts, stage_plan
 from .run_records import config_hash
 
@@ -163,7 +165,8 @@ def evaluation(cfg: Config) -> dict:
     if test_cfg is None and isinstance(segmentor, dict):
         test_cfg = segmentor.get('test_cfg')
     return dict(
-        protocol=cfg.get('eval_protocol'),
+        protocol=evaluation_protocol(cfg),
+        how=describe_evaluation(cfg, 'val'),
         every=cfg.train_cfg.get('val_interval'),
         predict_with=cfg.model.get('predict_with'),
         test_cfg=test_cfg,
