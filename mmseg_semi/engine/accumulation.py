@@ -60,6 +60,27 @@ def with_accumulation(dataloader: dict, number: int) -> dict:
     return dict(dataloader, sampler=dict(sampler, accumulate=number))
 
 
+def check_same_number(sampler, number: int) -> None:
+    """Sampler and loop must cut an iteration into as many batches.
+
+    Args:
+        sampler (Sampler): That of the training dataloader. Nothing is
+            checked if it has no ``accumulate``.
+        number (int): Batches that the loop makes an iteration of.
+
+    Raises:
+        ValueError: If the numbers differ: the optimizer would take its steps
+            after another number of images than the config says.
+    """
+    cut = getattr(sampler, 'accumulate', number)
+    if cut != number:
+        raise ValueError(
+            f'train_dataloader.sampler.accumulate is {cut}, but '
+            f'train_cfg.accumulate is {number}. Set train_cfg.accumulate '
+            'alone, which tells the sampler; a dataloader that is built '
+            f'already needs SemiSampler(accumulate={number}).')
+
+
 def count_batches(runner, number: int) -> None:
     """Let the optimizer take a step after so many batches.
 

@@ -10,7 +10,8 @@ from mmseg.registry import LOOPS
 
 from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
-from .accumulation import count_batches, mean_outputs, with_accumulation
+from .accumulation import (check_same_number, count_batches, mean_outputs,
+                           with_accumulation)
 from .checks import check_norm_batches, check_num_classes
 from .plan import batch_plan, plan_text
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
@@ -86,6 +87,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                 diff_rank_seed=runner._randomness_cfg.get(
                     'diff_rank_seed', False))
         self.batches = batches_of(dataloader)
+        check_same_number(self.batches.sampler, accumulate)
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
         self.accumulate = accumulate

@@ -99,6 +99,8 @@ def test_the_model_is_told(tmp_path):
         accumulate=2,
         optim=dict(optimizer=dict(type='SGD', lr=.1), accumulative_counts=4)),
      'accumulative_counts is 4, but train_cfg.accumulate is 2'),
+    (dict(sampler=dict(type='SemiSampler', counts=(4, 8), accumulate=2)),
+     'sampler.accumulate is 2, but train_cfg.accumulate is 1'),
 ])
 def test_what_cannot_be_accumulated_is_refused(tmp_path, kwargs, words):
     with pytest.raises(ValueError, match=words):
