@@ -267,8 +267,12 @@ def equal_shares(counts: Sequence[int], processes: int,
     common = math.gcd(*counts)
     known = [n for n in range(1, common + 1) if common % n == 0]
     fitting = [n // accumulate for n in known if n % accumulate == 0]
-    advice = f'Train with {_either(fitting)} process(es)' if fitting else \
-        f'Accumulate {_either(known)} batch(es)'
+    if fitting:
+        advice = f'Train with {_either(fitting)} process(es)'
+    else:  # so many batches on as many processes, or else on one
+        here = [n for n in known if common % (n * processes) == 0]
+        advice = f'Accumulate {_either(here or known)} batch(es)' + (
+            '' if here else ' on one process')
     way = f'{processes} process(es)'
     if accumulate > 1:
         way += f' x {accumulate} accumulated batches'
@@ -353,10 +357,10 @@ def _check_alternation(lengths: tuple, counts, last: int) -> None:
             f'SemiSampler(alternate=True): counts={tuple(counts)} has three '
             'entries, but labelled and source images share one. Set counts='
             f'{tuple(counts[:2])}, or alternate=False for all three in every '
-            'batch.')
+            'iteration.')
     if not isinstance(last, Integral) or last < 0:
-        raise ValueError('SemiSampler: target_only_last counts batches, but '
-                         f'is {last!r}. Give a non-negative integer.')
+        raise ValueError('SemiSampler: target_only_last counts iterations, '
+                         f'but is {last!r}. Give a non-negative integer.')
 
 
 def _check_seed(seed: int) -> int:

@@ -63,6 +63,8 @@ def test_an_iteration_is_the_same_however_it_is_shared(world, accumulate):
     ((8, 12), 8, 1, 'Train with 1, 2 or 4 process'),
     ((16, 16), 4, 8, '4 process.* x 8 accumulated.*Train with 1 or 2 process'),
     ((16, 16), 1, 3, 'Accumulate 1, 2, 4, 8 or 16 batch'),
+    ((16, 16), 4, 3, 'Accumulate 1, 2 or 4 batch.es., or'),
+    ((16, 16), 5, 3, 'Accumulate 1, 2, 4, 8 or 16 batch.es. on one process'),
     ((16, 16), 1, 0, 'at least 1; got 0'),
     ((16, 16), 1, 2.0, 'at least 1; got 2.0'),
 ])

@@ -347,7 +347,7 @@ def test_length_of_an_alternating_epoch():
     (DOMAINS, (0, 3), dict(alternate=True), 'draws none of the 5 labelled'),
     ((5, 12), (2, 3), dict(alternate=True), 'Give .* a `labeled_source`'),
     (DOMAINS, (2, 3), dict(alternate=True, target_only_last=-1),
-     'target_only_last counts batches, but is -1'),
+     'target_only_last counts iterations, but is -1'),
 ])
 def test_domains_that_cannot_work_are_refused(lengths, counts, kwargs, words):
     with pytest.raises(ValueError, match=words):
