@@ -52,6 +52,27 @@ class TestPasses:
         model.loss(*batch(labeled=3, unlabeled=4))
         assert [len(call[3]) for call in calls] == sizes
 
+    @pytest.mark.parametrize('options', [
+        dict(),
+        dict(halves=False),
+        dict(same_image_mix=True),
+        dict(mixing=None),
+        dict(concat=True),
+        dict(concat=True, halves=False),
+        dict(concat=True, mixing=None),
+    ])
+    def test_the_sizes_of_forwards_are_known_before(self, options):
+        model = cps(**options)
+        calls = watch(model)
+        inputs, samples = batch(labeled=5, unlabeled=4)
+        for name in ('teacher', 'student'):
+            if model.same_image_mix:
+                inputs[f'partner_{name}'] = inputs[f'unsup_{name}']
+                samples[f'partner_{name}'] = samples[f'unsup_{name}']
+        model.loss(inputs, samples)
+        sizes = model.forward_sizes(labeled=5, unlabeled=4)
+        assert set(sizes) == {len(images) for *_, images in calls}
+
     def test_burn_in_uses_labelled_images_only(self):
         model = cps(burn_in=1)
         calls = watch(model)

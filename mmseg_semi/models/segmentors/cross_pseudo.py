@@ -150,10 +150,10 @@ class CrossPseudo(PairedFramework):
                 'alone (init_cfg), not into whole networks.')
 
     def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
-        if self.mixer and self.halves:
-            unlabeled //= 2
+        unlabeled = self.own_images(unlabeled)
         if self.concat:
-            return [labeled + unlabeled]
+            label = len({WEAK, self.partner_view}) * unlabeled
+            return [labeled + unlabeled, *([label] if self.mixer else [])]
         return [labeled, unlabeled]
 
     def passes(self, step: Step) -> List[Pass]:

@@ -63,8 +63,7 @@ class FixMatch(PairedFramework):
         self.feature_dropout = feature_dropout
 
     def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
-        if self.mixer and self.halves:
-            unlabeled //= 2
+        unlabeled = self.own_images(unlabeled)
         return [labeled + unlabeled, unlabeled]
 
     def passes(self, step: Step) -> List[Pass]:

@@ -107,6 +107,11 @@ class PairedFramework(Framework):
         apart = self.same_image_mix or self.halves
         return partner_of(WEAK) if apart else WEAK
 
+    def own_images(self, unlabeled: int) -> int:
+        """Images of u0 among the unlabelled ones of a batch."""
+        cut = self.mixer and self.halves and not self.same_image_mix
+        return unlabeled // 2 if cut else unlabeled
+
     def begin(self, inputs: dict, data_samples: dict) -> Step:
         """Also tell u0 and u1 apart."""
         step = super().begin(inputs, data_samples)
