@@ -25,6 +25,15 @@ def test_an_iteration_is_over_after_its_last_batch():
     assert model.iteration == int(model._iteration) == 2
 
 
+def test_an_interrupted_iteration_begins_anew():
+    model = mean_teacher()
+    model.accumulate = 2
+    model.loss(*batch())
+    model.iteration = 0  # as the loop says when it starts
+    step = model.begin(*batch())
+    assert (step.iteration, step.part) == (0, 0)
+
+
 def test_every_batch_draws_for_itself():
     model, plain = mean_teacher(), mean_teacher()
     model.accumulate = 2

@@ -92,6 +92,7 @@ class Framework(SemiSegmentor):
     def iteration(self, value: int) -> None:
         self._host_iteration = value
         self._iteration.fill_(value)
+        self._part = 0  # an interrupted iteration begins anew
 
     @property
     def needs_unlabeled(self) -> bool:
