@@ -58,22 +58,38 @@ def test_seeds_depend_on_every_part_of_the_place(other):
     assert step_seed(0, 0, 0, 'network') != step_seed(*other)
 
 
-def test_prototypes_move_as_far_as_in_one_batch():
-    """m ** (1 / K) in each of K batches of the same samples."""
-    moved = []
-    for accumulate in (1, 4):
-        one = bare_term(momentum=.5)
-        set_prototypes(one)
-        before = one.head.prototypes.clone()
-        step = given_step(given_maps(), iteration=20)
-        step.accumulate = accumulate
-        one.loss(step)
-        samples = one.samples
-        for _ in range(accumulate):
-            one.samples = samples
-            one.update_after(step)
-        moved.append(one.head.prototypes.clone())
+@pytest.mark.parametrize('lacks', [0, 1])
+def test_prototypes_move_as_by_one_batch_with_all_images(lacks):
+    """Those too that have samples in one of the batches alone."""
+    maps, moved = given_maps(), []
+    maps['sup']['cls'][lacks:lacks + 1] %= 2
+    parts = [slice(None)], [slice(0, 1), slice(1, None)]
+    for slices in parts:
+        term = bare_term(momentum=.5, draws_per_image=0)
+        set_prototypes(term)
+        before = term.head.prototypes.clone()
+        for part, images in enumerate(slices):
+            step = given_step(maps, iteration=20, semi=False, part=images)
+            step.part, step.accumulate = part, len(slices)
+            assert torch.equal(term.head.prototypes, before)
+            term.loss(step)
+            term.update_after(step)
+        moved.append(term.head.prototypes.clone())
     assert (moved[0] - before).abs().max() > .1
+    torch.testing.assert_close(moved[0], moved[1], rtol=0, atol=1e-12)
+
+
+def test_class_thresholds_move_as_by_one_batch_with_all_images():
+    maps, moved = given_maps(), []
+    maps['sup']['cls'][:1] %= 2
+    for slices in [slice(None)], [slice(0, 1), slice(1, None)]:
+        term = bare_term(class_threshold=(.7, .9))
+        for part, images in enumerate(slices):
+            step = given_step(maps, iteration=1, part=images)
+            step.part, step.accumulate = part, len(slices)
+            term.on_labels(step)
+        moved.append(term.class_confidence.clone())
+    assert (moved[0] != .8).any()
     torch.testing.assert_close(moved[0], moved[1], rtol=0, atol=1e-12)
 
 

@@ -16,7 +16,7 @@ from .feature_sampling import (FeatureBanks, candidates, confidence_groups,
                                mask_padding, random_group)
 from .prototype_generation import generate_prototypes
 from .prototype_term import PrototypeTerm
-from .term import idle
+from .term import IterationSums, idle
 
 
 @MODELS.register_module()
@@ -128,6 +128,7 @@ class BRPG(PrototypeTerm):
         self.threshold, self.class_threshold = threshold, class_threshold
         self.register_buffer('class_confidence',
                              torch.full((self.num_classes, ), threshold))
+        self._confidence = IterationSums()
         self.cells, self.draws_per_image = cells, draws_per_image
         self.confidence = tuple(confidence)
         self.schedule_begin = self.end if schedule_begin is None \
@@ -154,10 +155,12 @@ class BRPG(PrototypeTerm):
             return
         labels = step.views['sup'].labels
         logits = step.learner(self.net, 'sup').at(labels.shape[-2:])
-        sums, counts = class_confidence_sums(logits.softmax(dim=1), labels)
-        self.class_confidence.copy_(
-            moved_thresholds(self.class_confidence, all_sum(sums),
-                             all_sum(counts), step.momentum(.999)))
+        total = self._confidence.add(
+            step, *class_confidence_sums(logits.softmax(dim=1), labels))
+        if total is not None:
+            sums, counts = map(all_sum, total)
+            self.class_confidence.copy_(
+                moved_thresholds(self.class_confidence, sums, counts))
 
     def update_before(self, step: Step) -> None:
         stage = self.stage(step)

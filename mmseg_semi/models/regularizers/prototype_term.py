@@ -10,7 +10,7 @@ from ...functional import (assigned_sums, grid_features, moved_prototypes,
                            prototype_logits)
 from ...functional.clustering import BACKENDS
 from ..step import Step
-from .term import Term
+from .term import IterationSums, Term
 
 
 class Samples(NamedTuple):
@@ -60,6 +60,7 @@ class PrototypeTerm(Term):
         self.sync_prototypes = sync_prototypes
         self.kmeans, self.seed = kmeans, seed
         self.samples: Optional[Samples] = None
+        self._sums = IterationSums()
         self._ready = False
 
     def heads(self) -> Dict[str, dict]:
@@ -110,18 +111,21 @@ class PrototypeTerm(Term):
         return list(logits.split([len(labels) for _, labels in drawn]))
 
     def update_after(self, step: Step) -> None:
-        """Move the prototypes by all samples of this step.
+        """Move the prototypes by all samples of an iteration.
 
         PCR Eq. 11, BRPG Eq. 22.
         """
         if self.samples is None:
             return
-        sums, counts = assigned_sums(*self.samples)
+        total = self._sums.add(step, *assigned_sums(*self.samples))
+        self.samples = None
+        if total is None:
+            return
+        sums, counts = total
         if self.sync_prototypes:
             sums, counts = all_sum(sums), all_sum(counts)
         self.head.prototypes.copy_(
             moved_prototypes(self.head.prototypes, sums, counts,
-                             step.momentum(self.momentum)))
+                             self.momentum))
         valid = self.head.prototype_valid
         step.log['proto/used_ratio'] = (counts > 0).sum() / valid.sum()
-        self.samples = None

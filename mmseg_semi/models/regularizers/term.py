@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """A term: one loss of a training step, with the state and heads it owns."""
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -93,6 +93,34 @@ class Term(BaseModule):
 
     def update_after(self, step: Step) -> None:
         """State that the loss used in its old form (prototypes)."""
+
+
+class IterationSums:
+    """Sums over the batches of an iteration.
+
+    No parameter moves before its last batch, so an average that moves by
+    these sums moves as by a single batch with all images.
+    """
+
+    def __init__(self) -> None:
+        self._sums: Optional[Tuple[Tensor, ...]] = None
+
+    def add(self, step: Step, *sums: Tensor) -> Optional[Tuple[Tensor, ...]]:
+        """Add those of a batch.
+
+        Args:
+            step (Step): The batch's.
+            *sums (Tensor): Each of the same shape in every batch.
+
+        Returns:
+            tuple[Tensor, ...] or None: Those of the iteration; None before
+            its last batch.
+        """
+        if step.part:
+            sums = tuple(map(torch.add, self._sums, sums))
+        last = step.part == step.accumulate - 1
+        self._sums = None if last else sums
+        return sums if last else None
 
 
 def build_term(cfg: dict, net: str, num_classes: int, fidelity: str) -> Term:
