@@ -321,16 +321,22 @@ class Step:
     part: int = 0
     accumulate: int = 1
 
-    def momentum(self, momentum: float) -> float:
-        """What an average keeps in this batch.
+    def whole_share(self, amount: Tensor) -> Tensor:
+        """Whole number of things that this batch has a share in.
 
         Args:
-            momentum (float): What it keeps in an iteration.
+            amount (Tensor): 0-dim, the share, the same in every batch of an
+                iteration.
 
         Returns:
-            float: ``momentum ** (1 / accumulate)``.
+            Tensor: 0-dim. Over the batches of an iteration they sum to
+            floor(accumulate * amount), but to at least 1.
         """
-        return momentum**(1 / self.accumulate)
+        before, after = ((amount * number).floor()
+                         for number in (self.part, self.part + 1))
+        if self.part == self.accumulate - 1:
+            after = after.clamp_min(1)
+        return after - before
 
     def learner(self, net: str, view: str) -> Out:
         """Output of the pass that carries ``net``'s gradient on ``view``."""

@@ -288,6 +288,29 @@ def test_a_share_of_a_row_per_image():
         assert term.bank.count.max() == number
 
 
+@pytest.mark.parametrize('rows, entered', [
+    (.3, [0, 0, 0, 1]),
+    (.1, [0, 0, 0, 1]),
+    (.5, [0, 1, 0, 1]),
+    (1, [1, 1, 1, 1]),
+    (1.4, [1, 1, 2, 1]),
+])
+def test_the_batches_of_an_iteration_bring_what_one_would(rows, entered):
+    """floor(4 m), at least 1, of four batches with an image each."""
+    term, student, teacher = make_term(
+        rows_per_image=rows, capacity=20, quality_filter=False)
+    found = []
+    for part in range(4):
+        step = make_step((student, teacher), iteration=1, images=1)
+        step.part, step.accumulate = part, 4
+        before = term.bank.count.max() if term.bank.allocated else 0
+        with torch.no_grad():
+            term.update_before(step)
+        found.append(int(term.bank.count.max() - before))
+    assert found == entered
+    assert sum(found) == max(1, int(4 * rows))
+
+
 def test_a_batch_of_the_source_domain_needs_no_pass():
     term, student, teacher = make_term()
     step = make_step((student, teacher), iteration=1)

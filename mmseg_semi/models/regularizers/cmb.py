@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """CMB: contrast with a class-wise memory bank (arXiv 2104.13415)."""
+import math
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -12,7 +13,7 @@ from ...functional import (best_rows, class_cosine, class_directions,
                            contrastive_loss, grid_features,
                            memory_rows_per_image, quality_filter)
 from ..banks import ClassBank
-from ..step import Pass, Step, View
+from ..step import Pass, Step
 from .cmb_options import (check_choices, check_loss_weight, check_memory,
                           check_phases)
 from .term import Term, idle
@@ -231,9 +232,9 @@ class CMB(Term):
         head = out.heads[self.name]
         vectors = head.projections(features, labels != 255)
         scores = self._ranking(head, vectors, labels, step.generator)
-        self._push(view, labels, scores, vectors, probabilities.amax(dim=1))
+        self._push(step, labels, scores, vectors, probabilities.amax(dim=1))
 
-    def _push(self, view: View, labels: Tensor, scores: Tensor,
+    def _push(self, step: Step, labels: Tensor, scores: Tensor,
               vectors: Tensor, confidence: Tensor) -> None:
         """Store the rows of highest score of all ranks, the best last.
 
@@ -241,8 +242,9 @@ class CMB(Term):
         the target domain: shapes must agree, and how many are is known of
         this rank's images only.
         """
+        view = step.views['sup']
         images = len(view.image) * world_size()
-        offered = max(1, int(self.rows_per_image * images))
+        offered = max(1, math.ceil(self.rows_per_image * images))
         offered = min(offered, self.bank.capacity)
         rows = labels, scores, vectors, confidence
         rows, valid = self._best(rows, offered)
@@ -254,7 +256,7 @@ class CMB(Term):
                        view.num_target,
                        dtype=torch.double,
                        device=labels.device))
-        number = (self.rows_per_image * targets).floor().clamp_min(1)
+        number = step.whole_share(self.rows_per_image * targets)
         better = torch.arange(valid.shape[1], device=valid.device).flip(0)
         enters = (valid & (better < number)).flatten()
         labels, _, vectors, confidence = rows
