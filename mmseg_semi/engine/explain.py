@@ -61,7 +61,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
             for fact in list_facts(cfg)
         ],
         stages=stage_plan(plan, model),
-        local_rules=model.local_rules(),
+        local_rules=model.local_rules(accumulate),
         optimizer=optimizer,
         lr=groups,
         schedule=schedule(cfg),

@@ -180,7 +180,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                           sampler.source_lengths,
                           self.runner.cfg.get('epoch_iters'),
                           sampler.alternate)
-        rules = model.local_rules() if hasattr(model, 'local_rules') else []
+        rules = []
+        if hasattr(model, 'local_rules'):
+            rules = model.local_rules(self.accumulate)
         print_log(
             f'This training:\n{plan_text(plan, rules)}', logger='current')
 

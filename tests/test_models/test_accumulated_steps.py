@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mmseg_semi.engine.checks import check_norm_batches
-from mmseg_semi.models.segmentors.framework import step_seed
-from .given import bare_term, given_maps, given_step, set_prototypes
+from mmseg_semi.models.segmentors.framework import MEANS, step_seed
+from .given import (bare_pcr, bare_term, given_maps, given_step,
+                    set_prototypes)
 from .given_labels import given_maps as label_maps
 from .given_labels import given_step as label_step
 from .given_labels import term
@@ -111,6 +112,35 @@ def test_a_window_counts_iterations():
         for s in range(4))
     assert torch.equal(parts.labeled, labelled)
     assert whole.seen.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize('one, local, whole', [
+    (term('U2PL', head=dict(in_channels=3), ranks=(1, 2)), ['percentile'
+                                                            ], ['centres']),
+    (bare_pcr(ohem=dict(thresh=.7, min_kept=9)), ['at least 9 samples'], []),
+    (bare_pcr(entropy_start=80.), ['percentile'], []),
+    (term('PPS', head=dict(in_channels=3)), ['contrasted'], []),
+    (term('PPS', contrast_weight=0), [], []),
+    (term('CMB', head=dict(in_channels=3),
+          num_labeled=9), [], ['for memory']),
+    (term('SquaredConsistency', threshold=.9), [], ['confident pixels']),
+    (term('SquaredConsistency'), [], []),
+    (term('PixelConsistency', filter='none'), [], []),
+])
+def test_terms_say_what_they_compute_from_one_batch(one, local, whole):
+    for found, expected in ((one.local_rules(), local), (one.batch_rules(),
+                                                         whole)):
+        assert len(found) == len(expected)
+        for rule, words in zip(found, expected):
+            assert rule.startswith(f'{one.name}: ') and words in rule
+
+
+def test_a_model_says_what_depends_on_how_images_are_shared():
+    one, several = (mean_teacher().local_rules(k) for k in (1, 4))
+    assert [rule.split(':')[0]
+            for rule in one] == ['cutmix', 'pixel_consistency', 'BatchNorm']
+    assert several == [*one, MEANS]
+    assert 'BatchNorm' not in str(teacher('GN').local_rules())
 
 
 def teacher(norm='BN', **kwargs):

@@ -188,6 +188,9 @@ class CMB(Term):
                 dropout=self.memory_dropout)
         ]
 
+    def batch_rules(self) -> List[str]:
+        return [f'{self.name}: competition of features for memory']
+
     # ------------------------------------------------------------- memory
 
     def _fills(self, step: Step) -> bool:

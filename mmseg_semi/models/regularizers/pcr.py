@@ -172,6 +172,15 @@ class PCR(PrototypeTerm):
     def label_maps(self) -> Iterable[str]:
         return self.trusted.label_maps()
 
+    def local_rules(self) -> List[str]:
+        rules = []
+        if self.trusted.local_rules():
+            rules.append(f'{self.name}: percentile of the entropy')
+        if self.ohem:
+            rules.append(f'{self.name}: OHEM keeps at least '
+                         f'{self.ohem["min_kept"]:,} samples')
+        return rules
+
     def passes(self, framework, step: Step) -> List[Pass]:
         if self.stage(step) != 'prototypes':
             return []

@@ -154,6 +154,10 @@ class PPS(Term):
         # A list hides the head from the term's own parameters and state.
         self._head = [net.semi_heads[self.name]] if self.heads() else []
 
+    def local_rules(self) -> List[str]:
+        return [f'{self.name}: pixels that are contrasted'
+                ] if self.contrast_weight else []
+
     def features(self, role: str, step: Step) -> Iterable[str]:
         wanted = role == 'learner' and self.heads() and self._contrasts(step)
         return (self.name, ) if wanted else ()

@@ -67,6 +67,11 @@ class SquaredConsistency(Term):
                 'teacher whose probabilities could be compared with: use '
                 'MeanTeacher.')
 
+    def batch_rules(self) -> List[str]:
+        if self.threshold is None:
+            return []
+        return [f'{self.name}: share of confident pixels']
+
     def label_maps(self) -> Iterable[str]:
         return ('prob', )
 

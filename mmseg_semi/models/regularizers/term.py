@@ -69,6 +69,13 @@ class Term(BaseModule):
         """
         return []
 
+    def batch_rules(self) -> List[str]:
+        """What it computes from one batch of all processes.
+
+        That is not the same where several batches make an iteration.
+        """
+        return []
+
     def features(self, role: str, step: Step) -> Iterable[str]:
         """Taps and heads it reads from passes of this role in this step."""
         return ()

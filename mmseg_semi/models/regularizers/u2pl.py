@@ -188,6 +188,12 @@ class U2PL(Term):
                 'predictions and representations the loss is made of: use '
                 'MeanTeacher.')
 
+    def local_rules(self) -> List[str]:
+        return [f'{self.name}: percentile of the entropy']
+
+    def batch_rules(self) -> List[str]:
+        return [f'{self.name}: centres of the classes']
+
     def features(self, role: str, step: Step) -> Iterable[str]:
         # The teacher's head gathers BatchNorm statistics from the start on,
         # if the framework has such a pass then.

@@ -10,10 +10,14 @@ import torch.nn.functional as F
 from mmengine.dist import get_rank
 from mmengine.logging import MessageHub
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
+
+BATCH_NORM = 'BatchNorm: statistics (SyncBN: of all processes)'
+MEANS = 'means over valid or kept pixels: each batch weighs the same'
 
 _STREAMS = dict(network=0, method=1, common=2)
 
@@ -120,12 +124,22 @@ class Framework(SemiSegmentor):
         """
         return [labeled]
 
-    def local_rules(self) -> List[str]:
-        """As :meth:`Term.local_rules`, of framework and terms."""
-        rules = [
-            rule for term in self.terms.values()
-            for rule in term.local_rules()
-        ]
+    def local_rules(self, accumulate: int = 1) -> List[str]:
+        """As :meth:`Term.local_rules`, of framework and terms.
+
+        Args:
+            accumulate (int): Batches of an iteration; of several also the
+                :meth:`Term.batch_rules`.
+        """
+        terms = self.terms.values()
+        rules = [rule for term in terms for rule in term.local_rules()]
+        if any(
+                isinstance(module, _BatchNorm)
+                for module in self.net(self.learners[0]).modules()):
+            rules.append(BATCH_NORM)
+        if accumulate > 1:
+            rules += [rule for term in terms for rule in term.batch_rules()]
+            rules.append(MEANS)
         return list(dict.fromkeys(rules))
 
     def make_labels(self, step: Step, done: Pass) -> None:

@@ -221,10 +221,13 @@ class MeanTeacher(Framework):
             sizes.append(unlabeled)
         return sizes
 
-    def local_rules(self) -> List[str]:
-        mixers = [m for m in (self.mixer, self.labeled_mixer) if m]
-        rules = [m.local_rule() for m in mixers] + super().local_rules()
-        return list(dict.fromkeys(rules))
+    def local_rules(self, accumulate: int = 1) -> List[str]:
+        mixers = [
+            m for m in (self.mixer, self.labeled_mixer)
+            if m and m.kind != 'cutout'
+        ]
+        rules = [m.local_rule() for m in mixers]
+        return list(dict.fromkeys(rules + super().local_rules(accumulate)))
 
     def passes(self, step: Step) -> List[Pass]:
         strong = tuple(self.strong_views(step)) if step.semi else ()

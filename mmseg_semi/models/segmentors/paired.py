@@ -143,9 +143,10 @@ class PairedFramework(Framework):
         step.originals.update(views)
         return step
 
-    def local_rules(self) -> List[str]:
-        mixers = [self.mixer] if self.mixer else []
-        return [m.local_rule() for m in mixers] + super().local_rules()
+    def local_rules(self, accumulate: int = 1) -> List[str]:
+        mixers = [self.mixer] if self.mixer and not self.same_image_mix else []
+        return [m.local_rule()
+                for m in mixers] + super().local_rules(accumulate)
 
     def strong_views(self, step: Step) -> List[str]:
         """The views the networks learn from, in order."""
