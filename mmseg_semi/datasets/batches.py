@@ -41,12 +41,7 @@ class SemiBatchSampler(Sampler):
                 f'a {type(sampler).__name__}. Set train_dataloader.sampler to '
                 "dict(type='SemiSampler', counts=(labelled, unlabelled)), or "
                 'leave batch_sampler out.')
-        if batch_size != sum(sampler.counts):
-            raise ValueError(
-                f'train_dataloader.batch_size is {batch_size}, but an '
-                f'iteration has {sum(sampler.counts)} images in all '
-                f'(sampler.counts={sampler.counts}). Set batch_size='
-                f'{sum(sampler.counts)}, or change `counts`.')
+        check_size(batch_size, sampler.counts)
         self.sampler = sampler
 
     def __iter__(self) -> Iterator[list]:
@@ -61,6 +56,35 @@ class SemiBatchSampler(Sampler):
         """Iterations of one pass, see :meth:`SemiSampler.__len__`."""
         batches = len(self.sampler) // self.sampler.batch_size
         return batches // self.sampler.accumulate
+
+
+def check_size(batch_size: int,
+               counts: tuple[int, ...],
+               share: tuple[int, ...] | None = None) -> None:
+    """A dataloader must load as many images as its sampler hands out.
+
+    Args:
+        batch_size (int): As the config says.
+        counts (tuple[int]): Images of one iteration in all.
+        share (tuple[int], optional): Those in one batch of a process, where
+            no :class:`SemiBatchSampler` cuts them.
+
+    Raises:
+        ValueError: If the number is another one.
+    """
+    total = sum(counts)
+    if share is None and batch_size != total:
+        raise ValueError(
+            f'train_dataloader.batch_size is {batch_size}, but an iteration '
+            f'has {total} images in all (sampler.counts={counts}). Set '
+            f'batch_size={total}, or change `counts`.')
+    if share is not None and batch_size != sum(share):
+        raise ValueError(
+            f'train_dataloader loads batches of {batch_size} images, but its '
+            f'sampler fills batches of {sum(share)}, {share} of the {counts} '
+            'images (labelled, unlabelled) that an iteration has in all. Set '
+            f'train_dataloader.batch_size={total} and '
+            f'train_dataloader.{CONFIG}.')
 
 
 @dataclass(frozen=True)
@@ -106,11 +130,5 @@ def batches_of(dataloader: DataLoader) -> Batches:
     sampler, size = dataloader.sampler, dataloader.batch_size
     if not isinstance(sampler, SemiSampler):
         return Batches(sampler, None, None, size)
-    if size != sampler.batch_size:
-        raise ValueError(
-            f'train_dataloader loads batches of {size} images, but its '
-            f'sampler fills batches of {sampler.batch_size}, {sampler.share} '
-            f'of the {sampler.counts} images (labelled, unlabelled) that an '
-            f'iteration has in all. Set train_dataloader.batch_size='
-            f'{sum(sampler.counts)} and train_dataloader.{CONFIG}.')
+    check_size(size, sampler.counts, sampler.share)
     return Batches(sampler, sampler.counts, sampler.share, size)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from ..datasets.batches import check_size
 from ..datasets.sampler import equal_shares
 from ..datasets.splits import known_splits, split_name
 
@@ -70,19 +71,26 @@ def config_plan(cfg: Config, gpus: int = 1, accumulate: int = 1) -> dict:
         dict: See there.
 
     Raises:
-        ValueError: As there, or if the config has another sampler.
+        ValueError: As there, if the config has another sampler, or if its
+            ``batch_size`` is not the sum of ``counts``.
     """
-    sampler = cfg.train_dataloader.sampler
+    loader = cfg.train_dataloader
+    sampler = loader.sampler
     if 'counts' not in sampler:
         raise ValueError(
             f'train_dataloader.sampler is {sampler.get("type")}, which does '
             'not say how many labelled and unlabelled images an iteration '
             "has. Use dict(type='SemiSampler', counts=(labelled, "
             'unlabelled)).')
-    return batch_plan(
-        tuple(sampler.counts), cfg.train_cfg.max_iters, gpus, accumulate,
-        listed_images(cfg), cfg.get('epoch_iters'),
-        sampler.get('alternate', False))
+    counts = tuple(sampler.counts)
+    plan = batch_plan(counts, cfg.train_cfg.max_iters, gpus, accumulate,
+                      listed_images(cfg), cfg.get('epoch_iters'),
+                      sampler.get('alternate', False))
+    check_size(
+        loader.get('batch_size'), counts,
+        None if loader.get('batch_sampler') else tuple(
+            plan['per_gpu'].values()))
+    return plan
 
 
 def _passes(iterations: float, count: int, size: int | None) -> float | None:

@@ -17,6 +17,8 @@ def config(
         dict(
             train_cfg=dict(max_iters=51_040),
             train_dataloader=dict(
+                batch_size=sum(counts),
+                batch_sampler=dict(type='SemiBatchSampler'),
                 sampler=dict(type='SemiSampler', counts=counts),
                 dataset=dict(
                     labeled=dict(ann_file=labeled),
@@ -86,6 +88,17 @@ def test_another_sampler_is_refused():
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     with pytest.raises(ValueError, match='is InfiniteSampler, which does not'):
         config_plan(cfg)
+
+
+def test_what_training_refuses_has_no_plan():
+    cfg = config((8, 8))
+    cfg.train_dataloader.batch_size = 32
+    with pytest.raises(ValueError, match='batch_size is 32.*16 images in all'):
+        config_plan(cfg)
+    cfg.train_dataloader.update(batch_size=16, batch_sampler=None)
+    assert config_plan(cfg)['per_gpu'] == dict(labeled=8, unlabeled=8)
+    with pytest.raises(ValueError, match='batches of 16.* 8, [(]4, 4[)] of'):
+        config_plan(cfg, 2)
 
 
 def test_the_table_names_what_is_within_a_batch():
