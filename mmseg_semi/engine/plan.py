@@ -87,9 +87,8 @@ def config_plan(cfg: Config, gpus: int = 1, accumulate: int = 1) -> dict:
                       listed_images(cfg), cfg.get('epoch_iters'),
                       sampler.get('alternate', False))
     check_size(
-        loader.get('batch_size'), counts,
-        None if loader.get('batch_sampler') else tuple(
-            plan['per_gpu'].values()))
+        loader.get('batch_size'), counts, None
+        if loader.get('batch_sampler') else tuple(plan['per_gpu'].values()))
     return plan
 
 

@@ -277,7 +277,8 @@ class Step:
             iteration, rank).
         random (random.Random): Host generator with the same seed, for
             decisions that must not read the device.
-        common (Random): Likewise, but the same in all processes.
+        common (Random): Likewise, but the same in all processes and all
+            batches of an iteration.
         semi (bool): Unlabelled images take part (False during burn-in and
             in supervised-only training).
         views (dict[str, View]): By branch name; mixing and augmentation on

@@ -59,9 +59,40 @@ def test_accumulated_batches_take_the_same_steps(tmp_path, digits):
             log=tmp_path / f'{name}.txt')
         assert finished.code == 0, finished.output
     assert '4 batches of 1 labelled + 1 unlabelled' in finished.output
-    whole = weights(tmp_path / 'whole')
-    for name in ('parts', 'stock'):
-        for key, value in weights(tmp_path / name).items():
+    compare(tmp_path, 'parts', 'stock')
+
+
+@pytest.mark.slow
+@pytest.mark.dist
+def test_two_processes_accumulate_batches(tmp_path, digits):
+    config = separate(tmp_path / 'config.py', digits)
+    command = [ROOT / 'tools/train.py', config]
+    options = ['--cfg-options', *UNSHIFTED]
+    finished = run_tool(
+        *command,
+        *options,
+        '--work-dir',
+        tmp_path / 'whole',
+        log=tmp_path / 'whole.txt')
+    assert finished.code == 0, finished.output
+    finished = run_ranks(
+        *command,
+        '--accumulate',
+        2,
+        *options,
+        '--work-dir',
+        tmp_path / 'both',
+        ranks=2,
+        log=tmp_path / 'both.txt')
+    assert finished.code == 0, finished.output
+    assert '2 batches of 1 labelled + 1 unlabelled' in finished.output
+    compare(tmp_path, 'both')
+
+
+def compare(folder, *names):
+    whole = weights(folder / 'whole')
+    for name in names:
+        for key, value in weights(folder / name).items():
             torch.testing.assert_close(
                 value, whole[key], rtol=0, atol=1e-6, msg=key)
 

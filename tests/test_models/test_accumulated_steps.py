@@ -5,8 +5,7 @@ import torch
 
 from mmseg_semi.engine.checks import check_norm_batches
 from mmseg_semi.models.segmentors.framework import MEANS, step_seed
-from .given import (bare_pcr, bare_term, given_maps, given_step,
-                    set_prototypes)
+from .given import bare_pcr, bare_term, given_maps, given_step, set_prototypes
 from .given_labels import given_maps as label_maps
 from .given_labels import given_step as label_step
 from .given_labels import term
@@ -41,11 +40,14 @@ def test_every_batch_draws_for_itself():
     draws = []
     for _ in range(4):
         step = model.begin(*batch())
-        draws.append((step.random.random(), step.common.random(),
-                      torch.rand((), generator=step.generator).item()))
+        draws.append(
+            (step.random.random(), torch.rand(
+                (), generator=step.generator).item(), step.common.random()))
         model.loss(*batch())
-    for values in zip(*draws):
+    *own, common = zip(*draws)
+    for values in own:
         assert len(set(values)) == 4
+    assert common[0] == common[1] != common[2] == common[3]
     first = plain.begin(*batch())
     assert first.random.random() == draws[0][0]  # as without accumulation
 
@@ -121,8 +123,7 @@ def test_a_window_counts_iterations():
     (bare_pcr(entropy_start=80.), ['percentile'], []),
     (term('PPS', head=dict(in_channels=3)), ['contrasted'], []),
     (term('PPS', contrast_weight=0), [], []),
-    (term('CMB', head=dict(in_channels=3),
-          num_labeled=9), [], ['for memory']),
+    (term('CMB', head=dict(in_channels=3), num_labeled=9), [], ['for memory']),
     (term('SquaredConsistency', threshold=.9), [], ['confident pixels']),
     (term('SquaredConsistency'), [], []),
     (term('PixelConsistency', filter='none'), [], []),

@@ -73,8 +73,8 @@ def test_a_person_reads_it(main, capsys):
     text = capsys.readouterr().out
     for words in ('2 batches of 4 labelled + 4 unlabelled', 'cutmix: partners',
                   'percentile', 'BatchNorm: statistics', 'means over valid',
-                  'brpg: sampling',
-                  '638 to   1,276; 1 to 2', 'lr=0.01', 'student.semi_heads'):
+                  'brpg: sampling', '638 to   1,276; 1 to 2', 'lr=0.01',
+                  'student.semi_heads'):
         assert words in text
 
 

@@ -71,7 +71,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         nargs=2,
         type=int,
         metavar=('LABELLED', 'UNLABELLED'),
-        help='images per step (default: those of the config)')
+        help='images per step (default: those of an iteration, which the '
+        'config states in all)')
     parser.add_argument(
         '--data',
         action='store_true',

@@ -313,7 +313,7 @@ class PPS(Term):
         return cross_entropy(resized(out, logits, target.shape[-2:]), target)
 
     def _draw_one_each(self, step: Step, per_class: int) -> Tensor:
-        """The same in all processes: row 20 has one draw per iteration."""
+        """The same for all images: row 20 has one draw per iteration."""
         generator = torch.Generator(step.generator.device)
         generator.manual_seed(step.common.getrandbits(63))
         return draw_prototypes(self.num_classes, per_class, generator)

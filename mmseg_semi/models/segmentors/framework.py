@@ -184,11 +184,11 @@ class Framework(SemiSegmentor):
                 'A training batch needs the branch "sup" with labelled '
                 'images: use SemiSegDataset with a MultiBranch pipeline.')
         device, rank = inputs['sup'].device, get_rank()
+        place = {stream: (rank, stream, self._part) for stream in _STREAMS}
+        place['common'] = 0, 'common'  # to all batches of an iteration
         seeds = {
-            stream:
-            step_seed(self.seed, self.iteration,
-                      0 if stream == 'common' else rank, stream, self._part)
-            for stream in _STREAMS
+            stream: step_seed(self.seed, self.iteration, *where)
+            for stream, where in place.items()
         }
         _seed_dropout(device, seeds['network'])
         views = {
