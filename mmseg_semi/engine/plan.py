@@ -112,10 +112,9 @@ def listed_images(cfg: Config) -> tuple[int | None, int | None]:
     labeled, pool = lists.get('labeled'), lists.get('unlabeled')
     if cfg.train_dataloader.dataset.get('unlabeled') is None:
         return labeled, 0
-    if pool is None:
-        # A variable of the config, where the pool is a folder.
-        return labeled, cfg.get('unlabeled_images')
-    return labeled, None if labeled is None else pool - labeled
+    if pool is None:  # a folder, whose size the protocol states
+        pool = cfg.get('protocol', {}).get('images')
+    return labeled, None if None in (labeled, pool) else pool - labeled
 
 
 def list_facts(cfg: Config) -> list[tuple]:

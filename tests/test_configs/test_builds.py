@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from collections import Counter
 
 import pytest
 import torch
@@ -41,7 +42,9 @@ def kind(path):
 
 def test_lists_do_not_change_the_model():
     """Configs that differ in their lists alone build one model."""
-    assert sorted(map(kind, DISTINCT)) == sorted({kind(p) for p in ALL})
+    numbers = Counter(map(kind, DISTINCT))
+    assert len(numbers) > 100
+    assert [k for k, number in numbers.items() if number > 1] == []
 
 
 @pytest.mark.parametrize('path', DISTINCT)

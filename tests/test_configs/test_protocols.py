@@ -41,6 +41,7 @@ OWN_CROPS = {
     'cmb-ssda': (None, 512),
     'rc2l': (512, 768),
     'pcr': (None, 769),
+    'u2pl': (None, 769),
     'supervised-u2pl': (None, 769)
 }  # yapf: disable
 
@@ -158,7 +159,7 @@ def test_the_plain_name_is_the_common_protocol(path):
         assert tuple(terms.brpg.window) == tuple(n * epoch for epoch in span)
     if name.folder == 'pcr' and terms.pcr:
         assert tuple(terms.pcr.window) == (n // 2, n)
-    if cfg.model.get('burn_in') and name.folder != 'rc2l':
+    if 'burn_in' in cfg.model and name.folder != 'rc2l':
         assert cfg.model.burn_in == n
 
 
@@ -166,7 +167,8 @@ def test_the_plain_name_is_the_common_protocol(path):
 def test_every_method_is_under_the_common_protocol(lists):
     methods = {
         'supervised', 'mean-teacher', 'brpg', 'pcr', 'cmb', 'pps', 'rc2l',
-        'cps', 'fixmatch', 'unimatch', 'brpg-cps', 'brpg-fixmatch'
+        'cps', 'fixmatch', 'unimatch', 'brpg-cps', 'brpg-fixmatch', 'u2pl',
+        'mean-teacher-mse', 'cutmix-seg'
     }
     for method in methods:
         found = where(

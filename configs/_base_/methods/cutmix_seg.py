@@ -9,7 +9,9 @@ model = dict(
     strong_copies=1,
     mixing=dict(kind='cutmix', prob=1.),
     terms=dict(
-        supervised=dict(type='SupervisedLoss'),
+        supervised=dict(
+            type='SupervisedLoss',
+            criterion=[dict(type='cross_entropy', weight=1.)]),
         consistency=dict(
             type='SquaredConsistency',
             over_classes='sum',

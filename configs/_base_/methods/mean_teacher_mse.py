@@ -14,7 +14,9 @@ model = dict(
     mixing=None,
     predict_with='student',
     terms=dict(
-        supervised=dict(type='SupervisedLoss'),
+        supervised=dict(
+            type='SupervisedLoss',
+            criterion=[dict(type='cross_entropy', weight=1.)]),
         consistency=dict(
             type='SquaredConsistency',
             labeled=True,

@@ -1,8 +1,8 @@
 _base_ = './mean_teacher.py'
-# Give `head.in_channels` in the leaf, and `epoch_iters` to `consistency` and
+# Give `head.in_channels` in the config, and `epoch_iters` to `consistency` and
 # `u2pl` for a share of reliable pixels that moves once per epoch. What is not
 # listed has the paper's value, see the docstring of the term.
 model = dict(
     terms=dict(
-        supervised=dict(criterion=[dict(type='cross_entropy', weight=1.)]),
+        consistency=dict(normalizer='kept_boost'),  # Eq. 8
         u2pl=dict(type='U2PL', head=dict(norm_cfg=dict(type='SyncBN')))))

@@ -202,6 +202,16 @@ def _pcr(family, labels, net, name):
                 window=Code('(epoch_iters // 2, epoch_iters)'))))
 
 
+def _u2pl(family, labels, net, name):
+    return dict(
+        strong_copies=1,
+        terms=dict(
+            consistency=dict(epoch_iters=EPOCH),
+            u2pl=dict(
+                head=dict(in_channels=net.decoder_channels),
+                epoch_iters=EPOCH)))
+
+
 def _cps(family, labels, net, name):
     found = dict(halves=False)
     if family.data == 'city':
@@ -281,6 +291,12 @@ COMMON = {
         note=lambda data: 'The prototypes are made by '
         'tools/misc/init_prototypes.py; None clusters them in the window.',
         schedule=lambda data: f'{SGD[data]}_pcr'),
+    'u2pl':
+    Method('u2pl', 'u2pl', 'weak', SEMI, _u2pl, burn_in=True),
+    'mean-teacher-mse':
+    Method('mean_teacher', 'mean_teacher_mse', 'weak', SEMI, burn_in=True),
+    'cutmix-seg':
+    Method('cutmix_seg', 'cutmix_seg', 'weak', SEMI, burn_in=True),
     'cps':
     Method(
         'cps',

@@ -134,6 +134,26 @@ def _tops() -> List[Leaf]:
                         capacity=2000,
                         cells=16)))),
         _top(
+            'u2pl', 'u2pl', 'u2pl', SEMI,
+            'Against the VOC configs: 11 classes and smaller queues, fewer '
+            'negatives, the strong view has its colours changed, every batch '
+            "is mixed, and the teacher shares the student's BatchNorm "
+            'statistics.',
+            dict(
+                burn_in=300,
+                buffers='copy',
+                mixing=dict(prob=1.0),
+                terms=dict(
+                    u2pl=dict(
+                        head=dict(
+                            in_channels=96,
+                            channels=48,
+                            norm_cfg=dict(type='BN')),
+                        num_negatives=64,
+                        ranks=(3, 10),
+                        capacity=(4000, 2000),
+                        keys_per_image=8)))),
+        _top(
             'cps', 'cps', 'cross_pseudo', STUDENT,
             f'{_LABELS_FIRST}; the strong view has its colours changed; the '
             'next image of the batch is pasted, which spares the passes on a '

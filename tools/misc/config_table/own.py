@@ -273,18 +273,20 @@ def unimatch_coco(labels: int) -> Leaf:
         train=dict(max_iters=Code('30 * epoch_iters')))
 
 
-# --- PCR and the supervised baseline of U2PL, Cityscapes --------------------
+# --- U2PL, PCR, and U2PL's supervised baseline, Cityscapes ------------------
 
 
-def pcr(labels: int) -> Leaf:
-    """PCR's batch of 16 + 16 on 8 GPUs and its learning rate."""
+def sixteen(key: str, labels: int) -> Leaf:
+    """Cityscapes with 16 + 16 images on 8 GPUs at 0.01: U2PL and PCR."""
     lists_ = FAMILIES['city']
-    leaf = common('pcr', 'city', labels)
-    leaf.path = f'pcr/pcr-own_r101_city_{labels}'
+    leaf = common(key, 'city', labels)
+    name = f'{key}-own_r101_city_{labels}'
+    leaf.path = f'{key}/{name}'
     leaf.counts = (16, 16)
     leaf.setup[0] = epoch_line(lists_, labels, 16, gpus=8)
-    leaf.config['model']['terms']['pcr']['prototypes'] = (
-        f'data/prototypes/pcr-own_r101_city_{labels}.pth')
+    if key == 'pcr':
+        leaf.config['model']['terms']['pcr']['prototypes'] = (
+            f'data/prototypes/{name}.pth')
     leaf.config['train_dataloader'] = loader(lists_, labels, (16, 16))
     leaf.config['optim_wrapper'] = dict(optimizer=dict(lr=1e-2))
     return leaf
@@ -429,7 +431,10 @@ def leaves() -> List[Leaf]:
     found += [unimatch(*key) for key in _each(*MATCH_LISTS)]
     found += [brpg_fixmatch(*key) for key in _each('voc')]
     found += [unimatch_coco(n) for n in (232, 463, 925, 1849, 3697)]
-    found += [pcr(n) for n in FAMILIES['city'].lists]
+    found += [
+        sixteen(key, n) for key in ('pcr', 'u2pl')
+        for n in FAMILIES['city'].lists
+    ]
     found += [supervised_u2pl(n) for n in FAMILIES['city'].lists]
     for network in CMB_NETWORKS:
         found += [cmb(network, *key) for key in _each('voc-cmb')]

@@ -134,6 +134,38 @@ def _official_pcr(leaves):
         train_dataloader=_PADDED_LOADER)
 
 
+_U2PL_NOTE = (
+    "The mechanics of the authors' code: more anchors, fewer negatives, the "
+    'weight 1, its indexing of classes, rules per GPU; padding counts as class '
+    '0 in labelled images and gets pseudo-labels in unlabelled ones{}.')
+
+
+def _official_u2pl(leaves):
+    model: Dict[str, object] = dict(fidelity='official', label_padding=True)
+    yield _on(
+        leaves,
+        'u2pl/u2pl_r101_voc_366',
+        'u2pl_r101_voc_366_official',
+        _U2PL_NOTE.format(''),
+        setup=_PADDED,
+        **_padded('voc'),
+        model=model,
+        train_dataloader=_PADDED_LOADER)
+    yield _on(
+        leaves,
+        'u2pl/u2pl-own_r101_city_372',
+        'u2pl-own_r101_city_372_official',
+        _U2PL_NOTE.format('; OHEM, an auxiliary classifier, and '
+                          'pseudo-labels from the first iteration'),
+        setup=_PADDED,
+        model=dict(
+            model,
+            burn_in=0,
+            segmentor=dict(auxiliary_head=_AUXILIARY),
+            terms=dict(supervised=dict(criterion=[_OHEM]))),
+        train_dataloader=_PADDED_LOADER)
+
+
 _CMB_NOTE = (
     "The mechanics of the authors' code where paper and code differ: memory "
     'takes the lowest scores and does not weigh its vectors, the teacher\'s '
@@ -230,6 +262,7 @@ def official(leaves: Dict[str, Leaf]) -> List[Leaf]:
         _official_brpg(leaves, 'brpg_r101_city_372'),
         _official_brpg(leaves, 'brpg_xception65_coco_1849'),
         *_official_pcr(leaves),
+        *_official_u2pl(leaves),
         *(_official_cmb(leaves, f'cmb-own_{name}')
           for name in ('v2-r101-coco_city-cmb_100', 'v2-r101-coco_voc-cmb_212',
                        'v3plus-r50_city-cmb_100', 'v3plus-r50_voc-cmb_212')),

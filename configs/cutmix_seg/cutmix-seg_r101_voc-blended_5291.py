@@ -1,0 +1,16 @@
+_base_ = [
+    '../_base_/protocols/voc-blended.py',
+    '../_base_/models/deeplabv3plus_r101.py',
+    '../_base_/datasets/voc12_weak.py', '../_base_/methods/cutmix_seg.py',
+    '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
+]
+epoch_iters = (_base_.protocol.images - 5291 + 3) // 4 // 4  # 330
+segmentor = _base_.segmentor
+segmentor.decode_head.num_classes = _base_.num_classes
+model = dict(
+    segmentor=segmentor, test_cfg=_base_.inference, burn_in=epoch_iters)
+train_cfg = dict(max_iters=80 * epoch_iters)
+train_dataloader = dict(
+    dataset=dict(
+        labeled=dict(ann_file=_base_.protocol.lists['5291']),
+        unlabeled=dict(ann_file=_base_.protocol.pool)))
