@@ -112,8 +112,9 @@ CPS = [
      'paper', 'code'),
     ('padding of unlabelled crops', '-', 'labelled and learned', 'ignored',
      'code'),
-    ('initial weights of the decoder', '-', 'Kaiming, fan_in',
-     'code (`cps-own`)', '='),
+    ('network', '-',
+     'stride 16, last stage dilated 2, 4, 8, leaky ReLU, stem 64-64-128; '
+     'Kaiming, fan_in', 'code (`cps-own`)', '='),
     ('windows', '-',
      '512 or 800, stride two thirds rounded up, small images padded',
      'code (`cps-own`)', '='),

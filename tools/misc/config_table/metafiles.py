@@ -16,7 +16,7 @@ DATASETS = dict(
 ARCHITECTURES = {
     'r101': ('R-101-D8', 'DeepLabV3+'),
     'r101-stock': ('R-101-D8', 'DeepLabV3+'),
-    'r101-os16': ('R-101-D16', 'DeepLabV3+'),
+    'r101-cps': ('R-101-D16', 'DeepLabV3+'),
     'r101-unimatch': ('R-101-D16', 'DeepLabV3+'),
     'segformer-b4': ('MIT-B4', 'SegFormer'),
     'xception65': ('Xception-65-D8', 'DeepLabV3+'),

@@ -74,7 +74,7 @@ FAMILY_TITLES = {
 }
 NETWORK_TITLES = {
     'r101': 'ResNet-101',
-    'r101-os16': "ResNet-101, CPS' DeepLabV3+",
+    'r101-cps': "ResNet-101, CPS' DeepLabV3+",
     'r101-unimatch': "ResNet-101, UniMatch's DeepLabV3+",
     'segformer-b4': 'SegFormer-B4',
     'xception65': 'Xception-65',

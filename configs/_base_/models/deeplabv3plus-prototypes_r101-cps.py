@@ -1,4 +1,4 @@
-_base_ = './deeplabv3plus_r101-os16.py'
+_base_ = './deeplabv3plus_r101-cps.py'
 # PPS on the DeepLabV3+ of CPS: the decoder without its classifier embeds the
 # pixels; MaskFormer's transformer decoder, reading the last stage, makes
 # prototypes. A config gives their number, `num_queries`: five of every class
@@ -23,7 +23,10 @@ segmentor = dict(
             c1_in_channels=256,
             c1_channels=48,
             dilations=(1, 6, 12, 18),
+            fusion_kernel=1,
+            conv_bias=False,
             dropout_ratio=0.,
+            aspp_act_cfg=dict(type='LeakyReLU'),
             init='kaiming_fan_in',
             norm_cfg=norm_cfg,
             align_corners=True)))
