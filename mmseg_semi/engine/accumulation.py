@@ -1,8 +1,10 @@
 # Copyright (c) mmseg_semi authors.
 """Several batches that make one iteration."""
+import logging
 from collections.abc import Sequence
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
@@ -91,12 +93,13 @@ def count_batches(runner, number: int) -> None:
     Raises:
         ValueError: If ``optim_wrapper.accumulative_counts`` says otherwise.
     """
-    if number == 1:
-        return
     wrapper = runner.optim_wrapper
     wrappers = list(wrapper.values()) if isinstance(
         wrapper, OptimWrapperDict) else [wrapper]
     for each in wrappers:
+        if number == 1:
+            _warn_of_larger_batches(each._accumulative_counts)
+            continue
         if each._accumulative_counts not in (1, number):
             raise ValueError(
                 f'optim_wrapper.accumulative_counts is '
@@ -105,6 +108,17 @@ def count_batches(runner, number: int) -> None:
         each._accumulative_counts = number
         each.initialize_count_status(runner.model, runner.iter * number,
                                      runner.max_iters * number)
+
+
+def _warn_of_larger_batches(counts: int) -> None:
+    if counts > 1:
+        print_log(
+            f'optim_wrapper.accumulative_counts={counts} takes one step of '
+            f'the optimizer in {counts} iterations, of {counts} times as many '
+            'images as the config states. For the same training in less '
+            f'memory leave it out and set train_cfg.accumulate={counts}.',
+            logger='current',
+            level=logging.WARNING)
 
 
 def mean_outputs(outputs: Sequence[dict]) -> dict[str, Tensor]:

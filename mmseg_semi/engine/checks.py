@@ -32,6 +32,25 @@ def check_num_classes(model: nn.Module, dataset) -> None:
         f'`metainfo` with the {num_classes} classes that the model has.')
 
 
+def check_no_lr_scaling(runner) -> None:
+    """MMEngine must not scale the learning rate by the number of processes.
+
+    Args:
+        runner (Runner): A runner whose batches are stated in all.
+
+    Raises:
+        ValueError: If ``auto_scale_lr`` is on, which takes ``batch_size`` for
+            that of a process.
+    """
+    if (runner.auto_scale_lr or {}).get('enable'):
+        raise ValueError(
+            f'auto_scale_lr={dict(runner.auto_scale_lr)} would multiply the '
+            'learning rate by the number of processes, but '
+            'train_dataloader.batch_size states the images of an iteration '
+            'in all, whatever that number is. Set auto_scale_lr=None; the '
+            'learning rate of the config is right.')
+
+
 def check_norm_batches(model: nn.Module, share: tuple) -> None:
     """BatchNorm must see more than one image.
 

@@ -12,7 +12,8 @@ from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
-from .checks import check_norm_batches, check_num_classes
+from .checks import (check_no_lr_scaling, check_norm_batches,
+                     check_num_classes)
 from .plan import batch_plan, plan_text
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap
@@ -88,6 +89,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                     'diff_rank_seed', False))
         self.batches = batches_of(dataloader)
         check_same_number(self.batches.sampler, accumulate)
+        if self.batches.total is not None:
+            check_no_lr_scaling(runner)
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
         self.accumulate = accumulate

@@ -107,6 +107,24 @@ def test_what_cannot_be_accumulated_is_refused(tmp_path, kwargs, words):
         make_runner(tmp_path, counts=(4, 8), batch_size=12, **kwargs).train()
 
 
+def test_mmengines_own_accumulation_is_warned_of(tmp_path, capsys):
+    optim = dict(optimizer=dict(type='SGD', lr=.1), accumulative_counts=2)
+    steps(tmp_path, 1, optim=optim)
+    log = capsys.readouterr().out
+    assert '2 times as many images as the config states' in log
+    assert 'train_cfg.accumulate=2' in log
+    steps(tmp_path / 'plain', 1)
+    assert 'times as many images' not in capsys.readouterr().out
+
+
+def test_scaling_by_the_number_of_processes_is_refused(tmp_path):
+    scaling = dict(enable=True, base_batch_size=12)
+    with pytest.raises(ValueError, match='auto_scale_lr=.*states the images'):
+        make_runner(tmp_path, auto_scale_lr=scaling).train()
+    scaling['enable'] = False
+    make_runner(tmp_path, auto_scale_lr=scaling).train()
+
+
 def test_a_config_is_told_by_a_function():
     cfg = Config(
         dict(train_cfg=dict(type='SemiIterBasedTrainLoop', max_iters=3)))
