@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmseg_semi.engine import accumulate_batches
+from mmseg_semi.engine.record import batch_record
 from .engine_toys import CountingDataset, ToySemi, make_runner
 from .test_loops import StopAt, read, train
 
@@ -89,6 +90,8 @@ def test_the_model_is_told(tmp_path):
     _, runner = steps(tmp_path, 2)
     assert runner.model.accumulate == 2
     assert runner.train_loop.batches.share == (2, 4)
+    assert batch_record(runner) == dict(
+        total_batch=[4, 8], world_size=1, accumulate=2, batch_size=6)
 
 
 @pytest.mark.parametrize('kwargs, words', [

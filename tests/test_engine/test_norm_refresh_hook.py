@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mmseg_semi.datasets import SemiSampler
 from mmseg_semi.models.step import Out
 from .engine_toys import CountingDataset, make_runner
 
@@ -142,6 +143,16 @@ def test_interruptions_make_no_difference(tmp_path):
         r.train_dataloader.dataset.read[-3 * FORWARDS:] for r in (one, two)
     ]
     assert read[0] == read[1]
+
+
+def test_accumulated_batches_are_read_on_from_where_training_ended(tmp_path):
+    runner = run(
+        tmp_path, [10., 20., 15.], counts=(2, 4), batch_size=6, accumulate=2)
+    stream = iter(SemiSampler(CountingDataset(), (2, 4), 0, accumulate=2))
+    number = 4 * 6 + FORWARDS * 3  # iterations, then batches of half of one
+    assert runner.train_dataloader.dataset.read == [
+        int(next(stream)) for _ in range(number)
+    ]
 
 
 def test_what_it_refuses(tmp_path):

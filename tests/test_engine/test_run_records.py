@@ -48,6 +48,7 @@ def test_hash_knows_what_decides_the_result(key, value):
                           ('randomness.seed', 7),
                           ('train_dataloader.dataset.data_root', '/there'),
                           ('train_cfg.val_interval', 1),
+                          ('train_cfg.accumulate', 4),
                           ('work_dir', 'elsewhere'),
                           ('val_dataloader.batch_size', 1),
                           ('model.size', [2, 3])])

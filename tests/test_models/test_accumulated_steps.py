@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmseg_semi.engine import checks
 from mmseg_semi.engine.checks import check_norm_batches
 from mmseg_semi.models.segmentors.framework import MEANS, step_seed
 from .given import bare_pcr, bare_term, given_maps, given_step, set_prototypes
@@ -172,6 +173,20 @@ def test_single_images_under_batch_norm_are_refused(share, kwargs):
 ])
 def test_two_images_are_enough_for_batch_norm(share, kwargs):
     check_norm_batches(teacher(**kwargs), share)
+
+
+@pytest.mark.parametrize('world, fits', [(1, False), (2, True)])
+def test_synchronised_batch_norm_has_the_images_of_others(
+        monkeypatch, world, fits):
+    monkeypatch.setattr(checks, 'get_world_size', lambda: world)
+    model = teacher(joint=False)
+    model.student = torch.nn.SyncBatchNorm.convert_sync_batchnorm(
+        model.student)
+    if fits:
+        check_norm_batches(model, (1, 1))
+        return
+    with pytest.raises(ValueError, match='single image'):
+        check_norm_batches(model, (1, 1))
 
 
 def test_frozen_batch_norm_needs_no_second_image():

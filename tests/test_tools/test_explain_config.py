@@ -60,6 +60,12 @@ def test_the_published_config(explained, gpus, accumulate):
     assert plan['evaluation']['test_cfg'] == dict(mode='whole')
 
 
+def test_the_config_may_say_how_many_batches(explained):
+    plan = explained(BRPG, '--cfg-options', 'train_cfg.accumulate=4')
+    assert plan['accumulate'] == 4
+    assert plan['per_gpu'] == dict(labeled=4, unlabeled=4)
+
+
 def test_the_experiment_does_not_depend_on_the_gpus(explained):
     one, other = (explained(BRPG, '--gpus', gpus) for gpus in (1, 8))
     for plan in (one, other):
