@@ -12,8 +12,7 @@ from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
-from .checks import (check_no_lr_scaling, check_norm_batches,
-                     check_num_classes)
+from .checks import check_no_lr_scaling, check_norm_batches, check_num_classes
 from .plan import batch_plan, plan_text
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap

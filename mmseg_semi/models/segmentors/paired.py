@@ -25,7 +25,8 @@ def halves_of(name: str, view: View) -> List[View]:
         raise ValueError(
             f'The branch {name} has {len(view.image)} images, which is no '
             'two equal batches: give SemiSampler an even number of '
-            'unlabelled images, or set halves=False.')
+            'unlabelled images for every batch of a process (fewer processes '
+            'or accumulated batches), or set halves=False.')
     parts = slice(None, number), slice(number, None)
     return [
         replace(
