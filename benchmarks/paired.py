@@ -130,24 +130,25 @@ def run(doc, inputs, ways, options, small, title, fp64=None) -> None:
     seconds = in_turns(ways, inputs(args), args.repeats)
     pair = [next(iter(ways.values())), ways[ours]]
     reduced = argparse.Namespace(**{**vars(args), **(fp64 or {})})
-    result = dict(
-        {name: getattr(args, name)
-         for name in options},
-        torch=torch.__version__,
-        seconds={
-            name: statistics.median(times)
-            for name, times in seconds.items()
-        },
-        slower={
-            name: statistics.median(
-                other / mine for other, mine in zip(times, seconds[ours]))
-            for name, times in seconds.items()
-        },
-        peak_mib={name: peak_of(name)
-                  for name in ways},
-        difference=dict(
-            fp32=difference(pair, inputs, args, torch.float32),
-            fp64=difference(pair, inputs, reduced, torch.float64)))
+    result = dict({name: getattr(args, name)
+                   for name in options},
+                  torch=torch.__version__,
+                  seconds={
+                      name: statistics.median(times)
+                      for name, times in seconds.items()
+                  },
+                  slower={
+                      name:
+                      statistics.median(
+                          other / mine
+                          for other, mine in zip(times, seconds[ours]))
+                      for name, times in seconds.items()
+                  },
+                  peak_mib={name: peak_of(name)
+                            for name in ways},
+                  difference=dict(
+                      fp32=difference(pair, inputs, args, torch.float32),
+                      fp64=difference(pair, inputs, reduced, torch.float64)))
     print_table(result, title.format(**vars(args)), ours)
     if args.json:
         with open(args.json, 'w') as file:

@@ -91,6 +91,19 @@ def test_the_network_of_brpg():
     assert net.decode_head.num_classes == 81
 
 
+def test_the_network_of_unimatch():
+    """Its logs print 54.7 M parameters."""
+    cfg = base('models/deeplabv3plus_xception65-unimatch_coco').segmentor
+    cfg.decode_head.num_classes = 81
+    with torch.device('meta'):
+        net = MODELS.build(cfg)
+        feats = net.extract_feat(torch.empty(2, 3, 513, 513))
+    assert [f.shape[2] for f in feats] == [129, 65, 33, 33]
+    last = net.backbone.exit_convs[2].depthwise_conv.conv
+    assert last.dilation == (1, 1)
+    assert round(sum(p.numel() for p in net.parameters()) / 1e6, 1) == 54.7
+
+
 def test_the_schedule_of_unimatch():
     cfg = base('schedules/sgd_coco_unimatch').optim_wrapper
     assert cfg.optimizer.lr == 0.004 and cfg.optimizer.weight_decay == 1e-4

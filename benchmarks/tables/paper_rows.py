@@ -11,6 +11,7 @@ SUP_U2PL = 'supervised/supervised-u2pl-own_r101'
 SUP_SEGFORMER = 'supervised/supervised_segformer-b4'
 BRPG, BRPG_SEGFORMER = 'brpg/brpg_r101', 'brpg/brpg_segformer-b4'
 PCR, PCR_OWN = 'pcr/pcr_r101', 'pcr/pcr-own_r101'
+U2PL_OWN = 'u2pl/u2pl-own_r101'
 CPS, PPS = 'cps/cps-own_r101', 'pps/pps-own_r101'
 CMB, CMB_COCO = 'cmb/cmb-own_v2-r101', 'cmb/cmb-own_v2-r101-coco'
 RC2L, RC2L_COCO = 'rc2l/rc2l-own_r101', 'rc2l/rc2l-own_r101-coco'
@@ -38,8 +39,14 @@ def window(stem: str, epoch: int, protocol: str, windows) -> dict:
     }
 
 
+# Baselines of U2PL's repository, on its lists.
+BASELINES_U2PL = {
+    'mt': 'mean_teacher/mean-teacher-mse_r101',
+    'cutmix-seg': 'cutmix_seg/cutmix-seg_r101',
+    'u2pl': 'u2pl/u2pl_r101'
+}
 MAIN = {
-    'supervised': SUP,
+    **BASELINES_U2PL, 'supervised': SUP,
     'brpg': BRPG,
     'supervised-segformer': SUP_SEGFORMER,
     'brpg-segformer': BRPG_SEGFORMER,
@@ -67,7 +74,8 @@ CONFIGS = {
         'pps': PPS
     },
     'brpg/t4': {
-        **MAIN, 'pcr': PCR_OWN,
+        **MAIN, 'u2pl': U2PL_OWN,
+        'pcr': PCR_OWN,
         'cps': 'cps/cps_r101',
         'unimatch': 'unimatch/unimatch-own_r101_city-cps'
     },
@@ -148,15 +156,16 @@ CONFIGS = {
         }
     },
     'pcr/t1': {
-        'supervised': SUP,
+        **BASELINES_U2PL, 'supervised': SUP,
         'pcr': PCR
     },
     'pcr/t2': {
-        'supervised': SUP,
+        **BASELINES_U2PL, 'supervised': SUP,
         'cps': CPS,
         'pcr': PCR
     },
     'pcr/t3': {
+        **BASELINES_U2PL, 'u2pl': U2PL_OWN,
         'supervised': SUP_U2PL,
         'cps': 'cps/cps_r101',
         'pcr': PCR_OWN

@@ -109,10 +109,14 @@ def _filter(ours: dict, theirs: dict) -> list[str]:
 
 def _length(ours: dict, theirs: dict) -> list[str]:
     causes = []
-    for key, word in (('iterations', 'length'), ('crop', 'crop')):
-        value, wanted = ours.get(key), theirs.get(key)
-        if None not in (value, wanted) and value != wanted:
-            causes.append(f'{word}: {value}, the recipe has {wanted}.')
+    crops, lengths = ([facts.get(key) for facts in (ours, theirs)]
+                      for key in ('crop', 'iterations'))
+    if None not in crops and crops[0] != crops[1]:
+        causes.append(f'crop: {crops[0]}, the recipe has {crops[1]}.')
+    # The published logs tell the length of an epoch to a few iterations.
+    if None not in lengths and abs(lengths[0] / lengths[1] - 1) > 0.05:
+        causes.append(f'length: {lengths[0]} iterations, the recipe has about '
+                      f'{lengths[1]}.')
     return causes
 
 

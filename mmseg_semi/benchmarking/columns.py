@@ -192,8 +192,8 @@ def notes(rows: Sequence[Row], baseline: str | None) -> list[str]:
     dates = sorted(source['date'][:10] for source in sources)
     texts += [
         'Mean ± standard deviation over seeds. Batch: images of one iteration '
-        'over all GPUs. s/iter: loading and step (records before version '
-        '0.2: validation too). Minutes: wall time of one training, validation '
+        'over all GPUs. s/iter: loading and step (older records: '
+        'validation too). Minutes: wall time of one training, validation '
         f'included ({threads} thread(s), trainings may have run side by '
         'side). GiB: of the GPU, else of the main process.',
         f'Iterations {_unique(source["iterations"] for source in sources)}; '

@@ -210,9 +210,11 @@ def find_reference(run: LoggedRun, recipe: str | None = None) -> Reference:
         raise TrackError(
             f'There are no published curves of {recipe!r}. Nearest: '
             f'{", ".join(nearest(recipe, references))}.')
+    # Configs of the paper's own protocol are marked so.
+    method = run.method.removesuffix('-own')
     for reference in references.values():
         facts = reference.facts
-        if (facts['method'] == run.method
+        if (facts['method'] == method
                 and facts['network'] == run.facts.get('network')
                 and same_list(facts['list'], run.facts.get('list'))):
             return reference

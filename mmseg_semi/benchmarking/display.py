@@ -11,10 +11,16 @@ from .jobs import TrainingJob
 LINE_SECONDS = 30
 
 
-def make_console() -> Console:
-    """Standard output; tables get their width also where it is a file."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+def make_console(stderr: bool = False) -> Console:
+    """Standard output; tables get their width also where it is a file.
+
+    Args:
+        stderr (bool): Standard error instead. Defaults to False.
+    """
+    console = Console(stderr=stderr)
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, width=120)
 
 
 def clock(seconds: float | None) -> str:

@@ -5,8 +5,13 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
-PUBLISHED = _ROOT / 'configs/published.json'
+_PACKAGE = Path(__file__).resolve().parents[1]
+# An installed package has its configs inside.
+PUBLISHED = next(
+    (path
+     for path in (_PACKAGE.parent / 'configs/published.json',
+                  _PACKAGE / '.mim/configs/published.json') if path.is_file()),
+    _PACKAGE.parent / 'configs/published.json')
 
 
 class PublishedError(ValueError):

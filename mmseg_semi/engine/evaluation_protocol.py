@@ -2,6 +2,8 @@
 """How a config measures, in words that can be compared."""
 from mmengine.config import Config
 
+from ..evaluation.protocol import evaluation_protocol
+
 # Of a segmentor's test_cfg: said in words of their own.
 _SAID = ('mode', 'crop_size', 'stride')
 
@@ -21,10 +23,15 @@ def describe_evaluation(cfg: Config, stage: str = 'test') -> str | None:
         513 x 513`` or ``windows of 769, stride 513``, followed by resizing,
         other settings of ``test_cfg``, and ``flips and scales`` for test-time
         augmentation. None if the config has no model.
+
+    Raises:
+        ValueError: As :func:`evaluation_protocol`.
     """
     model = cfg.get('model')
     if not model:
         return None
+    # Refuses a config that states another protocol than it has.
+    evaluation_protocol(cfg, f'{stage}_dataloader')
     augmented = 'module' in model
     if augmented:
         model = model.module

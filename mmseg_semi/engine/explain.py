@@ -2,11 +2,14 @@
 """A training explained by its config, without data and without training."""
 import copy
 
+import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from ..evaluation.protocol import evaluation_protocol
+from .evaluation_protocol import describe_evaluation
 from .plan import config_plan, list_facts, stage_plan
 from .run_records import config_hash
 
@@ -17,8 +20,8 @@ _NOT_OPTIONS = ('params', 'foreach', 'maximize', 'capturable',
 def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
     """What a config is going to train.
 
-    The model is built, on the CPU and without pretrained weights, so that
-    stages and learning rates are those that act.
+    The model is built, without weights where it can be, so that stages and
+    learning rates are those that act.
 
     Args:
         cfg (Config): A training config.
@@ -46,7 +49,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
         accumulate = cfg.train_cfg.get('accumulate', 1)
     plan = config_plan(cfg, gpus, accumulate)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = MODELS.build(copy.deepcopy(cfg.model))
+    model = _build(cfg.model)
     optimizer, groups = learning_rates(model, cfg.optim_wrapper)
     return dict(
         config=cfg.filename,
@@ -64,6 +67,15 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
         schedule=schedule(cfg),
         losses=losses(cfg.model),
         evaluation=evaluation(cfg))
+
+
+def _build(cfg: dict):
+    """The model, on the meta device unless its constructor reads numbers."""
+    try:
+        with torch.device('meta'):
+            return MODELS.build(copy.deepcopy(cfg))
+    except (RuntimeError, NotImplementedError):
+        return MODELS.build(copy.deepcopy(cfg))
 
 
 def learning_rates(model, wrapper: dict) -> tuple[dict, list[dict]]:
@@ -153,7 +165,8 @@ def evaluation(cfg: Config) -> dict:
     if test_cfg is None and isinstance(segmentor, dict):
         test_cfg = segmentor.get('test_cfg')
     return dict(
-        protocol=cfg.get('eval_protocol'),
+        protocol=evaluation_protocol(cfg),
+        how=describe_evaluation(cfg, 'val'),
         every=cfg.train_cfg.get('val_interval'),
         predict_with=cfg.model.get('predict_with'),
         test_cfg=test_cfg,

@@ -21,7 +21,8 @@ LabelMaps = Dict[str, Tensor]
 """What travels with the pixels of a view: ``cls`` (B, H, W) long class ids
 with 255 for "no label", ``conf`` (B, H, W) in [0, 1], ``valid`` (B, H, W)
 bool (not padding) and whatever else a term asked for (``entropy``, a
-prototype index map, a weight). Mixing and warping move them together."""
+prototype index map, a weight; of a mean teacher also ``prob`` (B, C, H, W),
+its probabilities). Mixing and warping move them together."""
 
 
 @dataclass(frozen=True)

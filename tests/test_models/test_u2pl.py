@@ -288,6 +288,7 @@ class TestOptions:
         (dict(num_anchors=0), 'num_anchors=0 must be at least 1'),
         (dict(num_negatives=-1), 'num_negatives=-1'),
         (dict(keys_per_image=0), 'keys_per_image=0'),
+        (dict(epoch_iters=0), 'epoch_iters=0 must be at least 1'),
         (dict(temperature=0.), 'temperature=0.0 must be above 0'),
         (dict(start=0.), r'start=0.0 must be a percentage in \(0, 100\]'),
         (dict(threshold=1.2), r'threshold=1.2 must be in \[0, 1\]'),

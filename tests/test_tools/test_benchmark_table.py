@@ -158,6 +158,12 @@ def test_formats(tool, tmp_path, capsys, format, begin):
     assert (tmp_path / 'x').read_text().startswith(begin)
 
 
+def test_programs_read_nothing_but_the_table(tool, capsys):
+    assert tool.call('--run', '--format', 'csv') == 0
+    out = capsys.readouterr()
+    assert out.out.startswith('protocol,') and 'to train' in out.err
+
+
 def test_several_tables_go_to_a_folder(tool, tmp_path):
     (tmp_path / 'other.json').write_text(json.dumps(dict(SPEC, title='Two')))
     assert tool.call(

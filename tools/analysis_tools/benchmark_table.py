@@ -117,7 +117,8 @@ def show_tables(args: argparse.Namespace) -> int:
     """Fill and show; returns the exit status."""
     tables = [path for path in args.sources if path.suffix == '.json']
     folders = [path for path in args.sources if path.suffix != '.json']
-    console = make_console()
+    # Nothing but the table on standard output, where a program may read it.
+    console = make_console(stderr=args.format != 'terminal' and not args.out)
     if folders and not tables:
         rows = rows_of(
             find_results(folders), published_of(ROOT / 'benchmarks/tables'))

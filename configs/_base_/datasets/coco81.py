@@ -51,5 +51,5 @@ val_dataloader = dict(
         data_prefix=dict(img_path='val2017', seg_map_path='masks'),
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='PerImageIoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

@@ -152,16 +152,18 @@ class U2PL(Term):
         self.average, self.legacy = average, legacy
         self.per_gpu_scale = per_gpu_scale
         self._check_numbers()
-        self.head_cfg = dict(head, type='RepresentationHead')
+        self.head_cfg = {'type': 'RepresentationHead', **head}
         self.queues = NegativeQueues(self.num_classes, capacity,
                                      head.get('channels', 256))
         self._pixels: List[Pixels] = []
 
     def _check_numbers(self) -> None:
-        for option in ('num_anchors', 'num_negatives', 'keys_per_image'):
-            if getattr(self, option) < 1:
-                raise ValueError(f'U2PL: {option}={getattr(self, option)} '
-                                 'must be at least 1.')
+        for option in ('num_anchors', 'num_negatives', 'keys_per_image',
+                       'epoch_iters'):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise ValueError(f'U2PL: {option}={value} must be at least '
+                                 '1.')
         ranges = dict(
             temperature=(self.temperature > 0, 'above 0'),
             start=(0 < self.start <= 100, 'a percentage in (0, 100]'),
