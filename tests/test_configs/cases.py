@@ -92,7 +92,8 @@ def learning_rates(cfg: Config, model=None, norms: bool = False) -> dict:
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     groups = {
         id(p): Group(group['lr'], group['weight_decay'])
-        for group in optimizer.param_groups for p in group['params']
+        for group in optimizer.param_groups
+        for p in group['params']
     }
     found = {}
     net = getattr(model, 'student', None)

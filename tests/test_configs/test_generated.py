@@ -101,7 +101,8 @@ def test_the_readme_names_every_config_and_its_list(folder):
 
 def renamed():
     text = (ROOT / 'CHANGELOG.md').read_text()
-    return dict(re.findall(r'^\| `([\w/.-]+)` \| `([\w/.-]+)` \|$', text, re.M))
+    return dict(
+        re.findall(r'^\| `([\w/.-]+)` \| `([\w/.-]+)` \|$', text, re.M))
 
 
 def test_names_in_the_changelog():

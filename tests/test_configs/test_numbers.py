@@ -26,8 +26,8 @@ def first_of_kind(paths):
     for path in paths:
         name = parse(path)
         found.setdefault(
-            (name.folder, name.method, name.network, name.data,
-             name.official), path)
+            (name.folder, name.method, name.network, name.data, name.official),
+            path)
     return sorted(found.values())
 
 
@@ -91,8 +91,8 @@ def test_segformer(path):
     """BRPG 4.1.4: no warm-up, poly 0.9 on both data sets."""
     cfg = load(path)
     scheduler, = cfg.param_scheduler
-    assert (scheduler.type, scheduler.power,
-            scheduler.begin) == ('PolyLR', .9, 0)
+    assert (scheduler.type, scheduler.power, scheduler.begin) == ('PolyLR', .9,
+                                                                  0)
     city = parse(path).data == 'city'
     assert cfg.optim_wrapper.optimizer.type == ('AdamW' if city else 'SGD')
     if city:
@@ -119,9 +119,9 @@ def test_pcr(path):
     aux = cfg.model.segmentor.get('auxiliary_head')
     assert bool(aux) == (name.official and name.data == 'city')
     assert cfg.model.get('label_padding', False) == name.official
-    assert transforms(cfg, 'labeled')[4].get('seg_pad_val',
-                                             255) == (0 if name.official else
-                                                      255)
+    assert transforms(cfg,
+                      'labeled')[4].get('seg_pad_val',
+                                        255) == (0 if name.official else 255)
 
 
 @pytest.mark.parametrize('path', [
@@ -161,13 +161,14 @@ def test_official_configs_evaluate_as_the_code(path):
             if s.type == 'PadCenterCrop'
         ]
         assert crop == ([padded] if padded else [])
-    assert cfg.get('eval_protocol', 'whole') == (f'padded-{padded}' if padded
-                                                 else 'whole')
+    assert cfg.get('eval_protocol',
+                   'whole') == (f'padded-{padded}' if padded else 'whole')
 
 
 def test_one_official_config_for_a_method_and_data_set():
-    found = [parse(p)[:3] + (parse(p).data, ) for p in ALL
-             if parse(p).official]
+    found = [
+        parse(p)[:3] + (parse(p).data, ) for p in ALL if parse(p).official
+    ]
     assert len(found) == len(set(found))
     assert {(f, data)
             for f, _, _, data in found} >= {('brpg', 'voc'), ('brpg', 'city'),
@@ -210,8 +211,8 @@ def test_pixels_of_cmb_are_as_the_weights_want_them(path):
         return
     pixels = cfg.model.segmentor.data_preprocessor
     mean = dict(
-        voc=[122.679, 116.669, 104.007],
-        city=[73.158, 82.909, 72.392])[name.data]
+        voc=[122.679, 116.669, 104.007], city=[73.158, 82.909,
+                                               72.392])[name.data]
     coco = name.network.endswith('coco')
     assert pixels.mean == (mean[::-1] if coco else mean)
     assert pixels.bgr_to_rgb != coco and pixels.std == [255.] * 3
@@ -300,9 +301,9 @@ def test_rc2l(path):
         assert (min(scales), max(scales)) == (short // 2, short * 2)
 
 
-@pytest.mark.parametrize('path', [
-    p for p in where(folder='pps') if '/ablation/' in p or parse(p).own
-])
+@pytest.mark.parametrize(
+    'path',
+    [p for p in where(folder='pps') if '/ablation/' in p or parse(p).own])
 def test_prototypes_of_pps(path):
     name, cfg = parse(path), load(path)
     row = re.match(r'n(\d)', name.method)

@@ -132,8 +132,7 @@ def test_crop_and_classes(path):
 def test_the_plain_name_is_the_common_protocol(path):
     name, cfg = parse(path), load(path)
     crop, batch, epochs = COMMON[name.data]
-    assert name.network in ('r101', 'r101-stock', 'segformer-b4',
-                            'xception65')
+    assert name.network in ('r101', 'r101-stock', 'segformer-b4', 'xception65')
     counts = cfg.train_dataloader.sampler.counts
     assert tuple(counts) in ((batch, batch), (batch, 0))
     images = FAMILIES[name.lists].images
@@ -236,8 +235,9 @@ def test_numbers_of_cmb(path):
         assert cfg.model.mixing.background == 0
         assert cfg.model.labeled_mixing.background == 0
         return
-    assert tuple(terms.class_balance.windows) == (
-        name.labels // labeled, (2975 - name.labels) // unlabeled)
+    assert tuple(
+        terms.class_balance.windows) == (name.labels // labeled,
+                                         (2975 - name.labels) // unlabeled)
 
 
 def test_windows_of_cmb():
