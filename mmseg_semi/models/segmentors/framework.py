@@ -265,6 +265,8 @@ class Framework(SemiSegmentor):
             valid=view.valid)
         if entropy is not None:
             labels['entropy'] = entropy
+        if 'prob' in wanted:
+            labels['prob'] = logits.softmax(dim=1)
         if 'proto' in wanted:
             labels['proto'] = out.prototype_map(view.size)
         return labels

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from ...functional import cosine_ema_momentum, ema_momentum, ema_update
 from ..augment import PixelFormat
 from ..mixing import BatchMixer
-from ..step import LabelMaps, Out, Pass, Step, View
+from ..step import LabelMaps, Pass, Step, View
 from .framework import Framework
 
 
@@ -248,14 +248,6 @@ class MeanTeacher(Framework):
         if self.buffer_policy == 'own' and not labels_in_train:
             passes.append(self.statistics_pass(step))
         return passes
-
-    @torch.no_grad()
-    def pseudo_labels(self, out: Out, view: View) -> LabelMaps:
-        """Also the probabilities ``prob`` (B, C, H, W), if asked for."""
-        labels = super().pseudo_labels(out, view)
-        if any('prob' in term.label_maps() for term in self.terms.values()):
-            labels['prob'] = out.at(view.size).softmax(dim=1)
-        return labels
 
     @torch.no_grad()
     def make_labels(self, step: Step, done: Pass) -> None:
