@@ -55,13 +55,14 @@ def where(**wanted) -> List[str]:
 
 
 @functools.lru_cache(maxsize=None)
-def _loaded(path: str) -> Config:
+def loaded(path: str) -> Config:
+    """A config that nobody changes, by its path below configs/, no suffix."""
     return Config.fromfile(CONFIGS / f'{path}.py')
 
 
 def load(path: str) -> Config:
-    """A config of one's own, by its path below configs/ without suffix."""
-    return copy.deepcopy(_loaded(path))
+    """A config of one's own."""
+    return copy.deepcopy(loaded(path))
 
 
 def build(cfg: Config, shallow: bool = True):
