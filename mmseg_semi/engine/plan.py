@@ -93,10 +93,17 @@ def _passes(iterations: float, count: int, size: int | None) -> float | None:
 
 def _epochs(plan: dict, iterations: int) -> float | None:
     """Epochs of the papers: passes over the unlabelled images."""
-    if plan['epoch_iters']:
-        return round(iterations / plan['epoch_iters'], 2)
-    return _passes(iterations, plan['total']['unlabeled'],
-                   plan['images']['unlabeled'])
+    count, size = (plan[key]['unlabeled'] for key in ('total', 'images'))
+    epoch = plan['epoch_iters']
+    if epoch and size and count:
+        # CPS draws two batches from the images, and an epoch is a pass of
+        # one. What a config states of other images says nothing of these.
+        passes = epoch * count / size
+        if min(abs(passes - 1), abs(passes - 2)) > .05:
+            epoch = None
+    if epoch:
+        return round(iterations / epoch, 2)
+    return _passes(iterations, count, size)
 
 
 def listed_images(cfg: Config) -> tuple[int | None, int | None]:

@@ -39,6 +39,20 @@ def test_the_papers_epoch_on_four_gpus():
     assert iters_per_epoch(10_582 - 366, 4, 4) == 638
 
 
+@pytest.mark.parametrize(
+    'counts, images, epoch, expected',
+    [
+        ((16, 16), (366, 10_216), 638, 10),
+        ((8, 16), (366, 10_216), 1277, 10),  # CPS' second batch
+        ((16, 16), (10, 70), 638, round(6380 * 16 / 70, 2)),
+        ((16, 16), (None, None), 638, 10),
+    ])
+def test_a_stated_epoch_holds_for_the_images_it_was_stated_of(
+        counts, images, epoch, expected):
+    plan = batch_plan(counts, 10 * epoch, images=images, epoch_iters=epoch)
+    assert plan['epochs_unlabeled'] == expected
+
+
 def test_epochs_without_a_stated_length_are_passes():
     plan = config_plan(config(), 2, 4)
     assert plan['per_gpu'] == dict(labeled=2, unlabeled=2)
