@@ -55,13 +55,14 @@ def where(**wanted) -> List[str]:
 
 
 @functools.lru_cache(maxsize=None)
-def _loaded(path: str) -> Config:
+def loaded(path: str) -> Config:
+    """A config that nobody changes, by its path below configs/, no suffix."""
     return Config.fromfile(CONFIGS / f'{path}.py')
 
 
 def load(path: str) -> Config:
-    """A config of one's own, by its path below configs/ without suffix."""
-    return copy.deepcopy(_loaded(path))
+    """A config of one's own."""
+    return copy.deepcopy(loaded(path))
 
 
 def build(cfg: Config, shallow: bool = True):
@@ -92,7 +93,8 @@ def learning_rates(cfg: Config, model=None, norms: bool = False) -> dict:
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     groups = {
         id(p): Group(group['lr'], group['weight_decay'])
-        for group in optimizer.param_groups for p in group['params']
+        for group in optimizer.param_groups
+        for p in group['params']
     }
     found = {}
     net = getattr(model, 'student', None)

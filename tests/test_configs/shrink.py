@@ -81,11 +81,9 @@ def small_terms(cfg: Config) -> None:
             capacity=50,
             samples_per_image=40,
             draws_per_image=40),
-        pcr=dict(
-            prototypes=None, window=(0, 1), threshold=.01, capacity=100),
+        pcr=dict(prototypes=None, window=(0, 1), threshold=.01, capacity=100),
         u2pl=dict(num_negatives=8, capacity=(100, 100), threshold=.01),
-        cmb=dict(
-            memory_start=1, contrast_start=2, capacity=6, threshold=.01),
+        cmb=dict(memory_start=1, contrast_start=2, capacity=6, threshold=.01),
         class_balance=dict(windows=(2, 2), begin=3))
     for name, options in numbers.items():
         if name in terms:

@@ -10,12 +10,12 @@ import torch
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
-from .cases import ALL, CLASSES, build, learning_rates, load, parse
+from .cases import ALL, CLASSES, build, learning_rates, load, loaded, parse
 
 
 def structure(path):
     """What decides how a model is built, but for numbers of the lists."""
-    model = copy.deepcopy(load(path).model.to_dict())
+    model = copy.deepcopy(loaded(path).model.to_dict())
     model.pop('burn_in', None)
     for term in model['terms'].values():
         for key in ('window', 'schedule_begin', 'epoch_iters', 'prototypes',

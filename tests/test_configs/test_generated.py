@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mmseg_semi.datasets.splits import known_splits, split_name
-from .cases import ALL, CONFIGS, ROOT, load
+from .cases import ALL, CONFIGS, ROOT, loaded
 
 TOOL = ROOT / 'tools/misc/generate_configs.py'
 FOLDERS = sorted({path.split('/')[0] for path in ALL})
@@ -71,7 +71,7 @@ def test_the_metafile_lists_exactly_the_configs(folder):
         assert model['Name'] == Path(model['Config']).stem
         counts = re.findall(r'\d+', model['Metadata']['Batch Size'])
         path = model['Config'][len('configs/'):-len('.py')]
-        sampler = load(path).train_dataloader.sampler
+        sampler = loaded(path).train_dataloader.sampler
         assert [int(n) for n in counts] == [n for n in sampler.counts if n]
 
 
@@ -94,14 +94,15 @@ def test_the_readme_names_every_config_and_its_list(folder):
         stem = path.rsplit('/', 1)[1]
         assert f'/{stem}.py)' in text, f'{path} is not in {folder}/README.md'
         if stem in rows:
-            ann_file = load(path).train_dataloader.dataset.labeled.ann_file
+            ann_file = loaded(path).train_dataloader.dataset.labeled.ann_file
             digest = known_splits()[split_name(ann_file)]['sha256']
             assert digest.startswith(rows[stem])
 
 
 def renamed():
     text = (ROOT / 'CHANGELOG.md').read_text()
-    return dict(re.findall(r'^\| `([\w/.-]+)` \| `([\w/.-]+)` \|$', text, re.M))
+    return dict(
+        re.findall(r'^\| `([\w/.-]+)` \| `([\w/.-]+)` \|$', text, re.M))
 
 
 def test_names_in_the_changelog():

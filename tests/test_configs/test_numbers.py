@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .cases import ALL, learning_rates, load, parse, transforms, where
+from .cases import ALL, learning_rates, loaded, parse, transforms, where
 
 
 def of(folder, **wanted):
@@ -26,8 +26,8 @@ def first_of_kind(paths):
     for path in paths:
         name = parse(path)
         found.setdefault(
-            (name.folder, name.method, name.network, name.data,
-             name.official), path)
+            (name.folder, name.method, name.network, name.data, name.official),
+            path)
     return sorted(found.values())
 
 
@@ -63,14 +63,16 @@ def expected_rates(path):
 
 @pytest.mark.parametrize('path', first_of_kind(RATES))
 def test_learning_rates(path):
+    """All of SegFormer, PCR and PPS; ``pytest -s`` prints them."""
     expected = expected_rates(path)
-    for part, groups in learning_rates(load(path)).items():
+    for part, groups in learning_rates(loaded(path)).items():
         values = [tuple(group) for group in groups]
         if parse(path).folder == 'pps':
             values = [v for v in values if v[1]]  # queries do not decay
         assert values or part == 'semi_heads'
-        for value in values:
-            assert value == pytest.approx(expected[part]), part
+        for rate, decay in values:
+            print(f'{path:45} {part:15} lr {rate:<8g} weight decay {decay:g}')
+            assert (rate, decay) == pytest.approx(expected[part]), part
 
 
 @pytest.mark.parametrize('path', SEGFORMER + of('pcr') + of('pps'))
@@ -81,7 +83,7 @@ def test_settings_that_decide_the_rates(path):
         if parse(p)._replace(lists='', labels=0) == parse(path)._replace(
             lists='', labels=0) and parse(p).data == parse(path).data
     ]
-    cfg, other = load(path), load(model)
+    cfg, other = loaded(path), loaded(model)
     assert cfg.optim_wrapper == other.optim_wrapper
     assert cfg.param_scheduler == other.param_scheduler
 
@@ -89,10 +91,10 @@ def test_settings_that_decide_the_rates(path):
 @pytest.mark.parametrize('path', SEGFORMER)
 def test_segformer(path):
     """BRPG 4.1.4: no warm-up, poly 0.9 on both data sets."""
-    cfg = load(path)
+    cfg = loaded(path)
     scheduler, = cfg.param_scheduler
-    assert (scheduler.type, scheduler.power,
-            scheduler.begin) == ('PolyLR', .9, 0)
+    assert (scheduler.type, scheduler.power, scheduler.begin) == ('PolyLR', .9,
+                                                                  0)
     city = parse(path).data == 'city'
     assert cfg.optim_wrapper.optimizer.type == ('AdamW' if city else 'SGD')
     if city:
@@ -104,7 +106,7 @@ def test_segformer(path):
 @pytest.mark.parametrize('path', of('pcr'))
 def test_pcr(path):
     """Power 0.8 (4.1), tau 0.8 (3.3), K = 4 (4.3), cross-entropy (Eq. 5)."""
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     terms = cfg.model.terms
     power, tau, number, loss = .8, .8, 4, 'cross_entropy'
     if name.official:
@@ -119,9 +121,9 @@ def test_pcr(path):
     aux = cfg.model.segmentor.get('auxiliary_head')
     assert bool(aux) == (name.official and name.data == 'city')
     assert cfg.model.get('label_padding', False) == name.official
-    assert transforms(cfg, 'labeled')[4].get('seg_pad_val',
-                                             255) == (0 if name.official else
-                                                      255)
+    assert transforms(cfg,
+                      'labeled')[4].get('seg_pad_val',
+                                        255) == (0 if name.official else 255)
 
 
 @pytest.mark.parametrize('path', [
@@ -131,7 +133,7 @@ def test_pcr(path):
 ])
 def test_brpg(path):
     """Cross-entropy (Eq. 2), mean over kept pixels (Eq. 6); or the code's."""
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     terms = cfg.model.terms
     kinds = [(c.type, c.weight) for c in terms.supervised.criterion]
     if name.official:
@@ -151,7 +153,7 @@ def test_brpg(path):
 
 @pytest.mark.parametrize('path', [p for p in ALL if parse(p).official])
 def test_official_configs_evaluate_as_the_code(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     padded = dict(voc='513', coco='641').get(name.data)
     if name.folder not in ('brpg', 'pcr', 'u2pl'):
         padded = None
@@ -161,13 +163,14 @@ def test_official_configs_evaluate_as_the_code(path):
             if s.type == 'PadCenterCrop'
         ]
         assert crop == ([padded] if padded else [])
-    assert cfg.get('eval_protocol', 'whole') == (f'padded-{padded}' if padded
-                                                 else 'whole')
+    assert cfg.get('eval_protocol',
+                   'whole') == (f'padded-{padded}' if padded else 'whole')
 
 
 def test_one_official_config_for_a_method_and_data_set():
-    found = [parse(p)[:3] + (parse(p).data, ) for p in ALL
-             if parse(p).official]
+    found = [
+        parse(p)[:3] + (parse(p).data, ) for p in ALL if parse(p).official
+    ]
     assert len(found) == len(set(found))
     assert {(f, data)
             for f, _, _, data in found} >= {('brpg', 'voc'), ('brpg', 'city'),
@@ -182,7 +185,7 @@ def test_one_official_config_for_a_method_and_data_set():
 @pytest.mark.parametrize('path', of('cmb'))
 def test_cmb(path):
     """4.2 and Table 1, or its code."""
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     model = cfg.model
     assert model.momentum == (.995 if name.official else .997)
     assert model.mixing.prob == (.75 if name.official else .8)
@@ -205,13 +208,13 @@ def test_cmb(path):
 
 @pytest.mark.parametrize('path', of('cmb'))
 def test_pixels_of_cmb_are_as_the_weights_want_them(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     if not name.own:
         return
     pixels = cfg.model.segmentor.data_preprocessor
     mean = dict(
-        voc=[122.679, 116.669, 104.007],
-        city=[73.158, 82.909, 72.392])[name.data]
+        voc=[122.679, 116.669, 104.007], city=[73.158, 82.909,
+                                               72.392])[name.data]
     coco = name.network.endswith('coco')
     assert pixels.mean == (mean[::-1] if coco else mean)
     assert pixels.bgr_to_rgb != coco and pixels.std == [255.] * 3
@@ -228,7 +231,7 @@ def test_pixels_of_cmb_are_as_the_weights_want_them(path):
 @pytest.mark.parametrize(
     'path', [p for p in ALL if re.match('(cps|fixmatch|unimatch)/', p)])
 def test_weights_of_the_losses_of_frameworks(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     terms = {k: v for k, v in cfg.model.terms.items() if v}
     sup, = terms['supervised'].criterion
     halves, city = 'match' in name.folder, name.data == 'city'
@@ -258,15 +261,15 @@ def test_weights_of_the_losses_of_frameworks(path):
 
 def test_windows_of_the_codes():
     """CPS: two thirds, rounded up, small images padded. UniMatch: cut."""
-    cps = load('cps/cps-own_r101_voc-blended-cps_662').model.test_cfg
+    cps = loaded('cps/cps-own_r101_voc-blended-cps_662').model.test_cfg
     assert cps == dict(
         mode='slide',
         crop_size=(512, 512),
         stride=(342, 342),
         pad_to_crop=True)
-    cps = load('cps/cps-own_r101_city-cps_186').model.test_cfg
+    cps = loaded('cps/cps-own_r101_city-cps_186').model.test_cfg
     assert tuple(cps.stride) == (534, 534)
-    unimatch = load('unimatch/unimatch-own_r101_city-cps_186').model.test_cfg
+    unimatch = loaded('unimatch/unimatch-own_r101_city-cps_186').model.test_cfg
     assert unimatch == dict(
         mode='slide',
         crop_size=(801, 801),
@@ -280,7 +283,7 @@ ALPHA = {'voc-pseudoseg': 2., 'voc': 2., 'voc-blended-cps': 1., 'city-cps': 1.}
 
 @pytest.mark.parametrize('path', of('rc2l', official=False))
 def test_rc2l(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     term = cfg.model.terms.rc2l
     assert tuple(term.betas) == (1., 20., 4., 4.)
     assert cfg.model.segmentor.decode_head.num_queries == 50
@@ -300,11 +303,11 @@ def test_rc2l(path):
         assert (min(scales), max(scales)) == (short // 2, short * 2)
 
 
-@pytest.mark.parametrize('path', [
-    p for p in where(folder='pps') if '/ablation/' in p or parse(p).own
-])
+@pytest.mark.parametrize(
+    'path',
+    [p for p in where(folder='pps') if '/ablation/' in p or parse(p).own])
 def test_prototypes_of_pps(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     row = re.match(r'n(\d)', name.method)
     n = int(row.group(1)) if row else dict(voc=5, city=7, digits=5)[name.data]
     assert cfg.model.segmentor.decode_head.num_queries == n * cfg.num_classes

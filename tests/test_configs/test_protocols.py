@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mmseg_semi.datasets.splits import known_splits, split_name
 from mmseg_semi.functional import iters_per_epoch
-from .cases import ALL, CLASSES, CONFIGS, load, parse, where
+from .cases import ALL, CLASSES, CONFIGS, loaded, parse, where
 
 FAMILIES = {
     path.stem: Config.fromfile(path).protocol
@@ -52,7 +52,7 @@ def test_there_are_hundreds():
 
 @pytest.mark.parametrize('path', ALL)
 def test_batches_are_stated_in_all(path):
-    loader = load(path).train_dataloader
+    loader = loaded(path).train_dataloader
     counts = loader.sampler.counts
     assert loader.batch_size == sum(counts)
     assert loader.sampler.type == 'SemiSampler'
@@ -63,13 +63,13 @@ def test_batches_are_stated_in_all(path):
 
 @pytest.mark.parametrize('path', ALL)
 def test_the_list_is_the_one_of_the_name(path):
-    name, dataset = parse(path), load(path).train_dataloader.dataset
+    name, dataset = parse(path), loaded(path).train_dataloader.dataset
     split = split_name(dataset.labeled.ann_file)
     assert known_splits()[split]['count'] == name.labels
     if name.data == 'digits':
         return
     family = FAMILIES[name.lists]
-    assert load(path).protocol == family
+    assert loaded(path).protocol == family
     assert dataset.labeled.ann_file == family.lists[str(name.labels)]
     if dataset.unlabeled is not None:
         assert dataset.unlabeled.get('ann_file', '') == family.get('pool', '')
@@ -104,7 +104,7 @@ def crops(cfg):
 
 @pytest.mark.parametrize('path', [p for p in ALL if 'digits' not in p])
 def test_crop_and_classes(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     crop = COMMON[name.data][0]
     method = name.method.removesuffix('-own')
     if name.own and '/ablation/' in path:
@@ -130,10 +130,9 @@ def test_crop_and_classes(path):
 
 @pytest.mark.parametrize('path', PLAIN)
 def test_the_plain_name_is_the_common_protocol(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     crop, batch, epochs = COMMON[name.data]
-    assert name.network in ('r101', 'r101-stock', 'segformer-b4',
-                            'xception65')
+    assert name.network in ('r101', 'r101-stock', 'segformer-b4', 'xception65')
     counts = cfg.train_dataloader.sampler.counts
     assert tuple(counts) in ((batch, batch), (batch, 0))
     images = FAMILIES[name.lists].images
@@ -190,7 +189,7 @@ def test_iterations_of_brpg():
         'xception65_coco_3697': 214860, 'xception65_coco_7393': 207930
     }  # yapf: disable
     found = {
-        key: load(f'brpg/brpg_{key}').train_cfg.max_iters
+        key: loaded(f'brpg/brpg_{key}').train_cfg.max_iters
         for key in expected
     }
     assert found == expected
@@ -207,7 +206,7 @@ def test_iterations_of_cps(lists, iterations):
     for path in found:
         if re.match(r'(cps|pps)/|supervised/supervised-cps', path):
             name = parse(path)
-            assert load(path).train_cfg.max_iters == iterations[name.labels]
+            assert loaded(path).train_cfg.max_iters == iterations[name.labels]
 
 
 @pytest.mark.parametrize('path', where(lists='voc') + where(lists='city-cps'))
@@ -219,12 +218,12 @@ def test_iterations_of_unimatch(path):
     images = FAMILIES[name.lists].images
     n = iters_per_epoch(images - name.labels, GPUS, 2)
     epochs = dict(voc=80, city=240)[name.data]
-    assert load(path).train_cfg.max_iters == epochs * n
+    assert loaded(path).train_cfg.max_iters == epochs * n
 
 
 @pytest.mark.parametrize('path', where(folder='cmb', official=False))
 def test_numbers_of_cmb(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     if name.data == 'digits' or 'mean-teacher' in path:
         return
     terms = cfg.model.terms
@@ -236,19 +235,20 @@ def test_numbers_of_cmb(path):
         assert cfg.model.mixing.background == 0
         assert cfg.model.labeled_mixing.background == 0
         return
-    assert tuple(terms.class_balance.windows) == (
-        name.labels // labeled, (2975 - name.labels) // unlabeled)
+    assert tuple(
+        terms.class_balance.windows) == (name.labels // labeled,
+                                         (2975 - name.labels) // unlabeled)
 
 
 def test_windows_of_cmb():
     """20 and 1437 iterations at Cityscapes 1/30."""
-    terms = load('cmb/cmb-own_v2-r101-coco_city-cmb_100').model.terms
+    terms = loaded('cmb/cmb-own_v2-r101-coco_city-cmb_100').model.terms
     assert tuple(terms.class_balance.windows) == (20, 1437)
 
 
 @pytest.mark.parametrize('path', where(folder='pcr'))
 def test_no_two_trainings_of_pcr_share_prototypes(path):
-    name, cfg = parse(path), load(path)
+    name, cfg = parse(path), loaded(path)
     file = cfg.model.terms.pcr and cfg.model.terms.pcr.get('prototypes')
     if file and '/ablation/' not in path:
         stem = path.rsplit('/', 1)[1].removesuffix('_official')

@@ -11,7 +11,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmseg_semi.datasets.miniatures import FOLDERS, write_miniature
+from mmseg_semi.datasets.miniatures import (FOLDERS, MiniatureRecipe,
+                                            write_miniature)
 from .cases import load, parse
 from .shrink import ITERATIONS, shrink
 from .test_builds import DISTINCT, structure
@@ -57,8 +58,9 @@ ALL = os.environ.get('MMSEG_SEMI_ALL_CONFIGS') == '1'
 def trees(tmp_path_factory):
     folder = tmp_path_factory.mktemp('mini')
     kinds = ('voc', 'city', 'coco', 'gta5')
+    recipe = MiniatureRecipe(num_val=2)
     for kind in kinds:
-        write_miniature(kind, folder / FOLDERS[kind])
+        write_miniature(kind, folder / FOLDERS[kind], recipe)
     return {kind: str(folder / FOLDERS[kind]) for kind in kinds}
 
 

@@ -27,10 +27,14 @@ def differences(expected: Dict[str, str], root: Path) -> List[str]:
         elif path.read_text(encoding='utf-8') != text:
             diff = difflib.unified_diff(
                 path.read_text(encoding='utf-8').splitlines(),
-                text.splitlines(), name, 'table', lineterm='')
+                text.splitlines(),
+                name,
+                'table',
+                lineterm='')
             found.append('\n'.join(list(diff)[:20]))
-    return found + [f'{p} is in no row of the table' for p in stray(
-        expected, root)]
+    return found + [
+        f'{p} is in no row of the table' for p in stray(expected, root)
+    ]
 
 
 def stray(expected: Dict[str, str], root: Path) -> List[str]:

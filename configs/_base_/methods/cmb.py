@@ -4,8 +4,8 @@
 # up to 2,000 have neither contrast, pseudo-labels, class weights nor ClassMix
 # of unlabelled images. As in the authors' code the teacher never switches
 # dropout off; DeepLabV2 has none.
-# Give `terms.cmb.head.in_channels` and `terms.cmb.num_labeled` in the config; on
-# VOC also `terms.class_balance=None`. The rest has the paper's values.
+# Give `terms.cmb.head.in_channels` and `terms.cmb.num_labeled` in the config;
+# on VOC also `terms.class_balance=None`. The rest has the paper's values.
 model = dict(
     type='MeanTeacher',
     momentum=0.997,

@@ -1,6 +1,6 @@
 _base_ = './deeplabv3plus_r101.py'
-# PPS on the DeepLabV3+ of U2PL: as on that of CPS, but with output stride 8 and
-# U2PL's decoder. A config gives `num_queries`.
+# PPS on the DeepLabV3+ of U2PL: as on that of CPS, but with output stride 8
+# and U2PL's decoder. A config gives `num_queries`.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 segmentor = dict(
     decode_head=dict(

@@ -1,6 +1,6 @@
 # BRPG's SegFormer on Cityscapes (Sec. 4.1.4): AdamW, ten times the rate for
-# the decoder, poly, no warm-up. On VOC it has the SGD of all networks. A config
-# gives `max_iters`; the poly schedule ends with the training.
+# the decoder, poly, no warm-up. On VOC it has the SGD of all networks. A
+# config gives `max_iters`; the poly schedule ends with the training.
 train_cfg = dict(type='SemiIterBasedTrainLoop', val_interval=4000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

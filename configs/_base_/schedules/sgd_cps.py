@@ -1,8 +1,8 @@
 # CPS, as run: the nominal learning rate is 0.01 on VOC and 0.02 on Cityscapes
 # with weight decay 1e-4, but its code divides every loss once more by the
 # number of GPUs (4 and 8), so that these are the rates that act. Nothing
-# decays that is a norm, a bias or a query. A config gives `max_iters`; the poly
-# schedule ends with the training.
+# decays that is a norm, a bias or a query. A config gives `max_iters`; the
+# poly schedule ends with the training.
 train_cfg = dict(type='SemiIterBasedTrainLoop', val_interval=2000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

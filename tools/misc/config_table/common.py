@@ -40,7 +40,6 @@ CLASSES = [
 EPOCH = Code('epoch_iters')
 
 
-
 def window(first: int, last: int) -> Code:
     """Iterations of epochs ``first`` to ``last``, the latter excluded."""
 
@@ -132,10 +131,10 @@ class Method:
         model (callable): (family, labels, network, name) to settings of
             ``model``.
         burn_in (bool): One epoch on labels alone, as U2PL.
-        note (dict[str, str]): Comment by data set.
+        note (callable): Data set to comment.
         schedule (callable, optional): Data set to schedule; None is SGD.
-        setup (list[str]): More lines before the settings.
-        networks (dict, optional): Other network files than ``NETWORKS``'.
+        setup (callable): Data set to more lines before the settings.
+        model_file (str): Another network file than that of ``NETWORKS``.
     """
     folder: str
     base: str
@@ -178,8 +177,7 @@ def common(key: str, family: str, labels: int, network: str = 'r101') -> Leaf:
         ],
         config=dict(
             model=merged(model, method.model(lists_, labels, net, name)),
-            train_cfg=dict(
-                max_iters=Code(f'{setting.epochs} * epoch_iters')),
+            train_cfg=dict(max_iters=Code(f'{setting.epochs} * epoch_iters')),
             train_dataloader=loader(lists_, labels,
                                     counts if supervised else None)),
         family=lists_,
@@ -244,11 +242,10 @@ def _fixmatch(family, labels, net, name):
 def _unimatch(family, labels, net, name):
     if family.data != 'city':
         return {}
-    return dict(
-        terms={
-            term: dict(threshold=0.)
-            for term in ('strong1', 'strong2', 'features')
-        })
+    return dict(terms={
+        term: dict(threshold=0.)
+        for term in ('strong1', 'strong2', 'features')
+    })
 
 
 def _rc2l(family, labels, net, name):

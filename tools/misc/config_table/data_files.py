@@ -13,8 +13,8 @@ _SEMI = 'ImageSets/Semi'
 
 def _comment(text: str) -> str:
     return '\n'.join(
-        textwrap.wrap(
-            text, 79, initial_indent='# ', subsequent_indent='# ')) + '\n'
+        textwrap.wrap(text, 79, initial_indent='# ',
+                      subsequent_indent='# ')) + '\n'
 
 
 def protocol_text(family: Family) -> str:
@@ -29,9 +29,9 @@ def protocol_text(family: Family) -> str:
     text = _comment(family.about)
     if not hashes:
         text += _comment('Their hashes are not published.')
-    return tidy(text +
-                f'protocol = {render(dict(values, lists=lists, sha256=hashes))}'
-                '\n')
+    return tidy(
+        text + f'protocol = {render(dict(values, lists=lists, sha256=hashes))}'
+        '\n')
 
 
 @dataclass

@@ -2,9 +2,9 @@
 """DigitScenes: the embedded data set, trained on a CPU in minutes."""
 from typing import Dict, List
 
-from .common import (DATA, METHODS, MODELS, SCHEDULES, SEMI, STUDENT)
+from .ablations import PPS_PARTS, term
+from .common import DATA, METHODS, MODELS, SCHEDULES, SEMI, STUDENT
 from .leaf import Code, Leaf, merged
-from .variants import PPS_PARTS, term
 
 _MIXTURE = dict(criterion=[
     dict(type='cross_entropy', weight=0.5),
@@ -19,7 +19,6 @@ _BRPG_SIZES = dict(
     samples_per_image=256,
     cells=16,
     draws_per_image=256)
-
 
 _NO_FLIP = dict(flip_prob=0., color_law='pil')
 
@@ -286,11 +285,13 @@ _ON_TOP = [
       for name, note, without in (
           ('sup', 'labels only', ('consistency', 'entropy', 'cmb')),
           ('sup-ent', 'labels and entropy', ('consistency', 'cmb')),
-          ('sup-pseudo', 'labels and pseudo-labels', ('entropy', 'cmb')),
-          ('sup-contr', 'labels and contrast', ('consistency', 'entropy')),
+          ('sup-pseudo', 'labels and pseudo-labels',
+           ('entropy', 'cmb')), ('sup-contr', 'labels and contrast',
+                                 ('consistency', 'entropy')),
           ('sup-ent-contr', 'everything but pseudo-labels', ('consistency', )),
-          ('sup-pseudo-contr', 'everything but the entropy', ('entropy', )),
-          ('sup-pseudo-ent', 'everything but the contrast', ('cmb', )))),
+          ('sup-pseudo-contr', 'everything but the entropy',
+           ('entropy', )), ('sup-pseudo-ent', 'everything but the contrast',
+                            ('cmb', )))),
     *((f'pps/ablation/{name}', 'pps/pps', note, model)
       for name, note, model in PPS_PARTS),
     *((f'pps/ablation/n{n}', 'pps/pps',
@@ -365,8 +366,8 @@ def leaves() -> List[Leaf]:
         ('cmb/ablation/eight-unlabeled', 'cmb/cmb',
          'As many unlabelled images in a step as the mean teacher has.',
          dict(
-             train_dataloader=dict(
-                 batch_size=16, sampler=dict(counts=(8, 8))))),
+             train_dataloader=dict(batch_size=16, sampler=dict(counts=(8,
+                                                                       8))))),
         ('cmb/ablation/mean-teacher-classmix', 'mean_teacher/mean-teacher',
          'The mean teacher with the mixing of CMB.',
          dict(model=dict(mixing=dict(kind='classmix')))),

@@ -72,13 +72,12 @@ FAMILIES = {
                 183: 'voc12-pseudoseg-1_8',
                 366: 'voc12-pseudoseg-1_4',
                 732: 'voc12-pseudoseg-1_2'
-            },
-            'PASCAL VOC 2012, lists of PseudoSeg as CPS uses them: the '
+            }, 'PASCAL VOC 2012, lists of PseudoSeg as CPS uses them: the '
             'unlabelled images are the rest of the 1,464. Up to 366 labels '
             'the lists are the classic ones, the unlabelled images are not.'),
         Family(
-            'voc-cmb', 'voc', *_VOC,
-            _numbered('voc12-cmb0-{}', 212, 530, 1323),
+            'voc-cmb', 'voc', *_VOC, _numbered('voc12-cmb0-{}', 212, 530,
+                                               1323),
             'PASCAL VOC 2012, first permutation of CMB. Its lists are made '
             'by tools/dataset_converters/permutation_splits.py.'),
         Family(
@@ -105,8 +104,7 @@ FAMILIES = {
                 1849: 'coco-brpg-1_64',
                 3697: 'coco-brpg-1_32',
                 7393: 'coco-brpg-1_16'
-            },
-            'COCO with 81 classes, lists of PseudoSeg as UniMatch and BRPG '
+            }, 'COCO with 81 classes, lists of PseudoSeg as UniMatch and BRPG '
             'publish them; from 925 to 3,697 labels both are equal. Every '
             'other image of train2017 is unlabelled.'),
     )

@@ -105,3 +105,28 @@ def merged(*parts: dict) -> dict:
                 value = merged(old, value)
             result[key] = value
     return result
+
+
+def on_top(leaves: Dict[str, Leaf],
+           base: str,
+           name: str,
+           note: str,
+           folder: str = '',
+           setup: List[str] = (),
+           extra_base: str = '',
+           counts: Tuple[int, int] = None,
+           **config: object) -> Leaf:
+    """A leaf named ``name`` on ``base``, in ``folder`` of its method."""
+    parent = leaves[base]
+    path = f'{parent.folder}/{folder}{name}'
+    return Leaf(
+        path=path,
+        bases=[base, extra_base] if extra_base else base,
+        data=parent.data,
+        network=parent.network,
+        counts=counts or parent.counts,
+        note=note,
+        setup=list(setup),
+        config=config,
+        family=parent.family,
+        labels=parent.labels)

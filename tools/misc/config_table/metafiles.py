@@ -101,8 +101,9 @@ def _header(folder: str, leaves: List[Leaf]) -> str:
         'Collections:', f'- Name: {collection.name}',
         '  License: Apache License 2.0', '  Metadata:', '    Training Data:'
     ]
-    lines += [f'    - {name}' for key, name in DATASETS.items()
-              if key in trained]
+    lines += [
+        f'    - {name}' for key, name in DATASETS.items() if key in trained
+    ]
     if any('ssda' in leaf.name for leaf in leaves):
         lines.append('    - GTA5')
     if collection.title:
@@ -129,8 +130,8 @@ def _entry(leaf: Leaf) -> str:
         f'- Name: {leaf.name}',
         f'  In Collection: {COLLECTIONS[leaf.folder].name}',
         f'  Config: configs/{leaf.path}.py', '  Metadata:',
-        f'    Training Data: {DATASETS[leaf.data]}', f'    Batch Size: {batch}',
-        '    Architecture:'
+        f'    Training Data: {DATASETS[leaf.data]}',
+        f'    Batch Size: {batch}', '    Architecture:'
     ]
     lines += [f'    - {part}' for part in ARCHITECTURES[leaf.network]]
     return '\n'.join(lines) + '\n'

@@ -4,36 +4,49 @@ protocol: other lists, crop, batch, network or length. Marked ``-own``.
 """
 from typing import Dict, List, Optional
 
-from .common import (CLASSES, FILES, SEMI, STUDENT, base_list,
-                     common, epoch_line, loader, window)
-from .families import FAMILIES, Family
+from .common import (CLASSES, FILES, SEMI, STUDENT, base_list, common,
+                     epoch_line, loader, window)
+from .families import FAMILIES
 from .leaf import Code, Leaf, merged
 
-VOC_OF_CPS = ('voc-blended-cps', 'voc-pseudoseg')
-# CPS' epochs by share of the labelled images.
-CPS_EPOCHS = dict(
-    voc={2: 60, 4: 40, 8: 34, 16: 32}, city={2: 240, 4: 160, 8: 137, 16: 128})
+OHEM = [dict(type='ohem', weight=1., thresh=0.7, min_kept=100_000)]
 
 
-def _leaf(folder: str,
-          name: str,
-          family: str,
-          labels: int,
-          network: str,
-          bases: List[str],
-          counts,
-          model: dict,
-          *,
-          setup: Optional[List[str]] = None,
-          note: str = '',
-          train: Optional[Dict[str, object]] = None,
-          optim: Optional[Dict[str, object]] = None,
-          data_counts=None,
-          inference: bool = True) -> Leaf:
+def own_leaf(folder: str,
+             name: str,
+             family: str,
+             labels: int,
+             network: str,
+             bases: List[str],
+             counts,
+             model: dict,
+             *,
+             setup: Optional[List[str]] = None,
+             note: str = '',
+             train: Optional[Dict[str, object]] = None,
+             optim: Optional[Dict[str, object]] = None,
+             data_counts=None) -> Leaf:
+    """A config that starts from bases.
+
+    Args:
+        folder (str): Below ``configs/``.
+        name (str): Method and network, as in its name.
+        family (str): Its lists.
+        labels (int): Labelled images.
+        network (str): See :class:`Leaf`.
+        bases (list[str]): See :class:`Leaf`.
+        counts (tuple[int, int]): See :class:`Leaf`.
+        model (dict): Settings beside network and inference.
+        setup (list[str], optional): More lines before the settings.
+        note (str): Comment.
+        train (dict, optional): ``train_cfg``.
+        optim (dict, optional): ``optim_wrapper``.
+        data_counts (tuple[int, int], optional): ``counts`` where the data
+            set's file has others.
+    """
     lists_ = FAMILIES[family]
-    head: Dict[str, object] = dict(segmentor=Code('segmentor'))
-    if inference:
-        head['test_cfg'] = Code('_base_.inference')
+    head: Dict[str, object] = dict(
+        segmentor=Code('segmentor'), test_cfg=Code('_base_.inference'))
     config: Dict[str, object] = dict(model=merged(head, model))
     if optim:
         config['optim_wrapper'] = optim
@@ -53,160 +66,27 @@ def _leaf(folder: str,
         labels=labels)
 
 
-# --- CPS, and PPS and BRPG on it --------------------------------------------
-
-
-def _cps_length(family: Family, labels: int):
-    """Setup lines, note and ``train_cfg``."""
-    if family.name not in ('voc-blended-cps', 'city-cps'):
-        return [], ('The length of the training is not stated, this is that '
-                    'of 662 labels.'), dict(max_iters=39680)
-    share = round(family.images / labels)
-    epochs = CPS_EPOCHS[family.data][share]
-    images = family.images
-    value = (images - images // share) // 8
-    line = (f'epoch_iters = ({images} - {images} // {share}) // 8'
-            f'  # {value}, as CPS counts')
-    return [line], '', dict(max_iters=Code(f'{epochs} * epoch_iters'))
-
-
-def _cps_bases(family: Family, model: str, method: str, schedule: str):
-    return base_list(family, model, f'{FILES[family.data]}_cps', method,
-                     schedule, STUDENT)
-
-
-def _cps_optim(family: Family) -> Optional[dict]:
-    """What acts on Cityscapes, where CPS used 8 GPUs."""
-    if family.data == 'voc':
-        return None
-    return dict(optimizer=dict(weight_decay=8e-4))
-
-
-_OHEM = [dict(type='ohem', weight=1., thresh=0.7, min_kept=100_000)]
-
-
-def cps(family: str, labels: int, cutmix: bool = True) -> Leaf:
-    lists_ = FAMILIES[family]
-    setup, note, train = _cps_length(lists_, labels)
-    terms: Dict[str, object] = {}
-    model: Dict[str, object] = {}
-    city = lists_.data == 'city'
-    if city:
-        terms['supervised'] = dict(criterion=_OHEM)
-        terms['consistency'] = dict(loss_weight=5.)
-    name, counts, data_counts = 'cps-own', (8, 16), None
-    if not cutmix:
-        name = 'cps-nocutmix-own'
-        counts = data_counts = (8, 8)
-        model['mixing'] = None
-        terms['consistency'] = dict(loss_weight=6. if city else 1.5)
-        note = ('Without CutMix: no second batch, and the labelled images '
-                f'have cross labels too. {note}').strip()
-    if terms:
-        model['terms'] = terms
-    return _leaf(
-        'cps',
-        f'{name}_r101',
-        family,
-        labels,
-        'r101-cps',
-        _cps_bases(lists_, 'deeplabv3plus_r101-cps', 'cross_pseudo',
-                   'sgd_cps'),
-        counts,
-        model,
-        setup=setup,
-        note=note,
-        train=train,
-        optim=_cps_optim(lists_),
-        data_counts=data_counts)
-
-
-def supervised_cps(family: str, labels: int) -> Leaf:
-    """The supervised baseline of CPS' recipe (PPS, Fig. 4)."""
-    lists_ = FAMILIES[family]
-    setup, _, train = _cps_length(lists_, labels)
-    model = {}
-    if lists_.data == 'city':
-        model['terms'] = dict(supervised=dict(criterion=_OHEM))
-    return _leaf(
-        'supervised',
-        'supervised-cps-own_r101',
-        family,
-        labels,
-        'r101-cps',
-        base_list(lists_, 'deeplabv3plus_r101-cps',
-                  f'{FILES[lists_.data]}_cps', 'supervised', 'sgd_cps', SEMI),
-        (8, 0),
-        model,
-        setup=setup,
-        note="CPS' recipe on the labelled images alone.",
-        train=train,
-        optim=_cps_optim(lists_),
-        data_counts=(8, 0))
-
-
-def pps(family: str, labels: int) -> Leaf:
-    lists_ = FAMILIES[family]
-    setup, note, train = _cps_length(lists_, labels)
-    n = dict(voc=5, city=7)[lists_.data]
-    setup = [
-        f'segmentor.decode_head.num_queries = {n} * _base_.num_classes'
-        '  # of every class', *setup
-    ]
-    city = lists_.data == 'city'
-    return _leaf(
-        'pps',
-        'pps-own_r101',
-        family,
-        labels,
-        'r101-cps',
-        _cps_bases(lists_, 'deeplabv3plus-prototypes_r101-cps', 'pps',
-                   'sgd_pps'),
-        (8, 16), {},
-        setup=setup,
-        note=note,
-        train=train,
-        optim=dict(optimizer=dict(lr=0.02)) if city else None)
-
-
-def brpg_cps(family: str, labels: int) -> Leaf:
-    lists_ = FAMILIES[family]
-    _, _, train = _cps_length(lists_, labels)
-    return _leaf(
-        'brpg',
-        'brpg-cps-own_r101',
-        family,
-        labels,
-        'r101-cps',
-        _cps_bases(lists_, 'deeplabv3plus_r101-cps', 'brpg_cross_pseudo',
-                   'sgd_cps'), (8, 16),
-        dict(
-            terms=dict(
-                brpg=dict(head=dict(in_channels=304), window=window(1, 2)))),
-        setup=[epoch_line(lists_, labels, 8)],
-        note='Table 10. The paper does not say how it trained this: data, '
-        "losses and length are CPS' own, the window is that of the common "
-        'protocol.',
-        train=train)
-
-
 # --- FixMatch, UniMatch, BRPG on FixMatch -----------------------------------
 
 _UNIMATCH_NETWORK = 'deeplabv3plus_r101-unimatch'
 
 
-def _match(key: str, folder: str, views: str, family: str, labels: int,
-           model: dict, note: str = '') -> Leaf:
+def _match(key: str,
+           folder: str,
+           views: str,
+           family: str,
+           labels: int,
+           model: dict,
+           note: str = '') -> Leaf:
     lists_ = FAMILIES[family]
     epochs = dict(voc=80, city=240)[lists_.data]
-    return _leaf(
+    return own_leaf(
         folder,
         f'{key}_r101',
         family,
         labels,
         'r101-unimatch',
-        base_list(lists_, _UNIMATCH_NETWORK,
-                  f'{FILES[lists_.data]}_{views}',
+        base_list(lists_, _UNIMATCH_NETWORK, f'{FILES[lists_.data]}_{views}',
                   key.replace('-own', '').replace('-', '_'),
                   dict(voc='sgd_voc12', city='sgd_cityscapes')[lists_.data],
                   STUDENT), (8, 8),
@@ -214,8 +94,8 @@ def _match(key: str, folder: str, views: str, family: str, labels: int,
         setup=[epoch_line(lists_, labels, 8)],
         note=note,
         train=dict(max_iters=Code(f'{epochs} * epoch_iters')),
-        optim=dict(optimizer=dict(weight_decay=1e-4))
-        if lists_.data == 'city' else None)
+        optim=dict(optimizer=dict(
+            weight_decay=1e-4)) if lists_.data == 'city' else None)
 
 
 _MATCH_OHEM = dict(
@@ -260,15 +140,15 @@ def brpg_fixmatch(family: str, labels: int) -> Leaf:
 
 def unimatch_coco(labels: int) -> Leaf:
     lists_ = FAMILIES['coco']
-    return _leaf(
+    return own_leaf(
         'unimatch',
         'unimatch-own_xception65',
         'coco',
         labels,
         'xception65-unimatch',
         base_list(lists_, 'deeplabv3plus_xception65-unimatch_coco',
-                  'coco81_unimatch', 'unimatch', 'sgd_coco_unimatch',
-                  STUDENT), (8, 8), {},
+                  'coco81_unimatch', 'unimatch', 'sgd_coco_unimatch', STUDENT),
+        (8, 8), {},
         setup=[epoch_line(lists_, labels, 8)],
         train=dict(max_iters=Code('30 * epoch_iters')))
 
@@ -295,7 +175,7 @@ def sixteen(key: str, labels: int) -> Leaf:
 def supervised_u2pl(labels: int) -> Leaf:
     """What made the SupOnly rows of the tables on Cityscapes."""
     lists_ = FAMILIES['city']
-    return _leaf(
+    return own_leaf(
         'supervised',
         'supervised-u2pl-own_r101',
         'city',
@@ -303,7 +183,7 @@ def supervised_u2pl(labels: int) -> Leaf:
         'r101',
         base_list(lists_, 'deeplabv3plus_r101-aux', 'cityscapes_weak',
                   'supervised', 'sgd_cityscapes', SEMI), (16, 0),
-        dict(terms=dict(supervised=dict(criterion=_OHEM))),
+        dict(terms=dict(supervised=dict(criterion=OHEM))),
         setup=[
             'segmentor.auxiliary_head.num_classes = _base_.num_classes',
             epoch_line(lists_, labels, 16, gpus=8)
@@ -359,7 +239,7 @@ def cmb(network: str, family: str, labels: int, source: bool = False) -> Leaf:
         terms['class_balance'] = dict(windows=spans)
     model['terms'] = terms
     name = 'cmb-ssda-own' if source else 'cmb-own'
-    return _leaf(
+    return own_leaf(
         'cmb',
         f'{name}_{network}',
         family,
@@ -397,7 +277,7 @@ def rc2l(network: str, family: str, labels: int, alpha: float,
          iters: Optional[int]) -> Leaf:
     lists_ = FAMILIES[family]
     coco = '-coco' if network.endswith('coco') else ''
-    return _leaf(
+    return own_leaf(
         'rc2l',
         f'rc2l-own_{network}',
         family,
@@ -412,7 +292,7 @@ def rc2l(network: str, family: str, labels: int, alpha: float,
         train=dict(max_iters=iters) if iters else None)
 
 
-def _each(*families: str):
+def each_list(*families: str):
     return [(f, n) for f in families for n in FAMILIES[f].lists]
 
 
@@ -420,16 +300,9 @@ MATCH_LISTS = ('voc', 'voc-blended', 'voc-blended-cps', 'city-cps')
 
 
 def leaves() -> List[Leaf]:
-    of_cps = _each(*VOC_OF_CPS, 'city-cps')
-    found = [cps(*key) for key in of_cps + _each('voc')]
-    found += [cps(*key, cutmix=False) for key in of_cps]
-    found += [supervised_cps(*key)
-              for key in _each('voc-blended-cps', 'city-cps')]
-    found += [pps(*key) for key in of_cps]
-    found += [brpg_cps(*key) for key in _each('voc')]
-    found += [fixmatch(*key) for key in _each(*MATCH_LISTS)]
-    found += [unimatch(*key) for key in _each(*MATCH_LISTS)]
-    found += [brpg_fixmatch(*key) for key in _each('voc')]
+    found = [fixmatch(*key) for key in each_list(*MATCH_LISTS)]
+    found += [unimatch(*key) for key in each_list(*MATCH_LISTS)]
+    found += [brpg_fixmatch(*key) for key in each_list('voc')]
     found += [unimatch_coco(n) for n in (232, 463, 925, 1849, 3697)]
     found += [
         sixteen(key, n) for key in ('pcr', 'u2pl')
@@ -437,7 +310,7 @@ def leaves() -> List[Leaf]:
     ]
     found += [supervised_u2pl(n) for n in FAMILIES['city'].lists]
     for network in CMB_NETWORKS:
-        found += [cmb(network, *key) for key in _each('voc-cmb')]
+        found += [cmb(network, *key) for key in each_list('voc-cmb')]
         found += [cmb(network, 'city-cmb', n) for n in (100, 372, 744)]
     found += [cmb('v2-r101', 'city-cmb', n) for n in (200, 500, 1000)]
     found += [

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from mmseg_semi.benchmarking.published import Figure, Published
-
 from .differences import DIFFERENCES
 from .families import FAMILIES, SPLITS
 from .leaf import Leaf
@@ -136,9 +135,9 @@ def results(leaves: List[Leaf], published: Published) -> str:
                        ("The paper's own protocol", True)):
         rows = [
             leaf for leaf in leaves
-            if leaf.family and not isinstance(leaf.bases, str)
-            and ('-own_' in leaf.name) == own and not leaf.name.endswith(
-                '_official') and leaf.network != 'r101-stock'
+            if leaf.family and not isinstance(leaf.bases, str) and (
+                '-own_' in leaf.name) == own and not leaf.name.endswith(
+                    '_official') and leaf.network != 'r101-stock'
         ]
         if not rows:
             continue
@@ -151,8 +150,8 @@ def results(leaves: List[Leaf], published: Published) -> str:
                      f'{NETWORK_TITLES[network]}\n\n{_HEAD}')
             text += ''.join(_row(leaf, published) for leaf in group)
     variants = [
-        leaf for leaf in leaves if leaf.network == 'r101-stock'
-        or leaf.name.endswith('_official')
+        leaf for leaf in leaves
+        if leaf.network == 'r101-stock' or leaf.name.endswith('_official')
     ]
     if variants:
         text += ('\n### Variants\n\n| config | what | ours |\n| --- | --- | '
@@ -199,8 +198,8 @@ def replace(text: str, name: str, new: str) -> str:
 def with_results(new: str, old: str) -> str:
     """``new`` with the cells of results that ``old`` has."""
     kept: Dict[Tuple[str, str], str] = {}
-    _cells(old, lambda link, column, cell: kept.setdefault((link, column),
-                                                          cell))
+    _cells(old, lambda link, column, cell: kept.setdefault(
+        (link, column), cell))
     return _cells(new, lambda link, column, cell: kept.get(
         (link, column), cell))
 

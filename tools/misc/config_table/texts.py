@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Dict, List
 
-from . import common, data_files, digits, metafiles, own, readmes, variants
+from . import (ablations, common, data_files, digits, metafiles, official, own,
+               own_cps, readmes)
 from .leaf import Leaf
 
 
 def all_leaves() -> List[Leaf]:
-    found = {leaf.path: leaf for leaf in common.leaves() + own.leaves()}
-    for more in (variants.official, variants.ablations):
+    found = {
+        leaf.path: leaf
+        for leaf in common.leaves() + own.leaves() + own_cps.leaves()
+    }
+    for more in (official.official, ablations.ablations):
         found.update({leaf.path: leaf for leaf in more(found)})
     found.update({leaf.path: leaf for leaf in digits.leaves()})
     return sorted(found.values(), key=lambda leaf: leaf.path)

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_semi authors.
-"""Configs on top of another one: authors' code, ablations."""
-from typing import Dict, List, Tuple
+"""What made the authors' numbers, where their code differs from the paper."""
+from typing import Dict, List
 
-from .leaf import Code, Leaf
+from .leaf import Code, Leaf, on_top
 
 _OHEM = dict(type='ohem', weight=1., thresh=0.7, min_kept=100_000)
 _MIXTURE = dict(criterion=[
@@ -16,7 +16,6 @@ _PADDED = [
 _PADDED_LOADER = dict(
     dataset=dict(labeled=dict(pipeline=Code('train_pipeline'))))
 _EPOCH = '_base_.epoch_iters'
-
 
 _EVALUATION = dict(
     val_dataloader=dict(dataset=dict(pipeline=Code('_base_.eval_pipeline'))),
@@ -33,36 +32,8 @@ def _padded(data: str) -> Dict[str, object]:
         _EVALUATION, extra_base=f'_base_/protocols/eval_padded-{sizes[data]}')
 
 
-def _on(leaves: Dict[str, Leaf],
-        base: str,
-        name: str,
-        note: str,
-        folder: str = '',
-        setup: List[str] = (),
-        extra_base: str = '',
-        counts: Tuple[int, int] = None,
-        **config: object) -> Leaf:
-    """A leaf named ``name`` on ``base``, in ``folder`` of its method."""
-    parent = leaves[base]
-    path = f'{parent.folder}/{folder}{name}'
-    return Leaf(
-        path=path,
-        bases=[base, extra_base] if extra_base else base,
-        data=parent.data,
-        network=parent.network,
-        counts=counts or parent.counts,
-        note=note,
-        setup=list(setup),
-        config=config,
-        family=parent.family,
-        labels=parent.labels)
-
-
-# --- authors' code ----------------------------------------------------------
-
-
 def _official_brpg(leaves, name):
-    return _on(
+    return on_top(
         leaves,
         f'brpg/{name}',
         f'{name}_official',
@@ -105,7 +76,7 @@ _AUXILIARY = dict(
 
 def _official_pcr(leaves):
     terms = dict(supervised=dict(criterion=[_OHEM]))
-    yield _on(
+    yield on_top(
         leaves,
         'pcr/pcr_r101_voc_366',
         'pcr_r101_voc_366_official',
@@ -119,7 +90,7 @@ def _official_pcr(leaves):
         terms,
         consistency=dict(threshold=0.65),
         pcr=dict(num_prototypes=3, threshold=0.65))
-    yield _on(
+    yield on_top(
         leaves,
         'pcr/pcr-own_r101_city_372',
         'pcr-own_r101_city_372_official',
@@ -136,13 +107,13 @@ def _official_pcr(leaves):
 
 _U2PL_NOTE = (
     "The mechanics of the authors' code: more anchors, fewer negatives, the "
-    'weight 1, its indexing of classes, rules per GPU; padding counts as class '
-    '0 in labelled images and gets pseudo-labels in unlabelled ones{}.')
+    'weight 1, its indexing of classes, rules per GPU; padding counts as '
+    'class 0 in labelled images and gets pseudo-labels in unlabelled ones{}.')
 
 
 def _official_u2pl(leaves):
     model: Dict[str, object] = dict(fidelity='official', label_padding=True)
-    yield _on(
+    yield on_top(
         leaves,
         'u2pl/u2pl_r101_voc_366',
         'u2pl_r101_voc_366_official',
@@ -151,7 +122,7 @@ def _official_u2pl(leaves):
         **_padded('voc'),
         model=model,
         train_dataloader=_PADDED_LOADER)
-    yield _on(
+    yield on_top(
         leaves,
         'u2pl/u2pl-own_r101_city_372',
         'u2pl-own_r101_city_372_official',
@@ -204,7 +175,7 @@ def _official_cmb(leaves, name):
         config['optim_wrapper'] = dict(optimizer=dict(lr=2e-4))
     config['custom_hooks'] = Code(
         '[*_base_.custom_hooks, *_base_.selection_hooks]')
-    return _on(
+    return on_top(
         leaves,
         f'cmb/{name}',
         f'{name}_official',
@@ -225,7 +196,7 @@ _CPS_SETUP = [
 
 
 def _official_cps(leaves, name):
-    return _on(
+    return on_top(
         leaves,
         f'cps/{name}',
         f'{name}_official',
@@ -245,15 +216,14 @@ def _official_cps(leaves, name):
 
 def _official_pps(leaves, name):
     decay = 8e-4 if 'city' in name else 4e-4
-    return _on(
+    return on_top(
         leaves,
         f'pps/{name}',
         f'{name}_official',
         "The authors published no code; theirs extends CPS', whose losses "
         'are divided once more by the number of GPUs. These are the learning '
         'rate and the weight decay that act there.',
-        optim_wrapper=dict(
-            optimizer=dict(lr=2.5e-3, weight_decay=decay)))
+        optim_wrapper=dict(optimizer=dict(lr=2.5e-3, weight_decay=decay)))
 
 
 def official(leaves: Dict[str, Leaf]) -> List[Leaf]:
@@ -271,142 +241,3 @@ def official(leaves: Dict[str, Leaf]) -> List[Leaf]:
         *(_official_pps(leaves, f'pps-own_r101_{name}')
           for name in ('voc-blended-cps_662', 'city-cps_186')),
     ]
-
-
-# --- ablations --------------------------------------------------------------
-
-
-def term(name: str, **options: object) -> Dict[str, object]:
-    return dict(terms={name: options})
-
-
-_BRPG_PLAIN = term('brpg', split=False, num_prototypes=(4, ), apo=None)
-_BRPG = [
-    # name, base, note, model; those without "/" stand beside their base
-    ('brpg-plain', 'brpg_r101_voc_366',
-     'Table 6, III: prototypes of randomly drawn features, without CPG and '
-     'APO.', _BRPG_PLAIN),
-    ('brpg-cpg', 'brpg_r101_voc_366',
-     'Table 6, IV: one clustering per confidence (CPG), without APO.',
-     term('brpg', apo=None)),
-    ('ablation/class-threshold', 'brpg_r101_voc_366',
-     'Table 8, last column: eta_s per class, an average within [0.7, 0.9].',
-     term('brpg', class_threshold=(0.7, 0.9))),
-    ('ablation/class-threshold', 'brpg_r101_city_372',
-     'Table 8, last column: eta_s per class, an average within [0.7, 0.9].',
-     term('brpg', class_threshold=(0.7, 0.9))),
-    ('ablation/cls-features', 'brpg_r101_voc_366',
-     'Table 9, II: features of the classification head, no feature head.',
-     term(
-         'brpg',
-         head=dict(
-             projector=None, tap='pre_cls', in_channels=256, channels=256))),
-    ('ablation/decoder-features', 'brpg_r101_voc_366',
-     'Table 9, III: the 512 channels that both heads read, no feature head.',
-     term(
-         'brpg',
-         head=dict(
-             projector=None, tap='decoder', in_channels=512, channels=512))),
-    ('ablation/pretrained-head', 'brpg_r101_voc_366',
-     'Table 9, I: the feature head learns from labels until sampling begins.',
-     term('brpg', pretrain_head=True)),
-]
-_PCR_BOTH = [
-    ('ablation/frozen', 'Table 4, 3: both predictors, prototypes as they were '
-     'initialised.', term('pcr', momentum=1.)),
-    ('ablation/linear', 'Table 4, 1: the linear predictor alone, a mean '
-     'teacher with CutMix and a confidence threshold.', dict(terms=dict(
-         pcr=None))),
-    ('ablation/prototype', 'Table 4, 2: the prototype predictor alone. It '
-     'also makes the pseudo-labels and predicts; the linear classifier learns '
-     'nothing.',
-     dict(
-         label_head='pcr',
-         predict_head='pcr',
-         terms=dict(supervised=dict(until=0), consistency=None))),
-]
-_PCR = [
-    ('pcr-e2e', 'pcr_r101_voc_366',
-     'Prototypes are clustered within the training, from features of the '
-     'second half of its supervised epoch: no extractor, no file.',
-     term('pcr', prototypes=None)),
-    ('ablation/classmix', 'pcr_r101_voc_92',
-     'Table 6: half of the classes of an image are pasted onto another. '
-     "`extra=0` is ClassMix as in U2PL's code, on which PCR is built.",
-     dict(mixing=dict(kind='classmix', extra=0))),
-    ('ablation/cutout', 'pcr_r101_voc_92',
-     'Table 6: half of every image is cut out instead of mixed.',
-     dict(mixing=dict(kind='cutout'))),
-    *((name, f'pcr_r101_voc_{n}', note, model)
-      for name, note, model in _PCR_BOTH for n in (92, 183)),
-]
-_SHARED = ('decode_head.decoder_input_proj', 'decode_head.transformer_decoder',
-           'decode_head.query_embed', 'decode_head.mask_embed')
-PPS_PARTS = [
-    ('mpm-par', 'Table 4, MPM + PAR: without contrast there is no projector.',
-     dict(shared=_SHARED, **term('pps', contrast_weight=0.))),
-    ('mpm-pcl', 'Table 4, MPM + PCL: without the activation regularisation.',
-     term('pps', activation_weight=0.)),
-    ('mpm', 'Table 4, MPM: prototypes alone. Without contrast there is no '
-     'projector.',
-     dict(
-         shared=_SHARED,
-         **term('pps', contrast_weight=0., activation_weight=0.))),
-]
-
-
-def _queries(n: int) -> Dict[str, object]:
-    number = Code(f'{n} * _base_.num_classes')
-    return dict(segmentor=dict(decode_head=dict(num_queries=number)))
-
-
-_PPS_VOC, _PPS_CITY = 'pps-own_r101_voc-blended-cps_662', \
-    'pps-own_r101_city-cps_186'
-_PPS = [
-    *((f'ablation/{name}-own', _PPS_VOC, note, model)
-      for name, note, model in PPS_PARTS),
-    *((f'ablation/n{n}-own', _PPS_VOC,
-       f'Table 5: {n} prototype{"s" * (n > 1)} of every class.', _queries(n))
-      for n in (1, 3, 7, 9)),
-    *((f'ablation/n{n}-own', _PPS_CITY,
-       f'Table 6: {n} prototype{"s" * (n > 1)} of every class.', _queries(n))
-      for n in (1, 3, 5, 9)),
-]
-_PIXEL = dict(
-    terms=dict(
-        consistency=dict(
-            type='PixelConsistency', filter='none', normalizer='valid'),
-        rc2l=None))
-_RC2L_ROWS = [
-    ('baseline', 'Table 3, baseline: mask consistency of matched pairs, no '
-     'union, no class.',
-     term('rc2l', betas=(0., 20., 0., 0.), union='matched')),
-    ('pixel', "The other reading of Table 3's baseline: consistency of every "
-     'pixel.', _PIXEL),
-    ('smc', 'Table 3: SMC.', term('rc2l', betas=(0., 20., 0., 0.))),
-    ('smc-rcc', 'Table 3: SMC and RCC.', term(
-        'rc2l', betas=(1., 20., 0., 0.))),
-    ('smc-rcc-rmc', 'Table 3: SMC, RCC and RMC.',
-     term('rc2l', betas=(1., 20., 4., 0.))),
-]
-_RC2L = [(f'ablation/{name}-own', f'rc2l-own_r101_{lists}', note, model)
-         for name, note, model in _RC2L_ROWS
-         for lists in ('voc-pseudoseg_732', 'voc-blended-cps_2646')]
-
-
-def ablations(leaves: Dict[str, Leaf]) -> List[Leaf]:
-    found = []
-    for folder, rows in (('brpg', _BRPG), ('pcr', _PCR), ('pps', _PPS),
-                         ('rc2l', _RC2L)):
-        for name, base, note, model in rows:
-            tail = base.split('_', 1)[1]
-            head, _, stem = name.rpartition('/')
-            found.append(
-                _on(
-                    leaves,
-                    f'{folder}/{base}',
-                    f'{stem}_{tail}',
-                    note,
-                    folder=f'{head}/' if head else '',
-                    model=model))
-    return found
