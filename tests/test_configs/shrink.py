@@ -113,7 +113,8 @@ def small_terms(cfg: Config) -> None:
 
 def _small_crops(node) -> None:
     if isinstance(node, dict):
-        if 'crop_size' in node:
+        # The size of a padded evaluation is its name.
+        if 'crop_size' in node and node.get('type') != 'PadCenterCrop':
             pair = isinstance(node['crop_size'], (tuple, list))
             node['crop_size'] = (CROP, CROP) if pair else CROP
         if 'scales' in node:
