@@ -131,7 +131,8 @@ def small_data(cfg: Config, path: str, roots: Dict[str, str]) -> None:
     """Two labelled images an iteration, of a miniature, in one process."""
     loader = cfg.train_dataloader
     labeled, unlabeled = loader.sampler.counts
-    pairs = 4 if unlabeled > labeled else 2
+    same = cfg.model.get('same_image_mix', False)
+    pairs = 4 if unlabeled > labeled or same else 2
     loader.sampler.counts = (2, pairs if unlabeled else 0)
     loader.batch_size = sum(loader.sampler.counts)
     if loader.sampler.get('alternate'):
