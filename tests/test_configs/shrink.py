@@ -113,7 +113,8 @@ def small_terms(cfg: Config) -> None:
 
 def _small_crops(node) -> None:
     if isinstance(node, dict):
-        if 'crop_size' in node:
+        # The size of a padded evaluation is its name.
+        if 'crop_size' in node and node.get('type') != 'PadCenterCrop':
             pair = isinstance(node['crop_size'], (tuple, list))
             node['crop_size'] = (CROP, CROP) if pair else CROP
         if 'scales' in node:
@@ -130,7 +131,8 @@ def small_data(cfg: Config, path: str, roots: Dict[str, str]) -> None:
     """Two labelled images an iteration, of a miniature, in one process."""
     loader = cfg.train_dataloader
     labeled, unlabeled = loader.sampler.counts
-    pairs = 4 if unlabeled > labeled else 2
+    same = cfg.model.get('same_image_mix', False)
+    pairs = 4 if unlabeled > labeled or same else 2
     loader.sampler.counts = (2, pairs if unlabeled else 0)
     loader.batch_size = sum(loader.sampler.counts)
     if loader.sampler.get('alternate'):
