@@ -211,7 +211,7 @@ def test_num_classes_that_disagrees(bench):
 
 def test_unlabelled_terms_without_unlabelled_source(bench):
     message = bench.refusal('train_dataloader.dataset.unlabeled=None')
-    assert '2 unlabelled image(s) per batch, but the dataset has none' \
+    assert 'unlabelled image(s) per iteration, but the dataset has none' \
         in message
     message = bench.refusal('train_dataloader.dataset.unlabeled=None',
                             'train_dataloader.sampler.counts=(2,0)',
