@@ -112,6 +112,9 @@ CPS = [
      'code'),
     ('padding of unlabelled crops', '-', 'labelled and learned', 'ignored',
      'code'),
+    ('loss of labelled images, Cityscapes', '-',
+     'OHEM, 0.7, 50,000 pixels of the image of a GPU (train.py:93)',
+     'code (`cps-own`); cross-entropy under the common protocol', '='),
     ('network', '-',
      'stride 16, last stage dilated 2, 4, 8, leaky ReLU, stem 64-64-128; '
      'Kaiming, fan_in', 'code (`cps-own`)', '='),
