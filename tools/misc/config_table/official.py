@@ -89,7 +89,10 @@ def _official_pcr(leaves):
     city = dict(
         terms,
         consistency=dict(threshold=0.65),
-        pcr=dict(num_prototypes=3, threshold=0.65))
+        pcr=dict(
+            num_prototypes=3,
+            threshold=0.65,
+            prototypes='data/prototypes/pcr-own_r101_city_372_official.pth'))
     yield on_top(
         leaves,
         'pcr/pcr-own_r101_city_372',
