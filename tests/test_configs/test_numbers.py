@@ -146,6 +146,7 @@ def test_brpg(path):
         assert kinds == [('cross_entropy', 1.)]
         if terms.consistency:
             assert terms.consistency.normalizer == 'valid'
+    assert cfg.model.get('label_padding', False) == name.official
     step = transforms(cfg, 'labeled')[4]
     assert step.type == 'RandomPadCrop'
     assert step.get('seg_pad_val', 255) == (0 if name.official else 255)

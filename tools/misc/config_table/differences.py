@@ -25,6 +25,8 @@ BRPG = [
      'one for all', 'code'),
     ('padding of labelled crops', '-', 'class 0 (augmentation.py:257)',
      'ignored', 'code'),
+    ('padding of unlabelled crops', '-', 'has pseudo-labels', 'ignored',
+     'code'),
     ('stage without pseudo-labels', 'none (Algorithm 1)',
      'one epoch (`sup_only_epoch`)', 'code', '='),
     ('strong view', 'colour jitter and CutMix (4.1.5)',

@@ -40,11 +40,13 @@ def _official_brpg(leaves, name):
         "What made the authors' numbers: cross-entropy with OHEM on labelled "
         'images, pixels / kept pixels as a factor of the consistency, rules '
         'per GPU (run it on 4), K-means in mini-batches, schedules by epoch, '
-        'and a padding of labelled crops that counts as class 0. Add --amp.',
+        'and padding that counts as class 0 in labelled images and gets '
+        'pseudo-labels in unlabelled ones. Add --amp.',
         setup=_PADDED,
         **_padded(leaves[f'brpg/{name}'].data),
         model=dict(
             fidelity='official',
+            label_padding=True,
             terms=dict(
                 supervised=_MIXTURE,
                 consistency=dict(
