@@ -1,12 +1,14 @@
 _base_ = './brpg_r101_city_372.py'
 # What made the authors' numbers: cross-entropy with OHEM on labelled images,
 # pixels / kept pixels as a factor of the consistency, rules per GPU (run it on
-# 4), K-means in mini-batches, schedules by epoch, and a padding of labelled
-# crops that counts as class 0. Add --amp.
+# 4), K-means in mini-batches, schedules by epoch, and padding that counts as
+# class 0 in labelled images and gets pseudo-labels in unlabelled ones. Add
+# --amp.
 train_pipeline = _base_.train_pipeline
 train_pipeline[4]['seg_pad_val'] = 0
 model = dict(
     fidelity='official',
+    label_padding=True,
     terms=dict(
         supervised=dict(criterion=[
             dict(type='cross_entropy', weight=0.5),

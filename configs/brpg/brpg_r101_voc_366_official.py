@@ -1,8 +1,9 @@
 _base_ = ['./brpg_r101_voc_366.py', '../_base_/protocols/eval_padded-513.py']
 # What made the authors' numbers: cross-entropy with OHEM on labelled images,
 # pixels / kept pixels as a factor of the consistency, rules per GPU (run it on
-# 4), K-means in mini-batches, schedules by epoch, and a padding of labelled
-# crops that counts as class 0. Add --amp.
+# 4), K-means in mini-batches, schedules by epoch, and padding that counts as
+# class 0 in labelled images and gets pseudo-labels in unlabelled ones. Add
+# --amp.
 train_pipeline = _base_.train_pipeline
 train_pipeline[4]['seg_pad_val'] = 0
 val_dataloader = dict(dataset=dict(pipeline=_base_.eval_pipeline))
@@ -10,6 +11,7 @@ test_dataloader = val_dataloader
 tta_pipeline = _base_.eval_tta_pipeline
 model = dict(
     fidelity='official',
+    label_padding=True,
     terms=dict(
         supervised=dict(criterion=[
             dict(type='cross_entropy', weight=0.5),

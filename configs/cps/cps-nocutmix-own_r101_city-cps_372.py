@@ -16,7 +16,7 @@ model = dict(
     mixing=None,
     terms=dict(
         supervised=dict(criterion=[
-            dict(type='ohem', weight=1.0, thresh=0.7, min_kept=100000)
+            dict(type='ohem', weight=1.0, thresh=0.7, min_kept=50000)
         ]),
         consistency=dict(loss_weight=6.0)))
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0008))

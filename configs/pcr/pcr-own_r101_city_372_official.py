@@ -25,7 +25,10 @@ model = dict(
             dict(type='ohem', weight=1.0, thresh=0.7, min_kept=100000)
         ]),
         consistency=dict(threshold=0.65),
-        pcr=dict(num_prototypes=3, threshold=0.65)))
+        pcr=dict(
+            num_prototypes=3,
+            threshold=0.65,
+            prototypes='data/prototypes/pcr-own_r101_city_372_official.pth')))
 param_scheduler = [
     dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, by_epoch=False)
 ]

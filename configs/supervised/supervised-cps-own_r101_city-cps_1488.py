@@ -13,7 +13,7 @@ model = dict(
     test_cfg=_base_.inference,
     terms=dict(
         supervised=dict(criterion=[
-            dict(type='ohem', weight=1.0, thresh=0.7, min_kept=100000)
+            dict(type='ohem', weight=1.0, thresh=0.7, min_kept=50000)
         ])))
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0008))
 train_cfg = dict(max_iters=240 * epoch_iters)

@@ -1,9 +1,11 @@
 _base_ = [
     '../_base_/protocols/voc-blended.py',
     '../_base_/models/deeplabv3plus_r101-unimatch.py',
-    '../_base_/datasets/voc12_unimatch.py', '../_base_/methods/unimatch.py',
-    '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
+    '../_base_/datasets/voc12_unimatch-513.py',
+    '../_base_/methods/unimatch.py', '../_base_/schedules/sgd_voc12.py',
+    '../_base_/student_runtime.py'
 ]
+# Crops of 513, as UniMatch has them on these lists.
 segmentor = _base_.segmentor
 segmentor.decode_head.num_classes = _base_.num_classes
 epoch_iters = (_base_.protocol.images - 1323 + 3) // 4 // 2  # 1157

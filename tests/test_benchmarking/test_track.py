@@ -226,10 +226,7 @@ def test_shipped_configs_are_the_published_recipes():
             assert path.stem.endswith('_5291')
             continue
         compared += 1
-        causes = likely_causes(run, reference, [])
-        if 'voc-blended_' in path.stem:  # published with larger crops
-            causes = [cause for cause in causes if 'crop' not in cause]
-        assert causes == [], path.stem
+        assert likely_causes(run, reference, []) == [], path.stem
     assert compared >= 17
 
 

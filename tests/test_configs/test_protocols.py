@@ -221,6 +221,16 @@ def test_iterations_of_unimatch(path):
     assert loaded(path).train_cfg.max_iters == epochs * n
 
 
+@pytest.mark.parametrize('folder', ['fixmatch', 'unimatch'])
+def test_crops_of_unimatch(folder):
+    """Its logs: 321, but 513 on U2PL's blended lists."""
+    crops = {'voc': 321, 'voc-blended-cps': 321, 'voc-blended': 513}
+    for lists, crop in crops.items():
+        for path in where(folder=folder, lists=lists):
+            if parse(path).own:
+                assert loaded(path).crop_size == crop
+
+
 @pytest.mark.parametrize('path', where(folder='cmb', official=False))
 def test_numbers_of_cmb(path):
     name, cfg = parse(path), loaded(path)

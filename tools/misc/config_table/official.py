@@ -40,11 +40,13 @@ def _official_brpg(leaves, name):
         "What made the authors' numbers: cross-entropy with OHEM on labelled "
         'images, pixels / kept pixels as a factor of the consistency, rules '
         'per GPU (run it on 4), K-means in mini-batches, schedules by epoch, '
-        'and a padding of labelled crops that counts as class 0. Add --amp.',
+        'and padding that counts as class 0 in labelled images and gets '
+        'pseudo-labels in unlabelled ones. Add --amp.',
         setup=_PADDED,
         **_padded(leaves[f'brpg/{name}'].data),
         model=dict(
             fidelity='official',
+            label_padding=True,
             terms=dict(
                 supervised=_MIXTURE,
                 consistency=dict(
@@ -89,7 +91,10 @@ def _official_pcr(leaves):
     city = dict(
         terms,
         consistency=dict(threshold=0.65),
-        pcr=dict(num_prototypes=3, threshold=0.65))
+        pcr=dict(
+            num_prototypes=3,
+            threshold=0.65,
+            prototypes='data/prototypes/pcr-own_r101_city_372_official.pth'))
     yield on_top(
         leaves,
         'pcr/pcr-own_r101_city_372',

@@ -80,6 +80,9 @@ def _match(key: str,
            note: str = '') -> Leaf:
     lists_ = FAMILIES[family]
     epochs = dict(voc=80, city=240)[lists_.data]
+    if family == 'voc-blended':
+        views = f'{views}-513'
+        note = 'Crops of 513, as UniMatch has them on these lists.'
     return own_leaf(
         folder,
         f'{key}_r101',

@@ -5,8 +5,10 @@ from typing import Dict, List, Optional
 from .common import FILES, SEMI, STUDENT, base_list, epoch_line, window
 from .families import FAMILIES, Family
 from .leaf import Code, Leaf
-from .own import OHEM, each_list, own_leaf
+from .own import each_list, own_leaf
 
+# Of the one image that each of CPS' 8 GPUs has.
+OHEM = [dict(type='ohem', weight=1., thresh=0.7, min_kept=50_000)]
 # CPS' epochs by share of the labelled images.
 CPS_EPOCHS = dict(
     voc={

@@ -46,9 +46,9 @@ PUBLISHED_ROWS = {
     'cps-own_r101': _of('cps', 'cps/voc', 'cps/city', 'pps/t3'),
     'cps-nocutmix-own_r101': _of('cps-nocutmix', 'cps/voc'),
     'fixmatch-own_r101': _of('fixmatch', 'brpg/t10'),
-    'unimatch_r101': _of('unimatch', 'unimatch/logs-513'),
     'unimatch-own_r101': [
-        *_of('unimatch', 'unimatch/voc', 'unimatch/city'),
+        *_of('unimatch', 'unimatch/voc', 'unimatch/city',
+             'unimatch/logs-513'),
         *(('unimatch/logs-blended', f'run{n}') for n in (1, 2, 3))
     ],
     'unimatch-own_xception65': _of('unimatch', 'unimatch/coco'),
