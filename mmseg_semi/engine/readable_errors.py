@@ -16,8 +16,8 @@ def readable_errors(tool: str):
 
     What this package raises on purpose says by itself what is wrong and what
     to do; forty lines of traceback before it only hide that. So it is with a
-    config that does not exist. Every other error, and every error if the environment has ``MMSEG_SEMI_TRACEBACK=1``,
-    passes with its traceback.
+    config that does not exist. Every other error, and every error if the
+    environment has ``MMSEG_SEMI_TRACEBACK=1``, passes with its traceback.
 
     Args:
         tool (str): ``__name__`` of the tool's module, whose errors count as
