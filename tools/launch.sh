@@ -7,6 +7,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 launch() {
     local processes=$1 rendezvous cores
+    if [[ ! $processes =~ ^[1-9][0-9]*$ ]]; then
+        echo "error: GPUS must be a number from 1, got $processes" >&2
+        exit 2
+    fi
     pick_python
     if [[ ${NNODES:-1} == 1 && -z ${PORT:-} ]]; then
         # A free port, so that several runs fit on one machine.

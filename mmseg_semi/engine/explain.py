@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ..evaluation.protocol import evaluation_protocol
+from ..models.segmentors.semi_segmentor import resolve_segmentor
 from .evaluation_protocol import describe_evaluation
 from .plan import config_plan, list_facts, stage_plan
 from .run_records import config_hash
@@ -32,7 +33,8 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
     Returns:
         dict: Everything of :func:`mmseg_semi.engine.plan.batch_plan`, and
         ``config``, ``config_hash``, ``framework``; ``lists`` (role, name,
-        count, SHA-256 where published); ``stages``; ``local_rules``, what is
+        count, SHA-256 where published); ``weights``, the files and addresses
+        that training starts from; ``stages``; ``local_rules``, what is
         computed within one batch of one process; ``optimizer`` (type and
         options), ``lr`` (a group each: learning rate, weight decay, number of
         parameters, where they are), ``schedule``; ``losses``;
@@ -60,6 +62,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
             dict(zip(('role', 'name', 'count', 'sha256'), fact))
             for fact in list_facts(cfg)
         ],
+        weights=pretrained_files(resolve_segmentor(cfg.model.segmentor)),
         stages=stage_plan(plan, model),
         local_rules=model.local_rules(accumulate),
         optimizer=optimizer,
@@ -76,6 +79,23 @@ def _build(cfg: dict):
             return MODELS.build(copy.deepcopy(cfg))
     except (RuntimeError, NotImplementedError):
         return MODELS.build(copy.deepcopy(cfg))
+
+
+def pretrained_files(cfg) -> list[str]:
+    """Checkpoints that the ``init_cfg`` of a model's parts name."""
+    if isinstance(cfg, dict):
+        init = cfg.get('init_cfg')
+        inits = init if isinstance(init, (list, tuple)) else [init]
+        own = [
+            item['checkpoint'] for item in inits
+            if item and item.get('checkpoint')
+        ]
+        parts = [pretrained_files(value) for value in cfg.values()]
+    elif isinstance(cfg, (list, tuple)):
+        own, parts = [], [pretrained_files(value) for value in cfg]
+    else:
+        return []
+    return list(dict.fromkeys(sum(parts, own)))
 
 
 def learning_rates(model, wrapper: dict) -> tuple[dict, list[dict]]:

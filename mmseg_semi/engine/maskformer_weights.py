@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmseg_semi.datasets.paths import require
 from .weight_files import convert_file
 
 # A name begins as the pattern says; {0}, {1}, ... are its groups. Levels and
@@ -85,8 +86,10 @@ def read_weights(path: str) -> Dict[str, Tensor]:
         dict[str, Tensor]: Weights by name.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If it holds anything but named arrays.
     """
+    require(path, 'weights', False)
     try:
         if Path(path).suffix == '.pkl':
             with open(path, 'rb') as file:

@@ -4,6 +4,8 @@ import dis
 import os
 from contextlib import contextmanager
 
+from mmseg_semi.datasets.paths import nearest
+
 TRACEBACK = 'MMSEG_SEMI_TRACEBACK'
 _RAISE = dis.opmap['RAISE_VARARGS']
 
@@ -13,9 +15,9 @@ def readable_errors(tool: str):
     """End a command-line tool with the message of an error of ours.
 
     What this package raises on purpose says by itself what is wrong and what
-    to do; forty lines of traceback before it only hide that. Every other
-    error, and every error if the environment has ``MMSEG_SEMI_TRACEBACK=1``,
-    passes with its traceback.
+    to do; forty lines of traceback before it only hide that. So it is with a
+    config that does not exist. Every other error, and every error if the
+    environment has ``MMSEG_SEMI_TRACEBACK=1``, passes with its traceback.
 
     Args:
         tool (str): ``__name__`` of the tool's module, whose errors count as
@@ -27,11 +29,26 @@ def readable_errors(tool: str):
     try:
         yield
     except Exception as error:
-        if os.environ.get(TRACEBACK) or not _is_ours(error, tool):
+        message = _missing_config(error)
+        if message is None and _is_ours(error, tool):
+            message = str(error)
+        if os.environ.get(TRACEBACK) or message is None:
             raise
         raise SystemExit(
-            f'\nerror: {error}\n\n(Set {TRACEBACK}=1 to see where in the '
+            f'\nerror: {message}\n\n(Set {TRACEBACK}=1 to see where in the '
             'program this was noticed.)') from error
+
+
+def _missing_config(error: Exception) -> str | None:
+    """What to say if MMEngine did not find a config, else None."""
+    path = getattr(error, 'filename', None)
+    if not isinstance(error, FileNotFoundError) or not isinstance(path, str):
+        return None
+    if not path.endswith('.py') or os.path.exists(path):
+        return None
+    return (f'config: there is no file {path}. {nearest(path)} '
+            'configs/README.md explains the names, CHANGELOG.md lists those '
+            'that changed.')
 
 
 def _is_ours(error: Exception, tool: str) -> bool:

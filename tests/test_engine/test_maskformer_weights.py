@@ -211,3 +211,8 @@ def test_other_files_are_refused(tmp_path, content):
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match='no "model" of named arrays'):
         read_weights(str(path))
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='weights: there is no file'):
+        read_weights(str(tmp_path / 'none.pkl'))

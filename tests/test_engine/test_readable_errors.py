@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmseg_semi.engine.checks import check_num_classes
 from mmseg_semi.engine.readable_errors import TRACEBACK, readable_errors
@@ -50,3 +51,17 @@ def test_errors_of_others_and_assertions_pass():
         int('x')
     with pytest.raises(AssertionError), readable_errors(__name__):
         assert not __name__
+
+
+def test_missing_config(tmp_path):
+    (tmp_path / 'brpg_r101_voc-blended_662.py').write_text('')
+    missing = tmp_path / 'brpg_r101_voc_662.py'
+    with pytest.raises(SystemExit) as caught, readable_errors('a tool'):
+        Config.fromfile(missing)
+    assert f'there is no file {missing}.' in caught.value.code
+    assert 'nearest names: brpg_r101_voc-blended_662.py' in caught.value.code
+
+
+def test_other_missing_files_pass():
+    with pytest.raises(FileNotFoundError), readable_errors('a tool'):
+        open('no such file.txt')

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mmseg_semi.models.data_preprocessor import SemiDataPreProcessor
+from mmseg_semi.models.regularizers.term import build_term
 from mmseg_semi.models.segmentors.framework import make_view
 from mmseg_semi.models.segmentors.semi_segmentor import resolve_segmentor
 from .given import build_stock
@@ -305,3 +306,8 @@ def test_shipped_digits_model_is_a_stock_one():
     """The file of a shipped model can be wrapped by path, too."""
     cfg = Config.fromfile(ROOT)
     assert resolve_segmentor(cfg.segmentor).type == 'EncoderDecoder'
+
+
+def test_a_misspelt_term_is_refused():
+    with pytest.raises(ValueError, match='no type.*misspelt'):
+        build_term(dict(capacity=3), 'student', 21, 'paper')

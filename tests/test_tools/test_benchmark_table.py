@@ -272,3 +272,10 @@ def test_table_of_a_paper_is_read(tool, name):
             figure = row.figure
             if figure.list:  # a quoted row has none
                 assert labeled.endswith(f'/{figure.list}.txt'), row.name
+
+
+@pytest.mark.parametrize('option', ['--gpus', '--jobs'])
+def test_options_of_trainings_need_run(tool, option, capsys):
+    with pytest.raises(SystemExit):
+        tool.call(option, '4')
+    assert 'give --run too' in capsys.readouterr().err

@@ -161,3 +161,13 @@ def test_interpreter_is_the_active_one_then_venv_then_system(checkout):
         '/conda/bin/python'
     active = checkout('pick_python', VIRTUAL_ENV='/active', **conda)
     assert active.stdout.strip() == '/active/bin/python'
+
+
+@pytest.mark.parametrize('gpus', ['--gpus', '0', 'two'])
+def test_a_number_of_gpus_is_a_number(gpus):
+    done = subprocess.run(
+        [BASH, ROOT / 'tools' / 'dist_train.sh', 'config.py', gpus],
+        text=True,
+        capture_output=True)
+    assert done.returncode == 2
+    assert f'GPUS must be a number from 1, got {gpus}' in done.stderr

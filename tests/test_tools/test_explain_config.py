@@ -58,6 +58,7 @@ def test_the_published_config(explained, gpus, accumulate):
             for loss in plan['losses']
             } == {'supervised', 'consistency', 'brpg'}
     assert plan['evaluation']['test_cfg'] == dict(mode='whole')
+    assert plan['weights'] == ['open-mmlab://resnet101_v1c']
 
 
 def test_the_config_may_say_how_many_batches(explained):
@@ -80,8 +81,19 @@ def test_a_person_reads_it(main, capsys):
     for words in ('2 batches of 4 labelled + 4 unlabelled', 'cutmix: partners',
                   'percentile', 'BatchNorm: statistics', 'means over valid',
                   'brpg: sampling', '638 to   1,276; 1 to 2', 'lr=0.01',
-                  'student.semi_heads'):
+                  'student.semi_heads',
+                  'starts from  open-mmlab://resnet101_v1c'):
         assert words in text
+
+
+def test_weights_and_lists_that_nobody_publishes(main, capsys):
+    main([
+        str(BRPG), '--cfg-options', 'model.segmentor.backbone.init_cfg=None',
+        'train_dataloader.dataset.labeled.ann_file=lists/mine.txt'
+    ])
+    text = capsys.readouterr().out
+    assert 'starts from  no weights' in text
+    assert 'mine: not a published list' in text
 
 
 @pytest.mark.parametrize('arguments, words', [

@@ -107,6 +107,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     if args.write and args.cfg_options:
         parser.error('--write is for the configs as they are: leave '
                      '--cfg-options out.')
+    if not args.run and (args.gpus or args.jobs > 1):
+        parser.error('--gpus and --jobs are for trainings: give --run too.')
     if args.track and args.sources:
         parser.error('--track takes one WORK_DIR; give earlier runs as '
                      '--against.')

@@ -52,10 +52,12 @@ def as_text(plan: dict) -> str:
         f'{plan["config"]} ({plan["framework"]}, {plan["config_hash"]})',
         plan_text(plan, plan['local_rules']), 'lists'
     ]
-    parts += [
-        f'  {item["role"]:<10} {item["name"]}: {item["count"]} images, '
-        f'SHA-256 {item["sha256"]}' for item in plan['lists']
-    ]
+    for item in plan['lists']:
+        known = item['count'] is not None
+        facts = f'{item["count"]} images, SHA-256 {item["sha256"]}'
+        parts.append(f'  {item["role"]:<10} {item["name"]}: ' +
+                     (facts if known else 'not a published list'))
+    parts.append(f'starts from  {", ".join(plan["weights"]) or "no weights"}')
     parts.append('stages (iterations; epochs)')
     for stage in plan['stages']:
         epochs = stage['epochs']

@@ -144,6 +144,9 @@ def build_term(cfg: dict, net: str, num_classes: int, fidelity: str) -> Term:
     """
     cfg = dict(cfg)
     fidelity = cfg.pop('fidelity', fidelity)
+    if 'type' not in cfg:
+        raise ValueError(f'A loss term has the options {cfg} and no type. Is '
+                         'its name in model.terms misspelt?')
     cls = MODELS.get(cfg['type'])
     if cls is None or not issubclass(cls, Term):
         raise KeyError(f'{cfg["type"]!r} is not a registered loss term.')
