@@ -102,7 +102,9 @@ def _epochs(plan: dict, iterations: int) -> float | None:
     """Epochs of the papers: passes over the unlabelled images."""
     count, size = (plan[key]['unlabeled'] for key in ('total', 'images'))
     epoch = plan['epoch_iters']
-    if epoch and size and count:
+    if not count:
+        return None
+    if epoch and size:
         # CPS draws two batches from the images, and an epoch is a pass of
         # one. What a config states of other images says nothing of these.
         passes = epoch * count / size

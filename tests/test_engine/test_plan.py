@@ -68,7 +68,7 @@ def test_sources_that_take_turns_are_seen_half_as_often():
 
 
 def test_supervised_trainings_have_no_epochs_of_unlabelled_images():
-    cfg = config((16, 0), pool=None)
+    cfg = config((16, 0), pool=None, epoch_iters=638)
     plan = config_plan(cfg)
     assert listed_images(cfg) == (366, 0)
     assert plan['epochs_unlabeled'] is None
