@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch.nn import functional as F
@@ -215,6 +216,8 @@ def test_networks_of_a_wrapper(root, plain, config):
 
 
 def started(root, **pcr):
+    # Another test's training may have said which classes its data have.
+    MessageHub.get_current_instance().runtime_info.pop('dataset_meta', None)
     model = build(model_cfg(root, **pcr))
     model.init_weights()
     model.total_iters = 100
