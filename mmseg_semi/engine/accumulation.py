@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
@@ -121,6 +122,7 @@ def _warn_of_larger_batches(counts: int) -> None:
             level=logging.WARNING)
 
 
+@torch.no_grad()
 def mean_outputs(outputs: Sequence[dict]) -> dict[str, Tensor]:
     """Means of what the batches of an iteration log.
 

@@ -23,7 +23,10 @@ class Steps(Hook):
                 p.detach().flatten() for p in runner.model.parameters()
             ]).clone())
         self.rates += runner.optim_wrapper.get_lr()['lr']
-        self.logged.append(float(outputs['loss']))
+        # The graphs of several batches must not be kept until it is logged.
+        assert runner.train_loop.accumulate == 1 or \
+            outputs['loss'].grad_fn is None
+        self.logged.append(float(outputs['loss'].detach()))
 
 
 class Plain(ToySemi):
