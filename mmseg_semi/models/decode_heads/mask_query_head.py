@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...functional import class_scores, cross_entropy, full_precision, upcast
 from ...functional.prototype_assignment import (ASSIGNMENTS,
                                                 prototypes_per_class)
+from ..head_adapters import QueryAdapter
 from ..step import QueryOut
 from .pixel_decoder import build_pixel_decoder
 from .query_decoder import TransformerDecoder, decoder_layer, sine_encoding
@@ -92,6 +93,18 @@ class MaskQueryHead(BaseModule):
             whatever this is, as those of ``MaskFormerHead`` do. Defaults to
             False.
     """
+
+    semi_adapter = QueryAdapter
+    # The per-pixel embedding, and the mask embeddings of the last layer.
+    feature_taps = dict(
+        decoder='pixel_embed:output',
+        pre_cls='pixel_embed:output',
+        pixel_embed='pixel_embed:output',
+        queries='queries:output')
+
+    @property
+    def has_classes(self) -> bool:
+        return self.cls_embed is not None
 
     def __init__(self,
                  in_channels: Sequence[int],

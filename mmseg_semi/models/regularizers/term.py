@@ -130,7 +130,8 @@ class IterationSums:
         return sums if last else None
 
 
-def build_term(cfg: dict, net: str, num_classes: int, fidelity: str) -> Term:
+def build_term(cfg: dict, net: str, num_classes: int, fidelity: str,
+               widths=None) -> Term:
     """Build a term from its config.
 
     Args:
