@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 from functools import reduce
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional
 
 import torch
 from mmseg.registry import MODELS
