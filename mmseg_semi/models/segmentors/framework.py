@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
+from ..regularizers.training_plan import TrainingPlan
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
 
@@ -118,6 +119,16 @@ class Framework(SemiSegmentor):
         The training loop registers those that the config leaves out.
         """
         return [dict(type='MemoryBankHook')]
+
+    def plan_training(self, plan: TrainingPlan) -> None:
+        """Settle what follows from the length of the training.
+
+        Called once, before a checkpoint is loaded: terms give state whose
+        shape depends on it its shape.
+        """
+        self.total_iters = plan.total_iters
+        for term in self.terms.values():
+            term.plan(replace(plan, burn_in=self.burn_in))
 
     def passes(self, step: Step) -> List[Pass]:
         """The framework's own passes, in order."""
