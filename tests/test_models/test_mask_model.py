@@ -9,9 +9,9 @@ from mmseg.registry import MODELS
 from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_semi.models.adapters import build_adapter
-from mmseg_semi.models.head_adapters import QueryAdapter, scoring_stage
-from mmseg_semi.models.decode_heads.mask_query_head import semantic_inference
 from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
+from mmseg_semi.models.decode_heads.query_head import semantic_inference
+from mmseg_semi.models.head_adapters import QueryAdapter, scoring_stage
 from mmseg_semi.models.step import Pass
 from .given import build_stock
 from .toys import (NUM_CLASSES, SIZE, batch, brpg_cfg, mean_teacher, sample,

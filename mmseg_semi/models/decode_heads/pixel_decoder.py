@@ -5,11 +5,10 @@ from typing import Optional, Sequence, Tuple
 import torch.nn.functional as F
 from mmcv.cnn import Conv2d, ConvModule
 from mmengine.model import BaseModule, ModuleList, caffe2_xavier_init
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .query_decoder import TransformerEncoder, sine_encoding
+from .stock_pixel_decoder import StockPixelDecoder
 
 
 class PixelDecoder(BaseModule):
@@ -130,50 +129,6 @@ class TransformerEncoderPixelDecoder(PixelDecoder):
         return self.encoder_out_proj(memory), memory
 
 
-class StockPixelDecoder(BaseModule):
-    """A decode head of mmseg, cut before its 1x1 classifier.
-
-    Its feature, dropout excluded, is the embedding; the last map of the
-    backbone is the memory (PPS 3.3 on DeepLabV3+).
-
-    Args:
-        head (dict): Any head that classifies with ``cls_seg``; ``channels``
-            must be ``out_channels``.
-        memory_channels (int): Of the last map.
-        out_channels (int): D.
-    """
-
-    def __init__(self, head: dict, memory_channels: int,
-                 out_channels: int) -> None:
-        super().__init__()
-        self.head = MODELS.build(dict(head, num_classes=3))
-        name = type(self.head).__name__
-        if not isinstance(self.head, BaseDecodeHead) or not isinstance(
-                getattr(self.head, 'conv_seg', None), nn.Conv2d):
-            raise TypeError(
-                f'pixel_decoder {name} has no classifier conv_seg to cut '
-                'off: use PixelDecoder, TransformerEncoderPixelDecoder or a '
-                'decode head that ends in one 1x1 convolution.')
-        width = self.head.conv_seg.in_channels
-        if width != out_channels:
-            raise ValueError(
-                f'pixel_decoder {name} ends {width} channels wide, but '
-                f'out_channels={out_channels} is the width of the mask '
-                'embeddings: make them equal.')
-        self.head.conv_seg, self.head.dropout = nn.Identity(), None
-        self.head.init_cfg = None  # of the classifier
-        self.memory_channels = memory_channels
-
-    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, Tensor]:
-        """All maps of the backbone -> embedding and memory."""
-        embed = self.head(inputs)
-        if not isinstance(embed, Tensor):
-            raise TypeError(
-                f'pixel_decoder {type(self.head).__name__} returns several '
-                'maps in train mode: choose a head that returns one.')
-        return embed, inputs[-1]
-
-
 def build_pixel_decoder(cfg: dict, in_channels: Sequence[int],
                         feat_channels: int, out_channels: int) -> BaseModule:
     """Build one of the three from its config.
@@ -181,7 +136,8 @@ def build_pixel_decoder(cfg: dict, in_channels: Sequence[int],
     Args:
         cfg (dict): ``type`` is ``PixelDecoder`` or
             ``TransformerEncoderPixelDecoder``, with or without ``mmdet.``,
-            or a stock decode head.
+            ``StockPixelDecoder``, or that of any decode head, which it then
+            is made of.
         in_channels (Sequence[int]): Of the maps of the backbone.
         feat_channels (int): Width inside MaskFormer's pixel decoders.
         out_channels (int): D.
@@ -194,4 +150,9 @@ def build_pixel_decoder(cfg: dict, in_channels: Sequence[int],
         if cfg['type'] in (own.__name__, f'mmdet.{own.__name__}'):
             del cfg['type']
             return own(in_channels, feat_channels, out_channels, **cfg)
-    return StockPixelDecoder(cfg, in_channels[-1], out_channels)
+    if cfg['type'] == StockPixelDecoder.__name__:
+        del cfg['type']
+    else:
+        cfg = dict(head=cfg)
+    return StockPixelDecoder(
+        memory_channels=in_channels[-1], out_channels=out_channels, **cfg)

@@ -141,17 +141,51 @@ class TransformerLayer(BaseModule):
         return next(norms)(self.ffn(query))
 
 
-def _layers(number: int, cfg: dict) -> ModuleList:
+class MaskedTransformerLayer(TransformerLayer):
+    """A decoder layer of Mask2Former: looks at its own region, then around.
+
+    Cross-attention comes first and sees only the positions that are not
+    blocked.
+    """
+
+    def forward(self, query: Tensor, query_pos: Tensor, memory: Tensor,
+                memory_pos: Tensor, blocked: Tensor) -> Tensor:
+        """(B, Q, D) queries, memory (B, P, D), blocked (B, Q, P) bool."""
+        norms = iter(self.norms)
+        query = self.cross_attn(
+            query,
+            key=memory,
+            query_pos=query_pos,
+            key_pos=memory_pos,
+            attn_mask=blocked.repeat_interleave(self.cross_attn.num_heads, 0))
+        query = next(norms)(query)
+        query = self.self_attn(query, query_pos=query_pos, key_pos=query_pos)
+        query = next(norms)(query)
+        return next(norms)(self.ffn(query))
+
+
+def layers(number: int, cfg: dict, layer: type = TransformerLayer):
+    """So many layers of a transformer.
+
+    Args:
+        number (int): At least 1.
+        cfg (dict): Arguments of ``layer``.
+        layer (type): Its class.
+
+    Returns:
+        ModuleList: The layers.
+    """
     if number < 1:
         raise ValueError(f'A transformer of {number} layers: num_layers must '
                          'be at least 1.')
-    return ModuleList([TransformerLayer(**cfg) for _ in range(number)])
+    return ModuleList([layer(**cfg) for _ in range(number)])
 
 
-def _xavier(module: nn.Module) -> None:
+def xavier(module: nn.Module, law=nn.init.xavier_uniform_) -> None:
+    """Draw all matrices of a module; vectors stay."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
-            nn.init.xavier_uniform_(parameter)
+            law(parameter)
 
 
 class TransformerEncoder(BaseModule):
@@ -167,11 +201,11 @@ class TransformerEncoder(BaseModule):
                  layer_cfg: dict,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.layers = _layers(num_layers, layer_cfg)
+        self.layers = layers(num_layers, layer_cfg)
         self.embed_dims = self.layers[0].embed_dims
 
     def init_weights(self) -> None:
-        _xavier(self)
+        xavier(self)
 
     def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
         """(B, P, D) -> (B, P, D)."""
@@ -198,13 +232,13 @@ class TransformerDecoder(BaseModule):
                  post_norm_cfg: dict = dict(type='LN'),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.layers = _layers(num_layers, layer_cfg)
+        self.layers = layers(num_layers, layer_cfg)
         self.embed_dims = self.layers[0].embed_dims
         self.return_intermediate = return_intermediate
         self.post_norm = build_norm_layer(post_norm_cfg, self.embed_dims)[1]
 
     def init_weights(self) -> None:
-        _xavier(self)
+        xavier(self)
 
     def forward(self, query: Tensor, query_pos: Tensor, memory: Tensor,
                 memory_pos: Tensor) -> List[Tensor]:
@@ -216,3 +250,28 @@ class TransformerDecoder(BaseModule):
         if not self.return_intermediate:
             states = states[-1:]
         return [self.post_norm(state) for state in states]
+
+
+class MaskedTransformerDecoder(BaseModule):
+    """The layers of Mask2Former's decoder, which the head calls itself.
+
+    After each of them the head makes masks, which block the next layer.
+
+    Args:
+        num_layers (int): Number of layers.
+        layer_cfg (dict): Of :class:`MaskedTransformerLayer`.
+        post_norm_cfg (dict): Of the norm before classes and masks.
+    """
+
+    def __init__(self,
+                 num_layers: int,
+                 layer_cfg: dict,
+                 post_norm_cfg: dict = dict(type='LN'),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.layers = layers(num_layers, layer_cfg, MaskedTransformerLayer)
+        self.embed_dims = self.layers[0].embed_dims
+        self.post_norm = build_norm_layer(post_norm_cfg, self.embed_dims)[1]
+
+    def init_weights(self) -> None:
+        xavier(self, nn.init.xavier_normal_)

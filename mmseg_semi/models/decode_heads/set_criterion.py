@@ -30,37 +30,50 @@ def loss_options(name: str, cfg: Optional[dict], fixed: dict,
         given = cfg.pop(key, only)
         given = given.rsplit('.')[-1] if key == 'type' else given
         if given != only:
-            raise ValueError(f'MaskQueryHead: {name} has {key}={given!r}, '
-                             f'only {only!r} is supported.')
+            raise ValueError(f'{name} has {key}={given!r}, only {only!r} is '
+                             'supported.')
     unknown = set(cfg) - set(defaults)
     if unknown:
-        raise ValueError(f'MaskQueryHead: {name} does not know '
-                         f'{sorted(unknown)}: use {sorted(defaults)}.')
+        raise ValueError(f'{name} does not know {sorted(unknown)}: use '
+                         f'{sorted(defaults)}.')
     return {**defaults, **cfg}
 
 
-def cost_weights(train_cfg: Optional[dict]) -> Dict[str, float]:
+def cost_weights(train_cfg: Optional[dict], names: Dict[str, tuple],
+                 default: Dict[str, float],
+                 numbers: Dict[str, float]) -> Dict[str, float]:
     """Weights of the matching costs out of mmdet's ``train_cfg``.
 
     Args:
-        train_cfg (dict, optional): With an ``assigner`` of the three costs;
-            None for MaskFormer's weights.
+        train_cfg (dict, optional): With an ``assigner`` of these costs; None
+            for the default weights.
+        names (dict): Type of a cost -> its name here and what is computed
+            here; another value is an error.
+        default (dict): Weights by name.
+        numbers (dict): Of the losses, which the costs have in common.
 
     Returns:
-        dict: ``cls``, ``focal`` and ``dice``.
+        dict: Weights by name.
     """
-    names = dict(
-        ClassificationCost='cls', FocalLossCost='focal', DiceCost='dice')
-    weights = dict(cls=1., focal=20., dice=1.)
     assigner = (train_cfg or {}).get('assigner')
-    if assigner is not None:
-        weights = dict.fromkeys(weights, 0.)
-        for cost in assigner['match_costs']:
-            kind = cost['type'].rsplit('.')[-1]
-            if kind not in names:
-                raise ValueError(f'MaskQueryHead: the matching cost {kind} is '
-                                 f'unknown: use {sorted(names)}.')
-            weights[names[kind]] = cost.get('weight', 1.)
+    if assigner is None:
+        return dict(default)
+    weights = dict.fromkeys(default, 0.)
+    for cost in assigner['match_costs']:
+        kind = cost['type'].rsplit('.')[-1]
+        if kind not in names:
+            raise ValueError(f'The matching cost {kind} is unknown: use some '
+                             f'of {sorted(names)}.')
+        name, fixed = names[kind]
+        for key, value in cost.items():
+            if key in ('type', 'weight'):
+                continue
+            only = {**fixed, **numbers}.get(key)
+            if value != only:
+                raise ValueError(
+                    f'The matching cost {kind} has {key}={value!r}, only '
+                    f'{only!r} is supported, as in the loss.')
+        weights[name] = cost.get('weight', 1.)
     return weights
 
 
@@ -78,6 +91,13 @@ class Matched(NamedTuple):
     cls: Tensor
     row: Tensor
     target: Tensor
+
+
+MEAN = dict(reduction='mean')
+NAIVE_DICE = dict(
+    MEAN, type='DiceLoss', use_sigmoid=True, activate=True, naive_dice=True)
+CLASS_COST = ('cls', {})
+DICE_COST = ('dice', dict(pred_act=True, naive_dice=True))
 
 
 class SetCriterion(nn.Module):
@@ -98,6 +118,16 @@ class SetCriterion(nn.Module):
             for MaskFormer's. The costs have the losses' alpha, gamma, eps.
         ignore_index (int): Label without a class.
     """
+    # Weights of the losses, what is computed and what may be chosen of the
+    # mask loss, and the matching costs; all are MaskFormer's.
+    loss_weights = dict(cls=1., mask=20., dice=1.)
+    mask_fixed = dict(MEAN, type='FocalLoss', use_sigmoid=True)
+    mask_numbers = dict(alpha=.25, gamma=2.)
+    cost_names = dict(
+        ClassificationCost=CLASS_COST,
+        FocalLossCost=('focal', dict(binary_input=True, eps=1e-12)),
+        DiceCost=DICE_COST)
+    cost_defaults = dict(cls=1., focal=20., dice=1.)
 
     def __init__(self,
                  num_classes: int,
@@ -107,30 +137,24 @@ class SetCriterion(nn.Module):
                  train_cfg: Optional[dict] = None,
                  ignore_index: int = 255) -> None:
         super().__init__()
-        mean = dict(reduction='mean')
+        weights = self.loss_weights
         cls = loss_options(
             'loss_cls',
             loss_cls,
-            dict(mean, type='CrossEntropyLoss', use_sigmoid=False),
-            loss_weight=1.,
+            dict(MEAN, type='CrossEntropyLoss', use_sigmoid=False),
+            loss_weight=weights['cls'],
             class_weight=[1.] * num_classes + [.1])
-        focal = loss_options(
+        mask = loss_options(
             'loss_mask',
             loss_mask,
-            dict(mean, type='FocalLoss', use_sigmoid=True),
-            loss_weight=20.,
-            alpha=.25,
-            gamma=2.)
+            self.mask_fixed,
+            loss_weight=weights['mask'],
+            **self.mask_numbers)
         dice = loss_options(
             'loss_dice',
             loss_dice,
-            dict(
-                mean,
-                type='DiceLoss',
-                use_sigmoid=True,
-                activate=True,
-                naive_dice=True),
-            loss_weight=1.,
+            NAIVE_DICE,
+            loss_weight=weights['dice'],
             eps=1.)
         if len(cls['class_weight']) != num_classes + 1:
             raise ValueError(
@@ -140,15 +164,40 @@ class SetCriterion(nn.Module):
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.weights = dict(
             cls=cls['loss_weight'],
-            mask=focal.pop('loss_weight'),
+            mask=mask.pop('loss_weight'),
             dice=dice.pop('loss_weight'))
-        self.focal, self.dice = focal, dice
-        self.costs = dict(weights=cost_weights(train_cfg), **focal, **dice)
-        # Not in the checkpoint, which MaskFormer's shall fit.
+        self.mask, self.dice = mask, dice
+        self.costs = dict(
+            weights=cost_weights(train_cfg, self.cost_names,
+                                 self.cost_defaults, {
+                                     **dice,
+                                     **mask
+                                 }),
+            **mask,
+            **dice)
+        # Not in the checkpoint, which the stock head's shall fit.
         self.register_buffer(
             'class_weight',
             torch.tensor(cls['class_weight']),
             persistent=False)
+
+    def known(self, labels: Tensor) -> Tuple[Tensor, Tensor]:
+        """What segments there are; slot c holds class c.
+
+        Args:
+            labels (Tensor): (B, H, W) long.
+
+        Returns:
+            tuple: the labels, C where there is no class, and the class
+            (B, C) long of every slot, -1 for a class that is not in the
+            image.
+        """
+        known = torch.where(labels == self.ignore_index, self.num_classes,
+                            labels)
+        classes = torch.arange(self.num_classes, device=labels.device)
+        present = known.new_zeros(len(known), self.num_classes + 1)
+        present.scatter_(1, known.flatten(1), 1)
+        return known, torch.where(present[:, :-1] > 0, classes, -1)
 
     def segments(self, labels: Tensor,
                  size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
@@ -163,12 +212,8 @@ class SetCriterion(nn.Module):
             is not in the image, and the masks (B, C, h, w), of the nearest
             pixels, fp32.
         """
-        known = torch.where(labels == self.ignore_index, self.num_classes,
-                            labels)
+        known, present = self.known(labels)
         classes = torch.arange(self.num_classes, device=labels.device)
-        present = known.new_zeros(len(known), self.num_classes + 1)
-        present.scatter_(1, known.flatten(1), 1)
-        present = torch.where(present[:, :-1] > 0, classes, -1)
         small = F.interpolate(known[:, None].float(), size, mode='nearest')
         return present, (small == classes[:, None, None]).float()
 
@@ -242,13 +287,16 @@ class SetCriterion(nn.Module):
             labels.shape[-2:],
             mode='bilinear',
             align_corners=False).view_as(targets)
-        count = torch.full((), len(matched.image), device=labels.device)
+        return self.mean_over_segments(
+            matched, mask_focal_loss(logits, targets, **self.mask),
+            mask_dice_loss(logits, targets, **self.dice))
+
+    def mean_over_segments(self, matched: Matched, mask: Tensor,
+                           dice: Tensor) -> Tuple[Tensor, Tensor]:
+        """Losses (L, S) of every segment -> the weighted means (L,)."""
+        count = torch.full((), len(matched.image), device=mask.device)
         return tuple(self.weights[name] * global_mean(value.sum(1), count)
-                     for name, value in (
-                         ('mask',
-                          mask_focal_loss(logits, targets, **self.focal)),
-                         ('dice',
-                          mask_dice_loss(logits, targets, **self.dice))))
+                     for name, value in (('mask', mask), ('dice', dice)))
 
 
 def matched_masks(queries: QueryOut, matched: Matched) -> Tensor:

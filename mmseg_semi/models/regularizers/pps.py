@@ -10,7 +10,8 @@ from torch import Tensor
 from ...functional import (activation_logits, cross_entropy, draw_partners,
                            draw_per_prototype, draw_prototypes,
                            prototype_contrast, prototypes_per_class)
-from ..step import Out, Step
+from ..decode_heads.query_head import QueryHead
+from ..step import LabelMaps, Out, Step
 from .term import Term, idle
 
 UNKNOWN = -1  # no prototype: 255 may be one
@@ -28,8 +29,8 @@ class Pool(NamedTuple):
 class PPS(Term):
     """Two networks teach each other which prototype a pixel belongs to.
 
-    The prototypes are the queries of a :class:`MaskQueryHead` without class
-    head, n of every class. With the supervised loss L_s of
+    The prototypes are the queries of a :class:`QueryHead` without class head,
+    n of every class. With the supervised loss L_s of
     :class:`SupervisedLoss`, the loss of Eq. 4 is
 
         L = L_s + 0.5 L_contra + 1.5 L_sp + 0.01 L_r
@@ -71,6 +72,7 @@ class PPS(Term):
     """
     name = 'pps'
     unlabeled = True
+    queries = False
     replaces = ('pixel_consistency', )
     view = 'unsup_student'
 
@@ -130,16 +132,14 @@ class PPS(Term):
                 f'{type(framework).__name__} trains {len(nets)}: use '
                 'CrossPseudo.')
         head = nets[0].decode_head
-        if getattr(head, 'cls_embed', head) is not None:
+        if not isinstance(head, QueryHead) or head.has_classes:
             raise TypeError(
                 'PPS: the prototypes are the queries of a MaskQueryHead with '
-                'class_head=False, whose pixel_decoder may be any stock head; '
-                f'got {type(head).__name__}.')
+                'class_head=False, whose pixel_decoder may be any stock head, '
+                'or of another head with queries and without classes; got '
+                f'{type(head).__name__}.')
         prototypes_per_class(head.num_queries, self.num_classes)
-        parts = ('query_embed', 'transformer_decoder', 'mask_embed')
-        needed = [f'decode_head.{part}' for part in parts]
-        if list(head.decoder_input_proj.parameters()):
-            needed += ['decode_head.decoder_input_proj']
+        needed = [f'decode_head.{part}' for part in head.shared_parts()]
         needed += [f'semi_heads.{name}' for name in self.heads()]
         missing = sorted(set(needed) - set(framework.shared))
         if missing:
@@ -180,9 +180,16 @@ class PPS(Term):
             losses['loss_r'] = self.activation_weight * self._activation(step)
         return losses
 
-    def _other(self, step: Step) -> str:
-        """The network that labels for this one."""
-        return next(net for net in self._nets(step) if net != self.net)
+    def _other(self, step: Step, net: str) -> str:
+        """The network beside this one."""
+        return next(name for name in self._nets(step) if name != net)
+
+    def _made_by(self, step: Step, net: str) -> LabelMaps:
+        """The labels that a network made of the unlabelled images.
+
+        A step keeps labels by who learns them, which is the other one.
+        """
+        return step.labels[self._other(step, net), self.view]
 
     def _nets(self, step: Step) -> List[str]:
         return [net for net, view in step.learned if view == 'sup']
@@ -198,7 +205,7 @@ class PPS(Term):
 
     def _cross(self, step: Step) -> Tensor:
         """Cross-entropy over prototypes against the other network's."""
-        labels = step.labels[self.net, self.view]
+        labels = self._made_by(step, self._other(step, self.net))
         parts = [self._scores(step, self.view, labels)]
         self._log_agreement(step, labels)
         if self.sp_labeled:
@@ -223,7 +230,7 @@ class PPS(Term):
     def _log_agreement(self, step: Step, labels: dict) -> None:
         if self.net != self._nets(step)[0]:
             return
-        own = step.labels[self._other(step), self.view]['proto']
+        own = self._made_by(step, self.net)['proto']
         agreed = (own == labels['proto']) & labels['valid']
         step.log['proto/networks_agree'] = agreed.sum() / labels['valid'].sum(
         ).clamp_min(1)
@@ -261,9 +268,7 @@ class PPS(Term):
         """Pixels (P, S, D) of every prototype by a network's own labels."""
         out = step.learner(net, self.view)
         features = out.features[self.name]
-        other = next(name for name in self._nets(step) if name != net)
-        # The labels that the other network learns are this one's.
-        labels = known_prototypes(step.labels[other, self.view])
+        labels = known_prototypes(self._made_by(step, net))
         parts = [(features, at_grid(labels, features.shape[-2:]))]
         if self.contrast_labeled:
             out = step.learner(net, 'sup')
@@ -271,7 +276,7 @@ class PPS(Term):
         rows = torch.cat(
             [f.permute(0, 2, 3, 1).flatten(0, 2) for f, _ in parts])
         labels = torch.cat([target.flatten() for _, target in parts])
-        number = out.queries.mask_embed[-1].shape[1]
+        number = out.queries.mask_logits().shape[1]
         pixels, counts = draw_per_prototype(labels, number, self.samples,
                                             step.generator)
         rows = rows.index_select(0, pixels.flatten())
@@ -297,9 +302,10 @@ class PPS(Term):
         total = self._alone(step, out, step.views['sup'].labels)
         if not step.semi or self.activation_labels == 'none':
             return total
-        owner = self.net if self.activation_labels == 'other' else self._other(
-            step)
-        labels = step.labels[owner, self.view]
+        maker = self.net
+        if self.activation_labels == 'other':
+            maker = self._other(step, self.net)
+        labels = self._made_by(step, maker)
         target = labels['cls'].masked_fill(~labels['valid'], 255)
         return total + self._alone(step, step.learner(self.net, self.view),
                                    target)

@@ -14,6 +14,7 @@ from ...functional import (SIMILARITIES, UNIONS, Segments, global_mean,
                            union_logits)
 from ...functional.mask_losses import mask_dice_loss, mask_focal_loss
 from ...functional.set_matching import COST_WEIGHTS, match_on_host
+from ..decode_heads.query_head import QueryHead
 from ..step import QueryOut, Step
 from .term import Term
 from .views import check_views, chosen_views
@@ -89,6 +90,7 @@ class RC2L(Term):
     """
     name = 'rc2l'
     unlabeled = True
+    queries = True
     replaces = ('pixel_consistency', )
 
     def __init__(self,
@@ -140,9 +142,9 @@ class RC2L(Term):
 
     def bind(self, net) -> None:
         head = net.decode_head
-        if getattr(head, 'cls_embed', None) is None:
+        if not isinstance(head, QueryHead) or not head.has_classes:
             raise TypeError(
-                f'RC2L matches queries and names their classes; '
+                'RC2L matches queries and names their classes; '
                 f'{type(head).__name__} has none. Use MaskQueryHead with '
                 'class_head=True; its pixel_decoder may be any stock head.')
 

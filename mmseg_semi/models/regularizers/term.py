@@ -2,7 +2,7 @@
 """A term: one loss of a training step, with the state and heads it owns."""
 from inspect import signature
 from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
-                    Tuple)
+                    Tuple, Type)
 
 import torch
 from mmengine.model import BaseModule
@@ -29,6 +29,8 @@ class Term(BaseModule):
         name: Prefix of its loss and log entries.
         unlabeled: Needs unlabelled images in every batch.
         reads_views: Learns from strong views, which ``views`` may choose.
+        queries: Works on a head with queries, True: that say their class,
+            False: that are prototypes. None, the default, on any head.
         replaces: Names of terms that must not stand beside it.
         presets: ``fidelity`` -> constructor arguments; explicit arguments
             win. ``paper`` is the default, ``official`` the mechanics of the
@@ -45,6 +47,7 @@ class Term(BaseModule):
     name = ''
     unlabeled = False
     reads_views = False
+    queries: Optional[bool] = None
     replaces: Tuple[str, ...] = ()
     presets: Dict[str, dict] = dict(paper={}, official={})
 
@@ -277,6 +280,23 @@ class IterationSums:
         return sums if last else None
 
 
+def term_class(cfg: dict) -> Type[Term]:
+    """The class that a term's config names.
+
+    Raises:
+        ValueError: It names none.
+        KeyError: It names something else.
+    """
+    if 'type' not in cfg:
+        raise ValueError(f'A loss term has the options {dict(cfg)} and no '
+                         'type. Is its name in model.terms misspelt?')
+    kind = cfg['type']
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    if cls is None or not issubclass(cls, Term):
+        raise KeyError(f'{kind!r} is not a registered loss term.')
+    return cls
+
+
 def build_term(cfg: dict,
                net: str,
                num_classes: int,
@@ -296,12 +316,7 @@ def build_term(cfg: dict,
     """
     cfg = dict(cfg)
     fidelity = cfg.pop('fidelity', fidelity)
-    if 'type' not in cfg:
-        raise ValueError(f'A loss term has the options {cfg} and no type. Is '
-                         'its name in model.terms misspelt?')
-    cls = MODELS.get(cfg['type'])
-    if cls is None or not issubclass(cls, Term):
-        raise KeyError(f'{cfg["type"]!r} is not a registered loss term.')
+    cls = term_class(cfg)
     if fidelity not in cls.presets:
         raise ValueError(f'fidelity {fidelity!r} is unknown to '
                          f'{cls.__name__}: use one of {sorted(cls.presets)}.')

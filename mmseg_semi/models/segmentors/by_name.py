@@ -24,7 +24,6 @@ def build_framework(framework: Union[str, type] = 'MeanTeacher',
     """
     cls = MODELS.get(framework) if isinstance(framework, str) else framework
     if not isinstance(cls, type) or not issubclass(cls, Framework):
-        raise TypeError(
-            f'framework={framework!r} is none: use "MeanTeacher", '
-            '"CrossPseudo", "FixMatch" or a registered Framework.')
+        raise TypeError(f'framework={framework!r} is none: use "MeanTeacher", '
+                        '"CrossPseudo", "FixMatch" or a registered Framework.')
     return cls(**kwargs)

@@ -206,8 +206,8 @@ class MeanTeacher(Framework):
 
     def strong_views(self, step: Step) -> List[str]:
         """The views the student learns from, in order."""
-        brought = sorted(v for v in step.originals
-                         if v.startswith('unsup_student'))
+        brought = sorted(
+            v for v in step.originals if v.startswith('unsup_student'))
         copies = self.strong_copies
         if copies is None:
             copies = 0 if brought else 1

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """The wrapper: any stock segmentor config as one or several networks."""
+import copy
 from contextlib import contextmanager, nullcontext
 from typing import Dict, Optional, Sequence, Union
 
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 
 from ..adapters import build_adapter
 from ..data_preprocessor import build_preprocessor
+from ..decode_heads.with_queries import with_queries
 from ..probe import Probe, input_size
-from ..regularizers.term import build_term
+from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
 from .sliding import check_test_cfg, slide_inference
@@ -114,6 +116,7 @@ class SemiSegmentor(BaseSegmentor):
                              f'of {type(self).__name__}: use one of '
                              f'{list(self.networks)}.')
         self.predict_with, self.predict_head = predict_with, predict_head
+        cfg = self._with_queries(cfg, terms)
         for name in self.learners:
             with self.network_stream(name):
                 self.add_module(name, self._build_network(cfg))
@@ -130,6 +133,25 @@ class SemiSegmentor(BaseSegmentor):
 
     def share_modules(self) -> None:
         """Called once all networks and their heads are built."""
+
+    def _with_queries(self, cfg: ConfigDict,
+                      terms: Dict[str, Optional[dict]]) -> ConfigDict:
+        """The config with a head with queries, if a term works on one."""
+        wanted = {
+            term_class(term).queries
+            for term in terms.values() if term is not None
+        } - {None}
+        if not wanted:
+            return cfg
+        if len(wanted) > 1:
+            raise ValueError(
+                'One term wants queries that say their class and another '
+                'queries that are prototypes: a network has one kind.')
+        with random_stream(0):  # it is built to be looked at
+            dense = self._build_network(copy.deepcopy(cfg))
+        return ConfigDict(
+            with_queries(cfg, Probe(dense, self._input_size),
+                         dense.num_classes, *wanted))
 
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
         net = MODELS.build(cfg)

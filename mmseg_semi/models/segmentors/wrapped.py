@@ -12,6 +12,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 
 from ...config_files import PREFIX, find_config
+from ..decode_heads.stock_query_heads import (has_queries, own_query_head,
+                                              with_num_classes)
 from ..head_adapters import adapter_class
 
 # What a training by terms never calls, and so would silently leave out.
@@ -56,6 +58,8 @@ def resolve_segmentor(cfg: Union[str, dict],
     cls = _class_of(resolved)
     if cls is not None:
         check_segmentor(cls)
+    if has_queries(resolved.decode_head):
+        resolved.decode_head = ConfigDict(own_query_head(resolved.decode_head))
     if num_classes is not None:
         _give_classes(resolved, num_classes)
     _check_class_weights(resolved)
@@ -119,9 +123,14 @@ def _parts(cfg: dict, key: str) -> List[dict]:
     return found
 
 
-def _give_classes(cfg: dict, num_classes: int) -> None:
+def _give_classes(cfg: ConfigDict, num_classes: int) -> None:
     """Write the number of classes wherever a head says it."""
+    if has_queries(cfg.decode_head):
+        cfg.decode_head = ConfigDict(
+            with_num_classes(cfg.decode_head, num_classes))
     for head in _head_configs(cfg):
+        if has_queries(head):
+            continue
         for part in _parts(head, 'num_classes') or [head]:
             cls = _class_of(part)
             if (cls and issubclass(cls, BaseDecodeHead)
