@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from ..evaluation.protocol import evaluation_protocol
 from ..models.segmentors.wrapped import resolve_segmentor
 from .evaluation_protocol import describe_evaluation
-from .plan import config_plan, list_facts, stage_plan
+from .plan import config_plan, list_facts, stage_plan, training_plan
 from .run_records import config_hash
 
 _NOT_OPTIONS = ('params', 'foreach', 'maximize', 'capturable',
@@ -52,6 +52,9 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
     plan = config_plan(cfg, gpus, accumulate)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = _build(cfg.model)
+    model.plan_training(
+        training_plan(plan['iterations'], plan['images'].values(),
+                      plan['total'].values()))
     optimizer, groups = learning_rates(model, cfg.optim_wrapper)
     return dict(
         config=cfg.filename,

@@ -14,7 +14,7 @@ from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
 from .checks import (check_layer_decay, check_no_lr_scaling,
                      check_norm_batches, check_num_classes)
-from .plan import batch_plan, plan_text
+from .plan import batch_plan, plan_text, training_plan
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap
 
@@ -67,6 +67,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - gives the model ``total_iters``, ``seed``, ``iteration`` and
       ``accumulate``, the sampler, if it has them, ``total_iters``, and the
       dataset, if it has ``set_work_dir``, the work directory;
+    - tells the model how long the training is (``model.plan_training()``);
     - registers the hooks that the model needs (``model.hooks()``) and the
       config does not have;
     - can make one iteration of several batches, see ``accumulate``.
@@ -113,6 +114,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         add_hooks(runner)
         self.accumulate = accumulate
         self.dataloader = dataloader
+        self._plan_training()
         self.dataloader_iterator = None
 
     def run(self):
@@ -173,6 +175,18 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             **place)
         self._iter += 1
 
+    def _plan_training(self) -> None:
+        """Let options that follow from the training's length be settled.
+
+        State may get its shape from them, so it happens before a checkpoint
+        is loaded.
+        """
+        model = unwrap(self.runner.model)
+        if hasattr(model, 'plan_training'):
+            lengths = getattr(self.batches.sampler, 'source_lengths', ())
+            model.plan_training(
+                training_plan(self._max_iters, lengths, self.batches.total))
+
     def _introduce(self) -> None:
         """Check that the parts fit, and tell each what it must know."""
         model = unwrap(self.runner.model)
@@ -182,7 +196,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             self.runner.model.train()
             check_norm_batches(model, self.batches.share)
             self._log_plan(model)
-        model.total_iters = self._max_iters
+        model.total_iters = self._max_iters  # own models, too
         model.seed = self.runner.seed
         model.accumulate = self.accumulate
         if hasattr(self.batches.sampler, 'total_iters'):

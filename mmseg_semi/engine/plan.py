@@ -1,12 +1,13 @@
 # Copyright (c) mmseg_semi authors.
 """What a training is going to do, in numbers that a person can check."""
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmengine.config import Config
 
 from ..datasets.batches import check_size
 from ..datasets.sampler import equal_shares
 from ..datasets.splits import known_splits, split_name
+from ..models.regularizers.training_plan import TrainingPlan
 
 SOURCES = ('labeled', 'unlabeled', 'source')
 
@@ -152,6 +153,24 @@ def list_facts(cfg: Config) -> list[tuple]:
             known = known_splits().get(name, {})
             facts.append((role, name, known.get('count'), known.get('sha256')))
     return facts
+
+
+def training_plan(iterations: int, lengths: Iterable[int | None],
+                  total: Iterable[int] | None) -> TrainingPlan:
+    """What the model is told of a training.
+
+    Args:
+        iterations (int): Its length.
+        lengths (Iterable[int | None]): Images of the labelled and the
+            unlabelled set; None where not known.
+        total (Iterable[int], optional): Those of an iteration in all.
+
+    Returns:
+        TrainingPlan: See there.
+    """
+    lengths = [*lengths, None, None]
+    total = [*(total or ()), 0, 0]
+    return TrainingPlan(iterations, lengths[0], lengths[1], total[0], total[1])
 
 
 def stage_plan(plan: dict, model) -> list[dict]:

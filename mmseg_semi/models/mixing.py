@@ -40,7 +40,8 @@ class BatchMixer:
         prob (float): Probability of mixing, in [0, 1]. Defaults to 0.5.
         per_image (bool): Decide per image rather than once per batch as the
             official code does. Defaults to False.
-        begin (int): First iteration that mixes. Defaults to 0.
+        begin (int | float): First iteration that mixes; below 1 as a share
+            of the training. Defaults to 0.
         background (int, optional): A class that ClassMix leaves where it is
             if the image has another one (CMB on VOC).
         extra (int): ClassMix pastes floor(n / 2) + ``extra`` of the n classes
@@ -54,7 +55,7 @@ class BatchMixer:
                  kind: str = 'cutmix',
                  prob: float = .5,
                  per_image: bool = False,
-                 begin: int = 0,
+                 begin: float = 0,
                  background: Optional[int] = None,
                  extra: int = 1,
                  boxes: int = 3) -> None:
@@ -90,7 +91,7 @@ class BatchMixer:
     def draw(self, step: Step, labels: LabelMaps,
              num_classes: int) -> Optional[Tensor]:
         """Decide whether to mix, and draw the :meth:`masks`; None if not."""
-        if step.iteration < self.begin:
+        if not self._has_begun(step):
             return None
         if not self.per_image and step.random.random() >= self.prob:
             return None
@@ -100,6 +101,11 @@ class BatchMixer:
                 len(mask), device=mask.device, generator=step.generator)
             mask = mask & (gate < self.prob)[:, None, None]
         return mask
+
+    def _has_begun(self, step: Step) -> bool:
+        share = 0 < self.begin < 1
+        begin = self.begin * step.total_iters if share else self.begin
+        return step.iteration >= begin
 
     def __call__(self, step: Step, view: str, labels: LabelMaps,
                  num_classes: int) -> LabelMaps:
@@ -111,7 +117,7 @@ class BatchMixer:
         maps = {**labels, **_pixels(step.views[view])}
         partner = None
         if self.kind != 'cutout' and len(labels['cls']) == 1 and \
-                step.iteration >= self.begin:
+                self._has_begun(step):
             # Before anything is drawn, because all processes take part.
             partner = partner_of_one(maps, view)
         mask = self.draw(step, partner or labels, num_classes)

@@ -16,6 +16,7 @@ from mmseg.models.utils import resize
 from torch import Tensor, nn
 
 from ..functional import max_along, upcast
+from ..functional.precision import no_autocast
 
 LabelMaps = Dict[str, Tensor]
 """What travels with the pixels of a view: ``cls`` (B, H, W) long class ids
@@ -165,7 +166,7 @@ class QueryOut:
         if layer not in self._masks:
             queries, pixels = self.mask_embed[layer], self.pixel_embed
             grad = queries.requires_grad or pixels.requires_grad
-            with torch.autocast(pixels.device.type, enabled=False), \
+            with no_autocast(pixels.device), \
                     torch.set_grad_enabled(grad):
                 self._masks[layer] = torch.einsum('bqd,bdhw->bqhw',
                                                   upcast(queries),

@@ -26,7 +26,8 @@ def cps(total_iters=100, **kwargs):
     """A built and initialised CPS in train mode."""
     torch.manual_seed(0)
     terms = dict(
-        supervised=dict(type='SupervisedLoss'),
+        supervised=dict(
+            type='SupervisedLoss', criterion=[dict(type='cross_entropy')]),
         consistency=dict(
             type='PixelConsistency',
             filter='none',

@@ -167,7 +167,11 @@ class TestFamilies:
         """DDP wants a gradient for every parameter."""
         model = mean_teacher(
             segmentor=segmentor('fcn', auxiliary_head=AUX),
-            terms=dict(supervised=dict(type='SupervisedLoss', aux_weight=0)))
+            terms=dict(
+                supervised=dict(
+                    type='SupervisedLoss',
+                    criterion=[dict(type='cross_entropy')],
+                    aux_weight=0)))
         losses = model.loss(*batch())
         assert losses['loss_aux'] == 0
         total(losses).backward()

@@ -217,7 +217,10 @@ class TestSupervised:
     @pytest.mark.parametrize('by_pixels', [False, True])
     def test_weighted_classes(self, by_pixels):
         maps = given_maps()
-        supervised = term('SupervisedLoss', by_pixels=by_pixels)
+        supervised = term(
+            'SupervisedLoss',
+            criterion=[dict(type='cross_entropy')],
+            by_pixels=by_pixels)
         loss = supervised.loss(given_step(maps, weights=WEIGHTS))['loss_sup']
         assert loss.item() == pytest.approx(
             slow_supervised(maps, WEIGHTS, by_pixels), rel=1e-7)
@@ -230,7 +233,9 @@ class TestSupervised:
         maps = given_maps()
         step = given_step(maps, weights=WEIGHTS)
         step.outs['learn', 'sup'].aux.append(maps['sup']['logits'])
-        losses = term('SupervisedLoss').loss(step)
+        losses = term(
+            'SupervisedLoss',
+            criterion=[dict(type='cross_entropy')]).loss(step)
         assert losses['loss_aux'].item() == pytest.approx(
             .4 * losses['loss_sup'].item(), rel=1e-12)
 
@@ -246,7 +251,7 @@ def _rank_losses(rank, maps):
     part = slice(None) if rank is None else slice(2 * rank, 2 * rank + 2)
     balance = term('ClassBalance', windows=(2, 2), begin=2)
     terms = [
-        term('SupervisedLoss'),
+        term('SupervisedLoss', criterion=[dict(type='cross_entropy')]),
         pseudo(),
         pseudo(normalizer='valid'),
         term('EntropyMinimization')

@@ -10,7 +10,8 @@ from mmseg_semi.models.step import Pass
 from .toys import batch, brpg_cfg, segmentor, total
 
 WEAK_TERMS = dict(
-    supervised=dict(type='SupervisedLoss'),
+    supervised=dict(
+        type='SupervisedLoss', criterion=[dict(type='cross_entropy')]),
     consistency=dict(type='PixelConsistency', entropy_view='weak'))
 
 
@@ -109,7 +110,8 @@ def test_mixed_entropy_needs_a_second_network():
     model = build(
         FixMatch,
         terms=dict(
-            supervised=dict(type='SupervisedLoss'),
+            supervised=dict(
+                type='SupervisedLoss', criterion=[dict(type='cross_entropy')]),
             consistency=dict(type='PixelConsistency')))
     with pytest.raises(TypeError, match='entropy_view="weak"'):
         model.loss(*batch())
@@ -118,7 +120,8 @@ def test_mixed_entropy_needs_a_second_network():
 def test_late_pass_and_weights():
     terms = dict(
         late=dict(type='WeightedByLateTeacher'),
-        supervised=dict(type='SupervisedLoss'),
+        supervised=dict(
+            type='SupervisedLoss', criterion=[dict(type='cross_entropy')]),
         consistency=dict(
             type='PixelConsistency',
             filter='confidence',

@@ -92,7 +92,11 @@ class TestPrototypesOnly:
             burn_in=3,
             label_head='pcr',
             predict_head='pcr',
-            terms=dict(supervised=dict(type='SupervisedLoss', until=2)),
+            terms=dict(
+                supervised=dict(
+                    type='SupervisedLoss',
+                    criterion=[dict(type='cross_entropy')],
+                    until=2)),
             **kwargs)
         del model.terms['consistency']
         return model

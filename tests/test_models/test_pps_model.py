@@ -54,7 +54,10 @@ def pps_model(pps=None, **kwargs):
     options = dict(
         type='CrossPseudo',
         segmentor=prototypes(),
-        terms=dict(supervised=dict(type='SupervisedLoss'), pps=term),
+        terms=dict(
+            supervised=dict(
+                type='SupervisedLoss', criterion=[dict(type='cross_entropy')]),
+            pps=term),
         shared=SHARED,
         halves=False)
     options.update(kwargs)
@@ -276,7 +279,9 @@ def test_it_stands_in_for_the_consistency():
     with pytest.raises(ValueError, match='pps replaces'):
         pps_model(
             terms=dict(
-                supervised=dict(type='SupervisedLoss'),
+                supervised=dict(
+                    type='SupervisedLoss',
+                    criterion=[dict(type='cross_entropy')]),
                 consistency=dict(type='PixelConsistency', filter='none'),
                 pps=dict(type='PPS', head=dict(in_channels=8))))
 

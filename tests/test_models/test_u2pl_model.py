@@ -247,7 +247,9 @@ class TestWhereItFits:
             framework(
                 segmentor(),
                 terms=dict(
-                    supervised=dict(type='SupervisedLoss'),
+                    supervised=dict(
+                        type='SupervisedLoss',
+                        criterion=[dict(type='cross_entropy')]),
                     u2pl=dict(
                         type='U2PL', head=dict(in_channels=16), ranks=(1, 3))))
 

@@ -55,7 +55,8 @@ def segmentor(head='published', **kwargs):
 def mean_teacher_cfg(**kwargs):
     """Config of a Mean Teacher; ``terms`` are merged over the usual two."""
     terms = dict(
-        supervised=dict(type='SupervisedLoss'),
+        supervised=dict(
+            type='SupervisedLoss', criterion=[dict(type='cross_entropy')]),
         consistency=dict(type='PixelConsistency'))
     terms.update(kwargs.pop('terms', {}))
     return dict(

@@ -40,7 +40,9 @@ model = dict(
             blur_sigma=(0.1, 1.5))),
     terms=dict(
         class_balance=dict(type='ClassBalance', begin=2001),
-        supervised=dict(type='SupervisedLoss'),
+        supervised=dict(
+            type='SupervisedLoss',
+            criterion=[dict(type='cross_entropy', weight=1.)]),
         consistency=dict(
             type='PixelConsistency',
             filter='none',

@@ -21,10 +21,12 @@ class SupervisedLoss(Term):
     Args:
         criterion (list[dict], optional): Weighted criteria, each
             ``dict(type='cross_entropy' | 'ohem', weight=..., ...)``, averaged
-            over non-ignored (OHEM: kept) pixels of all ranks. BRPG's code
-            uses half CE, half OHEM(0.7, 1e5) (spec B10-1). None uses the
-            ``loss_decode`` of the wrapped config's own heads. Defaults to
-            plain CE.
+            over non-ignored (OHEM: kept) pixels of all ranks, and on the
+            class scores alone. BRPG's paper has one plain cross-entropy, its
+            code half CE, half OHEM(0.7, 1e5). None, the default, takes the
+            losses that the wrapped config declares for its heads, as
+            ``segmentor.loss`` does.
+        loss_weight (float): Of all its losses. Defaults to 1.
         aux_weight (float): Weight of auxiliary heads under ``criterion``.
             Defaults to 0.4.
         by_pixels (bool): With class weights (:class:`ClassBalance`), divide
@@ -38,8 +40,8 @@ class SupervisedLoss(Term):
     name = 'supervised'
 
     def __init__(self,
-                 criterion: Optional[Sequence[dict]] = (dict(
-                     type='cross_entropy', weight=1.), ),
+                 criterion: Optional[Sequence[dict]] = None,
+                 loss_weight: float = 1.,
                  aux_weight: float = .4,
                  by_pixels: bool = False,
                  until: Optional[int] = None,
@@ -47,7 +49,10 @@ class SupervisedLoss(Term):
         super().__init__(**kwargs)
         self.criterion = criterion and [dict(c) for c in criterion]
         self.aux_weight, self.by_pixels = aux_weight, by_pixels
-        self.until = until
+        self.until, self.loss_weight = until, loss_weight
+        if loss_weight < 0:
+            raise ValueError(f'supervised: loss_weight={loss_weight} must be '
+                             'at least 0.')
         for item in self.criterion or ():
             if item.get('type') not in CRITERIA:
                 raise ValueError(f'supervised criterion {item} is unknown: '
@@ -87,13 +92,15 @@ class SupervisedLoss(Term):
         return total
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
+        ended = self.until is not None and step.iteration >= self.until
+        weight = 0. if ended else self.loss_weight
         losses = self._losses(step)
-        if self.until is not None and step.iteration >= self.until:
-            losses = {
-                name: value * 0. if 'loss' in name else value
-                for name, value in losses.items()
-            }
-        return losses
+        if weight == 1:
+            return losses
+        return {
+            name: _weighted(value, weight) if 'loss' in name else value
+            for name, value in losses.items()
+        }
 
     def _losses(self, step: Step) -> Dict[str, Tensor]:
         out, view = step.learner(self.net, 'sup'), step.views['sup']
@@ -131,3 +138,10 @@ class SupervisedLoss(Term):
                     mode='bilinear',
                     align_corners=align_corners), labels, class_weights)
             for m in maps)
+
+
+def _weighted(value, weight: float):
+    """A loss, or a list of them, as mmengine sums it."""
+    if isinstance(value, Tensor):
+        return value * weight
+    return [part * weight for part in value]

@@ -41,8 +41,9 @@ class Term(BaseModule):
         num_classes (int): C.
         widths (Callable, optional): Channels of a feature tap of that
             network, by its name, see :meth:`sized_head`.
-        views (sequence[str], optional): Views it learns from; None takes
-            every one that the network learns with a pseudo-label.
+        views (sequence[str] | str, optional): Views it learns from;
+            "strong" are all ``unsup_student*``, None is every one that the
+            network learns with a pseudo-label.
     """
     name = ''
     unlabeled = False

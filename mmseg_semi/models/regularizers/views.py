@@ -4,6 +4,8 @@ from typing import List, Optional, Sequence
 
 from ..step import Step
 
+STRONG = 'strong'
+
 
 def check_views(term: str, views: Optional[Sequence[str]]) -> None:
     """Refuse what is no list of names; letters of a string match nothing.
@@ -15,13 +17,13 @@ def check_views(term: str, views: Optional[Sequence[str]]) -> None:
     Raises:
         ValueError: It is a string, is empty or holds something else.
     """
-    if views is None:
+    if views is None or views == STRONG:
         return
     if isinstance(views, str) or not views or not all(
             isinstance(view, str) for view in views):
         raise ValueError(
             f'{term}: views={views!r} must be a list of views, for example '
-            '("unsup_student", ), or None for all.')
+            '("unsup_student", ), "strong" or None for all.')
 
 
 def chosen_views(term: str,
@@ -35,7 +37,8 @@ def chosen_views(term: str,
         term (str): Name of the term, for the message.
         step (Step): The step, its passes done.
         net (str): The learning network.
-        views (sequence[str], optional): Those wanted; None for all.
+        views (sequence[str] | str, optional): Those wanted; "strong" for
+            every ``unsup_student*``, None for all.
         labeled (bool): The labelled images count as one where they have
             pseudo-labels. Defaults to True.
 
@@ -51,6 +54,8 @@ def chosen_views(term: str,
     learned = step.learned_views(net)
     if not labeled:
         learned = [view for view in learned if view != 'sup']
+    if views == STRONG:
+        views = [v for v in learned if v.startswith('unsup_student')] or None
     unknown = [view for view in views or () if view not in learned]
     if unknown or not learned:
         raise ValueError(

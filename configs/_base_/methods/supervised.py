@@ -1,0 +1,6 @@
+# The labelled images alone, for any model and data.
+_base_ = [
+    '../algorithms/supervised.py', '../schedules/any_model.py',
+    '../any_model_runtime.py'
+]
+model = dict(terms=dict(supervised=dict(criterion=None)))
