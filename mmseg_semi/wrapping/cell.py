@@ -12,6 +12,7 @@ from typing import List, Optional
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
 from .batches import NUM_CLASSES, test_batch, train_batch
 from .cell_config import build_model
@@ -95,7 +96,8 @@ def check_cell(family: str, config: str, method: str) -> Cell:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         MMLogger.get_current_instance().setLevel('ERROR')
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), \
+                DefaultScope.overwrite_default_scope('mmseg'):
             difference = _check(config, METHODS[method], points)
     reason = '; '.join(points.reasons)
     pattern = REFUSALS.get(family)
