@@ -80,7 +80,7 @@ def train_batch(method: Method, size: int) -> dict:
     return dict(inputs=inputs, data_samples=samples)
 
 
-def test_batch(size: int) -> dict:
+def image_batch(size: int) -> dict:
     """One image as stock test loaders deliver it."""
     generator = torch.Generator().manual_seed(1)
     return dict(

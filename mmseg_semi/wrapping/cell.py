@@ -14,7 +14,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from .batches import NUM_CLASSES, test_batch, train_batch
+from .batches import NUM_CLASSES, image_batch, train_batch
 from .cell_config import build_model
 from .checks import (Gap, Gradients, TeacherMoves, check_losses,
                      check_not_padded, check_same, predicted,
@@ -131,7 +131,7 @@ def _check(config: str, method: Method, points: Points) -> Optional[float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'model.pth'
         with points.point('predict'):
-            logits = predicted(model, test_batch(stock.size), NUM_CLASSES)
+            logits = predicted(model, image_batch(stock.size), NUM_CLASSES)
         torch.save(model.state_dict(), path)
         del model  # before the next one is built
         if logits is not None:
@@ -140,7 +140,7 @@ def _check(config: str, method: Method, points: Points) -> Optional[float]:
                 loaded.load_state_dict(torch.load(path), strict=True)
                 check_same(
                     logits,
-                    predicted(loaded, test_batch(stock.size), NUM_CLASSES))
+                    predicted(loaded, image_batch(stock.size), NUM_CLASSES))
     return difference
 
 

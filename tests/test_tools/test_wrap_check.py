@@ -15,7 +15,7 @@ from mmseg_semi.wrapping import (METHODS, NUM_CLASSES, Cell, as_page, as_text,
                                  cell, check_families, checks, commit_of,
                                  families, find_families, networks, runs,
                                  sample)
-from mmseg_semi.wrapping.batches import (random_labels, sample_of, test_batch,
+from mmseg_semi.wrapping.batches import (image_batch, random_labels, sample_of,
                                          train_batch, with_edges)
 from mmseg_semi.wrapping.checks import Gap
 
@@ -244,10 +244,10 @@ class TestModel:
             checks.supervised_difference(segformer, data)
 
     def test_prediction(self, segformer):
-        logits = checks.predicted(segformer, test_batch(64), NUM_CLASSES)
+        logits = checks.predicted(segformer, image_batch(64), NUM_CLASSES)
         assert logits.shape == (NUM_CLASSES, 64, 64)
         with pytest.raises(Gap, match='logits are'):
-            checks.predicted(segformer, test_batch(64), NUM_CLASSES + 1)
+            checks.predicted(segformer, image_batch(64), NUM_CLASSES + 1)
 
 
 def test_errors_become_one_line():
