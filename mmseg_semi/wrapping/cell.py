@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Set
 
 import torch
 from mmengine.logging import MMLogger
@@ -64,13 +64,17 @@ class Points:
 
     def __init__(self) -> None:
         self.reasons: List[str] = []
+        self._known: Set[str] = set()
 
     @contextmanager
     def point(self, name: str):
         try:
             yield
         except Exception as err:  # whatever a foreign model raises
-            self.reasons.append(f'{name}: {describe(err)}')
+            text = describe(err)
+            if text not in self._known:  # as the step before
+                self.reasons.append(f'{name}: {text}')
+            self._known.add(text)
 
 
 def describe(err: Exception) -> str:

@@ -254,9 +254,12 @@ def test_errors_become_one_line():
     points = cell.Points()
     with points.point('build'):
         raise ValueError('first\nsecond')
-    with points.point('train'):
-        raise Gap('no gradient')
-    assert points.reasons == ['build: ValueError: first', 'train: no gradient']
+    for step in (1, 2):
+        with points.point(f'step {step}'):
+            raise Gap('no gradient')
+    assert points.reasons == [
+        'build: ValueError: first', 'step 1: no gradient'
+    ]
 
 
 @pytest.mark.parametrize('family, error, refused', [
