@@ -21,7 +21,8 @@ from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
 from .sliding import check_test_cfg, slide_inference
-from .wrapped import check_segmentor, predicts_itself, resolve_segmentor
+from .wrapped import (check_segmentor, drop_pretrained, predicts_itself,
+                      resolve_segmentor)
 
 
 def _without_sync_on_cpu(module: nn.Module) -> nn.Module:
@@ -74,7 +75,8 @@ class SemiSegmentor(BaseSegmentor):
             config's. Defaults to ``paper``.
         data_preprocessor (dict, optional): Options over those of the wrapped
             one, or, with a ``type``, another one.
-        pretrained (str, optional): As in :class:`EncoderDecoder`.
+        pretrained (str | bool, optional): As in :class:`EncoderDecoder`, or
+            False for random weights whatever the wrapped config names.
         train_cfg (dict, optional): Accepted for stock tools.
         test_cfg (dict, optional): Options over those of the wrapped one;
             has those of :func:`.sliding.slide_inference` beside the stock
@@ -93,7 +95,7 @@ class SemiSegmentor(BaseSegmentor):
                  num_classes: Optional[int] = None,
                  fidelity: str = 'paper',
                  data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None,
+                 pretrained: Union[str, bool, None] = None,
                  train_cfg: Optional[dict] = None,
                  test_cfg: Optional[dict] = None) -> None:
         cfg = resolve_segmentor(segmentor, num_classes)
@@ -102,7 +104,9 @@ class SemiSegmentor(BaseSegmentor):
         super().__init__(
             data_preprocessor=build_preprocessor(
                 cfg.pop('data_preprocessor', None), data_preprocessor))
-        if pretrained is not None:
+        if pretrained is False:
+            drop_pretrained(cfg)
+        elif pretrained is not None:
             cfg.pretrained = pretrained
         if test_cfg is not None:
             cfg.test_cfg = ConfigDict({

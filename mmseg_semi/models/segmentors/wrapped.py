@@ -156,6 +156,17 @@ def _check_class_weights(cfg: dict) -> None:
                     'loss_decode=dict(class_weight=None))).')
 
 
+def drop_pretrained(cfg: dict) -> None:
+    """Take every file of pretrained weights out of a config, in place."""
+    for part in _parts(cfg, 'pretrained'):
+        part['pretrained'] = None
+    for part in _parts(cfg, 'init_cfg'):
+        init = part['init_cfg']
+        inits = init if isinstance(init, (list, tuple)) else [init]
+        kept = [i for i in inits if i and i.get('type') != 'Pretrained']
+        part['init_cfg'] = kept or None
+
+
 def check_segmentor(cls: Type[BaseSegmentor]) -> None:
     """Refuse a class whose own way to train would be left out.
 
