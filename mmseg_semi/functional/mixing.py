@@ -26,15 +26,20 @@ def _integers(count: Tensor, generator: torch.Generator) -> Tensor:
     return torch.minimum(draws.long(), count - 1)
 
 
+def _spans(start: Tensor, number: Tensor, length: int) -> Tensor:
+    """(..., length) bool, True in the ``number`` places from ``start`` on."""
+    at = torch.arange(length, device=start.device)
+    start = start[..., None]
+    return (at >= start) & (at < start + number[..., None])
+
+
 def _inside(top: Tensor, left: Tensor, box_height: Tensor, box_width: Tensor,
             height: int, width: int) -> Tensor:
     """Turn boxes (B,) into masks (B, height, width), True inside."""
-    rows = torch.arange(height, device=top.device)
-    cols = torch.arange(width, device=top.device)
-    top, left = top[:, None], left[:, None]
-    in_rows = (rows >= top) & (rows < top + box_height[:, None])
-    in_cols = (cols >= left) & (cols < left + box_width[:, None])
-    return in_rows[:, :, None] & in_cols[:, None, :]
+    rows = _spans(top, box_height, height)[:, :, None]
+    cols = _spans(left, box_width, width)[:, None, :]
+    # As bytes: on a CPU this takes a tenth of the time of bool.
+    return (rows.byte() & cols.byte()).view(torch.bool)
 
 
 def half_area_boxes(batch: int, height: int, width: int,
@@ -137,12 +142,27 @@ def xor_boxes(batch: int,
     box_width = (share / tall * (shrink * width)).round().long()
     top = ((height - box_height) * _uniform(shape, generator)).round().long()
     left = ((width - box_width) * _uniform(shape, generator)).round().long()
-    mask = torch.zeros(
-        batch, height, width, dtype=torch.bool, device=share.device)
-    for box in range(boxes):  # one at a time: counting them takes ten times
-        mask ^= _inside(top[:, box], left[:, box], box_height[:, box],
-                        box_width[:, box], height, width)
-    return mask
+    return _parity(top, left, box_height, box_width, height, width)
+
+
+def _parity(top: Tensor, left: Tensor, box_height: Tensor, box_width: Tensor,
+            height: int, width: int) -> Tensor:
+    """Turn K boxes each, (B, K), into masks: True under an odd number.
+
+    Between two edges of boxes all rows of a mask are alike, so the
+    2 K + 1 different ones are made and then repeated.
+    """
+    bottom = top + box_height
+    edges = torch.cat([top, bottom], 1).sort(1)[0]
+    starts = torch.cat([torch.zeros_like(edges[:, :1]), edges], 1)[..., None]
+    rows = (starts >= top[:, None]) & (starts < bottom[:, None])
+    cols = _spans(left, box_width, width)
+    odd = (rows[..., None] & cols[:, None]).sum(2) % 2 == 1
+    at = torch.arange(height, device=top.device)
+    kind = (at >= edges[..., None]).sum(1)  # (B, height), 0 to 2 K
+    kind += starts.shape[1] * torch.arange(len(top), device=top.device)[:, None]
+    return odd.flatten(0, 1).index_select(0, kind.flatten()).view(
+        len(top), height, width)
 
 
 def class_masks(labels: Tensor,

@@ -1,12 +1,13 @@
 # Copyright (c) mmseg_semi authors.
 """One small MLP per class, evaluated for all classes at once."""
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .host import on_host
 from .precision import full_precision, upcast
 
 BLOCK = 256  # rows of one class that are multiplied together
@@ -59,6 +60,66 @@ def class_blocks(labels: Tensor, num_classes: int, size: int) -> Blocks:
     return Blocks(rows, used, block_class, count[:-1])
 
 
+class Chunk(NamedTuple):
+    """Blocks that are worked on together.
+
+    ``rows`` (m, T) long; ``used`` (m, T) bool, None if all are; ``labels``
+    (m,) long, or a slice if there is one block.
+    """
+    rows: Tensor
+    used: Optional[Tensor]
+    labels: Union[Tensor, slice]
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Rows of the blocks, (m, T, ...); anything where unused."""
+        picked = rows.index_select(0, self.rows.flatten())
+        return picked.view(*self.rows.shape, *rows.shape[1:])
+
+    def masked(self, values: Tensor) -> Tensor:
+        """Values (m, T, ...) with 0 where unused, in place."""
+        if self.used is None:
+            return values
+        view = self.used.shape + (1, ) * (values.dim() - 2)
+        return values.mul_(self.used.view(view))
+
+    def centred(self, rows: Tensor, mean: Tensor) -> Tensor:
+        """Rows minus the mean of their class, (m, T, D)."""
+        return self.of(rows).sub_(mean[self.labels][:, None])
+
+    def affine(self, hidden: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        """BatchNorm of the centred hidden layer, (m, T, H)."""
+        return torch.addcmul(shift[self.labels][:, None], hidden,
+                             gain[self.labels][:, None])
+
+    def add(self, total: Tensor, values: Tensor) -> None:
+        """Add values (m, ...) of blocks to (C, ...) of classes."""
+        if isinstance(self.labels, slice):
+            total[self.labels] += values
+        else:
+            total.index_add_(0, self.labels, values)
+
+
+def device_chunks(blocks: Blocks) -> List[Chunk]:
+    """Several blocks at a time, whatever they hold."""
+    rows = CHUNK.get(blocks.rows.device.type, CHUNK['cuda'])
+    step = max(rows // blocks.rows.shape[1], 1)
+    parts = (
+        part.split(step) for part in (blocks.rows, blocks.used, blocks.labels))
+    return [Chunk(*part) for part in zip(*parts)]
+
+
+def host_chunks(labels: Tensor, num_classes: int) -> List[Chunk]:
+    """Rows of one class at a time, as many as there are."""
+    valid = (labels >= 0) & (labels < num_classes)
+    slots, order = labels.masked_fill(~valid, num_classes).sort(stable=True)
+    counts = slots.bincount(minlength=num_classes + 1).tolist()
+    return [
+        Chunk(rows[None], None, slice(label, label + 1))
+        for label, mine in enumerate(order.split(counts)[:-1])
+        for rows in mine.split(CHUNK['cpu']) if len(mine)
+    ]
+
+
 class _ClassMLP(torch.autograd.Function):
     """Linear, BatchNorm, LeakyReLU, Linear to one score, per class.
 
@@ -72,99 +133,71 @@ class _ClassMLP(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, rows, labels, blocks, weight, scale, shift, out, out_bias,
+    def forward(ctx, rows, chunks, count, weight, scale, shift, out, out_bias,
                 slope, eps):
-        number = blocks.count.clamp_min(1)[:, None].to(rows.dtype)
-        mean = _class_sums(rows, labels, len(weight)) / number
-        hidden = rows.new_empty(*blocks.rows.shape, weight.shape[2])
-        square = torch.zeros_like(scale)
-        for chunk in _chunks(blocks):
-            label = blocks.labels[chunk]
-            centred = _centred(rows, mean, blocks, chunk)
-            centred *= blocks.used[chunk][:, :, None]
-            torch.bmm(centred, weight[label], out=hidden[chunk])
-            square.index_add_(0, label, hidden[chunk].square().sum(1))
+        number = count.clamp_min(1)[:, None].to(rows.dtype)
+        mean = rows.new_zeros(len(weight), rows.shape[1])
+        for chunk in chunks:
+            chunk.add(mean, chunk.masked(chunk.of(rows)).sum(1))
+        mean /= number
+        hiddens, square = [], torch.zeros_like(scale)
+        for chunk in chunks:
+            centred = chunk.masked(chunk.centred(rows, mean))
+            hidden = torch.bmm(centred, weight[chunk.labels])
+            chunk.add(square, hidden.square().sum(1))
+            hiddens.append(hidden)
         deviation = (square / number + eps).rsqrt()
         gain = scale * deviation
-        scores = rows.new_empty(blocks.rows.shape)
-        for chunk in _chunks(blocks):
-            label = blocks.labels[chunk]
-            active = F.leaky_relu_(
-                _affine(hidden, gain, shift, blocks, chunk), slope)
-            torch.sum(active.mul_(out[label][:, None]), 2, out=scores[chunk])
-            scores[chunk] += out_bias[label][:, None]
-        ctx.save_for_backward(rows, *blocks, mean, hidden, deviation, scale,
-                              shift, out)
-        ctx.slope = slope
+        # One place more, for what is unused to be written to.
         result = rows.new_zeros(len(rows) + 1)
-        place = blocks.rows.masked_fill(~blocks.used, len(rows))
-        result.index_copy_(0, place.flatten(), scores.flatten())
+        for chunk, hidden in zip(chunks, hiddens):
+            active = F.leaky_relu_(chunk.affine(hidden, gain, shift), slope)
+            scores = torch.bmm(active, out[chunk.labels][:, :, None])[..., 0]
+            scores += out_bias[chunk.labels][:, None]
+            place = chunk.rows
+            if chunk.used is not None:
+                place = place.masked_fill(~chunk.used, len(rows))
+            result.index_copy_(0, place.flatten(), scores.flatten())
+        ctx.save_for_backward(rows, mean, deviation, scale, shift, out,
+                              *hiddens)
+        ctx.chunks, ctx.count, ctx.slope = chunks, count, slope
         return result[:-1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        rows, *blocks, mean, hidden, deviation, scale, shift, out = \
-            ctx.saved_tensors
-        blocks = Blocks(*blocks)
+        rows, mean, deviation, scale, shift, out, *hiddens = ctx.saved_tensors
         gain = scale * deviation
-        grad = (grad[blocks.rows] * blocks.used)[:, :, None]
-        low, rise = ctx.slope * grad, (1 - ctx.slope) * grad
+        grads = [chunk.masked(chunk.of(grad)) for chunk in ctx.chunks]
+        parts = list(zip(ctx.chunks, hiddens, grads))
 
-        def flow(chunk):
+        def flow(chunk, hidden, arrived):
             """grad through the LeakyReLU: times 1 or ``slope``."""
-            active = _affine(hidden, gain, shift, blocks, chunk)
-            return torch.addcmul(low[chunk], rise[chunk], active.gt_(0))
+            arrived = arrived[..., None]
+            positive = chunk.affine(hidden, gain, shift).gt_(0)
+            return torch.addcmul(ctx.slope * arrived,
+                                 (1 - ctx.slope) * arrived, positive)
 
-        # Class sums of flow and of flow * hidden.
+        # Class sums of grad, of flow and of flow * hidden.
+        grad_bias = torch.zeros_like(out[:, 0])
         flows, moments = torch.zeros_like(scale), torch.zeros_like(scale)
-        for chunk in _chunks(blocks):
-            label, part = blocks.labels[chunk], flow(chunk)
-            flows.index_add_(0, label, part.sum(1))
-            moments.index_add_(0, label, part.mul_(hidden[chunk]).sum(1))
-        number = blocks.count.clamp_min(1)[:, None].to(rows.dtype)
+        for chunk, hidden, arrived in parts:
+            chunk.add(grad_bias, arrived.sum(1))
+            part = flow(chunk, hidden, arrived)
+            chunk.add(flows, part.sum(1))
+            chunk.add(moments, part.mul_(hidden).sum(1))
+        number = ctx.count.clamp_min(1)[:, None].to(rows.dtype)
         feedback = deviation.square() * moments / number
         grad_weight = mean.new_zeros(len(mean), rows.shape[1], scale.shape[1])
-        for chunk in _chunks(blocks):
-            label, part = blocks.labels[chunk], flow(chunk)
-            part.addcmul_(hidden[chunk], feedback[label][:, None], value=-1)
-            centred = _centred(rows, mean, blocks, chunk)
-            grad_weight.index_add_(0, label,
-                                   torch.bmm(centred.transpose(1, 2), part))
+        for chunk, hidden, arrived in parts:
+            part = flow(chunk, hidden, arrived)
+            part.addcmul_(hidden, feedback[chunk.labels][:, None], value=-1)
+            centred = chunk.centred(rows, mean)
+            chunk.add(grad_weight, torch.bmm(centred.mT, part))
         grad_weight *= (gain * out)[:, None]
-        grad_bias = torch.zeros_like(out[:, 0])
-        grad_bias.index_add_(0, blocks.labels, grad.sum((1, 2)))
         return (None, None, None, grad_weight, out * deviation * moments,
                 out * flows, gain * moments + shift * flows, grad_bias, None,
                 None)
-
-
-def _chunks(blocks: Blocks):
-    """Slices of blocks that are worked on together."""
-    rows = CHUNK.get(blocks.rows.device.type, CHUNK['cuda'])
-    step = max(rows // blocks.rows.shape[1], 1)
-    return [slice(i, i + step) for i in range(0, len(blocks.rows), step)]
-
-
-def _class_sums(rows: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    classes = torch.arange(num_classes, device=labels.device)
-    return (labels == classes[:, None]).to(rows.dtype) @ rows
-
-
-def _centred(rows: Tensor, mean: Tensor, blocks: Blocks,
-             chunk: slice) -> Tensor:
-    """Rows minus the mean of their class, (m, T, D); anything if unused."""
-    index = blocks.rows[chunk]
-    picked = rows.index_select(0, index.flatten()).view(*index.shape, -1)
-    return picked.sub_(mean[blocks.labels[chunk]][:, None])
-
-
-def _affine(hidden: Tensor, gain: Tensor, shift: Tensor, blocks: Blocks,
-            chunk: slice) -> Tensor:
-    """BatchNorm of the centred hidden layer, (m, T, H)."""
-    label = blocks.labels[chunk]
-    return torch.addcmul(shift[label][:, None], hidden[chunk],
-                         gain[label][:, None])
 
 
 @full_precision
@@ -209,13 +242,22 @@ def class_mlp(rows: Tensor,
     shape = labels.shape
     if len(rows) == 0:
         return rows.new_zeros(0) + 0. * sum(p.sum() for p in parameters)
+    given, labels = labels, labels.flatten()
     if rows.dim() == 3:
         classes = torch.arange(len(rows), device=rows.device)
-        place = torch.arange(labels.numel(), device=rows.device).view(shape)
-        blocks = Blocks(place, labels, classes, labels.sum(1))
         rows = rows.flatten(0, 1)
-        labels = classes[:, None].masked_fill(~labels, -1).flatten()
+        labels = classes.repeat_interleave(shape[1]).masked_fill(~labels, -1)
+    if on_host(rows):
+        chunks = host_chunks(labels, len(weight))
+        count = labels.new_zeros(len(weight))
+        for chunk in chunks:
+            count[chunk.labels] += chunk.rows.shape[1]
     else:
-        blocks = class_blocks(labels, len(weight), BLOCK)
-    scores = _ClassMLP.apply(rows, labels, blocks, *parameters, slope, eps)
+        if given.dim() == 2:
+            place = torch.arange(given.numel(), device=rows.device)
+            blocks = Blocks(place.view(shape), given, classes, given.sum(1))
+        else:
+            blocks = class_blocks(labels, len(weight), BLOCK)
+        chunks, count = device_chunks(blocks), blocks.count
+    scores = _ClassMLP.apply(rows, chunks, count, *parameters, slope, eps)
     return scores.view(shape)

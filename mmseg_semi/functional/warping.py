@@ -2,13 +2,16 @@
 """Resize, crop or pad, and flip a batch with its label maps, on the device.
 
 Every image has a scale and place of its own and keeps its size. One gather
-per corner moves a map; nothing waits for the device.
+per corner moves a map; nothing waits for the device. On the CPU, where nothing
+has to wait, images are moved one by one and those of unchanged scale copied.
 """
 from dataclasses import dataclass
-from typing import Dict, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
+
+from .host import on_host
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def place(maps: Dict[str, Tensor], placement: Placement,
         maps (dict[str, Tensor]): Maps (B, ..., H, W) of one H and W.
         placement (Placement): Of the B images.
         fill (dict[str, float | Tensor]): Content of padding per map; a tensor
-            broadcasts against (B, ..., H, W).
+            broadcasts against an image, (..., H, W).
 
     Returns:
         dict[str, Tensor]: Shapes and dtypes of the input.
@@ -96,58 +99,113 @@ def place(maps: Dict[str, Tensor], placement: Placement,
     missing = sorted(set(maps) - set(fill))
     if missing:
         raise KeyError(f'place: give `fill` a value for {missing}.')
-    length, width = next(iter(maps.values())).shape[-2:]
-    rows = _Source(length, *placement.rows)
-    cols = _Source(width, *placement.cols, flip=placement.flip)
-    inside = rows.inside[:, :, None] & cols.inside[:, None, :]
+    if on_host(placement.flip):
+        return _one_by_one(maps, placement, fill)
+    return _all_at_once(maps, placement, fill)
+
+
+class _Source(NamedTuple):
+    """Where the pixels of one axis come from: (B, L), or (L,) of one image."""
+    closest: Tensor
+    below: Tensor
+    above: Tensor
+    share: Tensor
+
+    def move(self, value: Tensor, dim: int) -> Tensor:
+        """Resize maps along ``dim``, -2 or -1."""
+        if not value.is_floating_point():
+            return _along(value, self.closest, dim)
+        share = _axis_view(self.share.to(value.dtype), value, dim)
+        return _along(value, self.below,
+                      dim).lerp_(_along(value, self.above, dim), share)
+
+
+def _source(length: int,
+            size: Tensor,
+            offset: Tensor,
+            flip: Optional[Tensor] = None) -> Tuple[_Source, Tensor]:
+    """In exact integer arithmetic; and (B, L) bool, what is inside."""
+    size = size[:, None]
+    at = torch.arange(length, device=size.device) + offset[:, None]
+    if flip is not None:
+        at = torch.where(flip[:, None], at.flip(1), at)
+    inside = (at >= 0) & (at < size)
+    at = torch.minimum(at.clamp_min(0), size - 1)
+    steps = (size - 1).clamp_min(1)
+    scaled = at * (length - 1)
+    below = scaled // steps
+    share = (scaled - below * steps).double() / steps
+    return _Source(at * length // size, below,
+                   (below + 1).clamp_max(length - 1), share), inside
+
+
+def _axis_view(index: Tensor, value: Tensor, dim: int) -> Tensor:
+    """View (B, L) or (L,) so that it broadcasts along ``dim`` of maps."""
+    if index.dim() == 1:
+        return index if dim == -1 else index[:, None]
+    shape = [len(index)] + [1] * (value.dim() - 1)
+    shape[dim] = index.shape[1]
+    return index.view(shape)
+
+
+def _along(value: Tensor, index: Tensor, dim: int) -> Tensor:
+    if index.dim() == 1 and dim == -2:
+        return value.index_select(-2, index)  # whole rows
+    shape = list(value.shape)
+    shape[dim] = index.shape[-1]
+    return value.gather(dim, _axis_view(index, value, dim).expand(shape))
+
+
+def _all_at_once(maps: Dict[str, Tensor], placement: Placement,
+                 fill: Dict[str, Union[float, Tensor]]) -> Dict[str, Tensor]:
+    """:func:`place` with shapes that do not depend on the placement."""
+    height, width = next(iter(maps.values())).shape[-2:]
+    rows, in_rows = _source(height, *placement.rows)
+    cols, in_cols = _source(width, *placement.cols, flip=placement.flip)
+    inside = in_rows[:, :, None] & in_cols[:, None, :]
     moved = {}
     for name, value in maps.items():
         middle = (1, ) * (value.dim() - 3)
         view = value.shape[:1] + middle + value.shape[-2:]
-        if value.is_floating_point():
-            result = cols.interpolate(rows.interpolate(value, -2), -1)
-        else:
-            result = cols.nearest(rows.nearest(value, -2), -1)
+        result = cols.move(rows.move(value, -2), -1)
         moved[name] = torch.where(inside.view(view), result, fill[name])
     return moved
 
 
-class _Source:
-    """Where the pixels of one axis come from, in exact integer arithmetic."""
-
-    def __init__(self,
-                 length: int,
-                 size: Tensor,
-                 offset: Tensor,
-                 flip: Tensor = None) -> None:
-        size = size[:, None]
-        at = torch.arange(length, device=size.device) + offset[:, None]
-        if flip is not None:
-            at = torch.where(flip[:, None], at.flip(1), at)
-        self.inside = (at >= 0) & (at < size)
-        at = torch.minimum(at.clamp_min(0), size - 1)
-        self.closest = at * length // size
-        steps = (size - 1).clamp_min(1)
-        self.below = at * (length - 1) // steps
-        self.above = (self.below + 1).clamp_max(length - 1)
-        self.share = (at * (length - 1) % steps).double() / steps
-
-    def nearest(self, value: Tensor, dim: int) -> Tensor:
-        return _along(value, self.closest, dim)
-
-    def interpolate(self, value: Tensor, dim: int) -> Tensor:
-        share = _axis_view(self.share.to(value.dtype), value, dim)
-        return torch.lerp(
-            _along(value, self.below, dim), _along(value, self.above, dim),
-            share)
+def _one_by_one(maps: Dict[str, Tensor], placement: Placement,
+                fill: Dict[str, Union[float, Tensor]]) -> Dict[str, Tensor]:
+    """:func:`place` that computes nothing outside an image, and nothing at
+    all where an image keeps its scale."""
+    height, width = next(iter(maps.values())).shape[-2:]
+    (tall, top), (wide, left), flip = placement.rows, placement.cols, \
+        placement.flip
+    scaled = (tall != height) | (top != 0) | (wide != width) | (left != 0)
+    moving = scaled.nonzero()[:, 0]
+    rows = _inside(*_source(height, tall[moving], top[moving]))
+    cols = _inside(*_source(width, wide[moving], left[moving], flip[moving]))
+    parts = dict(zip(moving.tolist(), zip(rows, cols)))
+    moved = {name: torch.empty_like(value) for name, value in maps.items()}
+    for image, mirrored in enumerate(flip.tolist()):
+        for name, value in maps.items():
+            one, result = value[image], moved[name][image]
+            if image not in parts:
+                result[:] = one.flip(-1) if mirrored else one
+                continue
+            (row, at_rows), (col, at_cols) = parts[image]
+            one = col.move(row.move(one, -2), -1)
+            if one.shape != result.shape:
+                result[:] = fill[name]
+            result[..., at_rows, at_cols] = one
+    return moved
 
 
-def _axis_view(per_image: Tensor, value: Tensor, dim: int) -> Tensor:
-    """View (B, L) so that it broadcasts along ``dim`` of ``value``."""
-    shape = [len(per_image)] + [1] * (value.dim() - 1)
-    shape[dim] = per_image.shape[1]
-    return per_image.view(shape)
-
-
-def _along(value: Tensor, index: Tensor, dim: int) -> Tensor:
-    return value.gather(dim, _axis_view(index, value, dim).expand_as(value))
+def _inside(source: _Source, inside: Tensor) -> List[Tuple[_Source, slice]]:
+    """Per image: where what is inside comes from, and where it is."""
+    starts = inside.byte().argmax(1).tolist()
+    windows = [
+        slice(start, start + number)
+        for start, number in zip(starts,
+                                 inside.sum(1).tolist())
+    ]
+    return [(_Source(*(part[i, window] for part in source)), window)
+            for i, window in enumerate(windows)]

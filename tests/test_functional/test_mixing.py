@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmseg_semi.functional import (class_masks, cutout, half_area_boxes, mix,
-                                   single_boxes, xor_boxes)
+                                   mixing, single_boxes, xor_boxes)
 
 
 def _generator(seed=0):
@@ -98,6 +98,27 @@ def test_xor_boxes_follow_the_published_law():
     assert cover.std() == pytest.approx(expected.std(), rel=0.06)
     # Where: every pixel alike often, within the noise of so many draws.
     assert np.abs(ours.mean(0) - theirs.mean(0)).max() < 0.05
+
+
+@pytest.mark.parametrize('boxes', [1, 3, 7])
+def test_masks_of_given_boxes_equal_slices(boxes):
+    """Empty boxes, boxes that touch, coincide and leave the image."""
+    height, width, number = 9, 13, 300
+    random = np.random.RandomState(boxes)
+    top, left, tall, wide = (
+        random.randint(0, high, (number, boxes))
+        for high in (height, width, height, width))
+    expected = np.zeros((number, height, width), dtype=bool)
+    for mask, index in zip(expected, range(number)):
+        for y, x, h, w in zip(top[index], left[index], tall[index],
+                              wide[index]):
+            mask[y:y + h, x:x + w] ^= True
+    box = [torch.as_tensor(part) for part in (top, left, tall, wide)]
+    masks = mixing._parity(*box, height, width)
+    assert torch.equal(masks, torch.as_tensor(expected))
+    if boxes == 1:
+        masks = mixing._inside(*(part[:, 0] for part in box), height, width)
+        assert torch.equal(masks, torch.as_tensor(expected))
 
 
 def test_one_xor_box_is_a_box():

@@ -3,10 +3,16 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_semi.functional import class_mlp, per_class
+from mmseg_semi.functional import class_mlp, host, per_class
 
 C, D, H = 5, 6, 4
 NAMES = ('weight', 'scale', 'shift', 'out', 'out_bias')
+
+
+@pytest.fixture(autouse=True, params=[('cpu', ), ()], ids=['host', 'device'])
+def hosts(request, monkeypatch):
+    """Class by class as on the CPU, and in blocks as on a GPU."""
+    monkeypatch.setattr(host, 'HOST', request.param)
 
 
 def _parameters(seed=0, dtype=torch.float64):

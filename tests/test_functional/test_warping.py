@@ -4,14 +4,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmseg_semi.functional import Placement, draw_placements, place
+from mmseg_semi.functional import Placement, draw_placements, host, place
 
-B, H, W = 6, 11, 8
+B, H, W = 8, 11, 8
 FILL = dict(
     image=torch.tensor([-1., -2., -3.]).view(3, 1, 1),
     cls=255,
     conf=0.,
     valid=False)
+
+
+@pytest.fixture(autouse=True, params=[('cpu', ), ()], ids=['host', 'device'])
+def hosts(request, monkeypatch):
+    """Image by image as on the CPU, and all at once as on a GPU."""
+    monkeypatch.setattr(host, 'HOST', request.param)
 
 
 def _generator(seed=0):
@@ -55,7 +61,8 @@ def _slow(value, height, row, width, col, flip, fill):
 
 
 CASES = [(8, -1, 6, -1, 0), (9, -1, 7, 0, 1), (11, 0, 8, 0, 0),
-         (11, 0, 8, 0, 1), (19, 5, 14, 6, 1), (12, 1, 9, 0, 0)]
+         (11, 0, 8, 0, 1), (19, 5, 14, 6, 1), (12, 1, 9, 0, 0),
+         (8, -1, 14, 6, 1), (11, 0, 6, -1, 0)]
 
 
 def test_equals_loops():
