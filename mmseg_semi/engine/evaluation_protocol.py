@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from ..evaluation.protocol import evaluation_protocol
+from ..models.segmentors.wrapped import settings_of
 
 # Of a segmentor's test_cfg: said in words of their own.
 _SAID = ('mode', 'crop_size', 'stride')
@@ -35,8 +36,7 @@ def describe_evaluation(cfg: Config, stage: str = 'test') -> str | None:
     augmented = 'module' in model
     if augmented:
         model = model.module
-    settings = model.get('test_cfg') or (model.get('segmentor')
-                                         or {}).get('test_cfg') or {}
+    settings = settings_of(model, 'test_cfg')
     parts = [_windows(settings)]
     padding = _padding(model)
     if padding:
@@ -73,8 +73,7 @@ def _resizing(transform: dict) -> str:
 
 def _padding(model: dict):
     """Size to which the preprocessor pads images of a test."""
-    preprocessor = model.get('data_preprocessor') or (
-        model.get('segmentor') or {}).get('data_preprocessor') or {}
+    preprocessor = settings_of(model, 'data_preprocessor')
     return (preprocessor.get('test_cfg') or {}).get('size')
 
 

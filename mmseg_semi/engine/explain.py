@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ..evaluation.protocol import evaluation_protocol
-from ..models.segmentors.wrapped import resolve_segmentor
+from ..models.segmentors.wrapped import resolve_segmentor, settings_of
 from .evaluation_protocol import describe_evaluation
 from .plan import config_plan, list_facts, stage_plan, training_plan
 from .run_records import config_hash
@@ -52,9 +52,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
     plan = config_plan(cfg, gpus, accumulate)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = _build(cfg.model)
-    model.plan_training(
-        training_plan(plan['iterations'], plan['images'].values(),
-                      plan['total'].values()))
+    model.plan_training(training_plan(plan))
     optimizer, groups = learning_rates(model, cfg.optim_wrapper)
     return dict(
         config=cfg.filename,
@@ -183,15 +181,11 @@ def losses(model: dict) -> list[dict]:
 def evaluation(cfg: Config) -> dict:
     """When and how the config validates."""
     loader = cfg.get('val_dataloader') or {}
-    segmentor = cfg.model.get('segmentor')
-    test_cfg = cfg.model.get('test_cfg')
-    if test_cfg is None and isinstance(segmentor, dict):
-        test_cfg = segmentor.get('test_cfg')
     return dict(
         protocol=evaluation_protocol(cfg),
         how=describe_evaluation(cfg, 'val'),
         every=cfg.train_cfg.get('val_interval'),
         predict_with=cfg.model.get('predict_with'),
-        test_cfg=test_cfg,
+        test_cfg=settings_of(cfg.model, 'test_cfg') or None,
         images=(loader.get('dataset') or {}).get('ann_file'),
         metrics=cfg.get('val_evaluator'))

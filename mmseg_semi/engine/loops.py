@@ -10,6 +10,7 @@ from mmseg.registry import HOOKS, LOOPS
 
 from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
+from ..models.regularizers.training_plan import TrainingPlan
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
 from .checks import (check_layer_decay, check_no_lr_scaling,
@@ -182,10 +183,21 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         is loaded.
         """
         model = unwrap(self.runner.model)
-        if hasattr(model, 'plan_training'):
-            lengths = getattr(self.batches.sampler, 'source_lengths', ())
-            model.plan_training(
-                training_plan(self._max_iters, lengths, self.batches.total))
+        if not hasattr(model, 'plan_training'):
+            return
+        if self.batches.total is None:  # another sampler, which cannot tell
+            plan = TrainingPlan(self._max_iters, None, None, 0, 0)
+        else:
+            plan = training_plan(self._batch_plan())
+        model.plan_training(plan)
+
+    def _batch_plan(self) -> dict:
+        sampler = self.batches.sampler
+        return batch_plan(self.batches.total, self._max_iters,
+                          get_world_size(), self.accumulate,
+                          sampler.source_lengths,
+                          self.runner.cfg.get('epoch_iters'),
+                          sampler.alternate)
 
     def _introduce(self) -> None:
         """Check that the parts fit, and tell each what it must know."""
@@ -209,17 +221,12 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
 
     def _log_plan(self, model) -> None:
         """Say once what is trained, and what depends on the hardware."""
-        sampler = self.batches.sampler
-        plan = batch_plan(self.batches.total, self._max_iters,
-                          get_world_size(), self.accumulate,
-                          sampler.source_lengths,
-                          self.runner.cfg.get('epoch_iters'),
-                          sampler.alternate)
         rules = []
         if hasattr(model, 'local_rules'):
             rules = model.local_rules(self.accumulate)
         print_log(
-            f'This training:\n{plan_text(plan, rules)}', logger='current')
+            f'This training:\n{plan_text(self._batch_plan(), rules)}',
+            logger='current')
 
     def _exchange_records(self) -> dict:
         """Put this run's record where checkpoints take it from.

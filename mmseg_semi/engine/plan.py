@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """What a training is going to do, in numbers that a person can check."""
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mmengine.config import Config
 
@@ -155,22 +155,22 @@ def list_facts(cfg: Config) -> list[tuple]:
     return facts
 
 
-def training_plan(iterations: int, lengths: Iterable[int | None],
-                  total: Iterable[int] | None) -> TrainingPlan:
+def training_plan(plan: dict) -> TrainingPlan:
     """What the model is told of a training.
 
     Args:
-        iterations (int): Its length.
-        lengths (Iterable[int | None]): Images of the labelled and the
-            unlabelled set; None where not known.
-        total (Iterable[int], optional): Those of an iteration in all.
+        plan (dict): Of :func:`batch_plan`.
 
     Returns:
         TrainingPlan: See there.
     """
-    lengths = [*lengths, None, None]
-    total = [*(total or ()), 0, 0]
-    return TrainingPlan(iterations, lengths[0], lengths[1], total[0], total[1])
+    images, total = plan['images'], plan['total']
+    return TrainingPlan(
+        total_iters=plan['iterations'],
+        labeled_images=images['labeled'],
+        unlabeled_images=images['unlabeled'],
+        labeled_batch=total['labeled'],
+        unlabeled_batch=total['unlabeled'])
 
 
 def stage_plan(plan: dict, model) -> list[dict]:

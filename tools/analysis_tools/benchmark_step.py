@@ -34,9 +34,11 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmseg_semi.engine.plan import config_plan, training_plan
 from mmseg_semi.engine.step_benchmark import (STEPS, StepBenchmark,
                                               find_stages, summarize)
 from mmseg_semi.engine.step_timing import MIB, StepTimer, peak_memory, timed
+from mmseg_semi.models.segmentors.wrapped import resolve_segmentor
 
 BLOB = 16  # side of a patch of one class in random labels, in pixels
 VISIBLE = .001  # the table leaves out phases below this part of (a)
@@ -97,7 +99,8 @@ def random_batch(cfg: Config, crop=None, counts=None) -> dict:
         cfg (Config): Gives crop, counts, branches and number of classes.
         crop, counts (Sequence[int], optional): Replace the config's.
     """
-    segmentor = cfg.model.segmentor
+    segmentor = resolve_segmentor(cfg.model.segmentor,
+                                  cfg.model.get('num_classes'))
     crop = tuple(
         crop or segmentor.get('data_preprocessor', {}).get('size')
         or cfg.model.get('data_preprocessor', {}).get('size')
@@ -179,7 +182,7 @@ def run(args: argparse.Namespace) -> dict:
     device = torch.device(args.device)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).to(device).train()
-    model.total_iters = cfg.train_cfg.max_iters
+    model.plan_training(training_plan(config_plan(cfg)))
     if getattr(model, 'mixer', None):
         model.mixer.prob = 1.
     batch = dataset_batch(cfg, model, device) if args.data else move(

@@ -66,6 +66,22 @@ def resolve_segmentor(cfg: Union[str, dict],
     return resolved
 
 
+def settings_of(model: dict, name: str) -> dict:
+    """A part of a model's config as it acts: the wrapper's over the wrapped.
+
+    Args:
+        model (dict): Config of a wrapper or of a plain segmentor.
+        name (str): ``test_cfg`` or ``data_preprocessor``.
+
+    Returns:
+        dict: Empty where nothing is said.
+    """
+    own = dict(model.get(name) or {})
+    if 'segmentor' not in model or 'type' in own:
+        return own
+    return {**(resolve_segmentor(model['segmentor']).get(name) or {}), **own}
+
+
 def _load(source: str) -> Config:
     """A config file; what it wants imported may be missing.
 
