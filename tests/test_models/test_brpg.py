@@ -115,7 +115,8 @@ def reference_samples(term, maps, iteration, seed=0):
     labeled = [(full['sup'][b, :, y, x], maps['sup']['cls'][b, y, x].item())
                for b in range(len(full['sup'])) for y in grid for x in grid]
     first, last = term.confidence
-    eta = first + (last - first) * (iteration - term.end) / (100 - term.end)
+    end = term.option('window')[1]
+    eta = first + (last - first) * (iteration - end) / (100 - end)
     trusted = (maps['conf'] >= eta) & maps['valid']
     places = draw_positions(
         trusted, min(term.draws_per_image * len(trusted), trusted.numel()),

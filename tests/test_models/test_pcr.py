@@ -319,7 +319,6 @@ def test_every_learned_view_is_sampled():
 
 
 @pytest.mark.parametrize('wrong, message', [
-    (dict(window=None), 'init_prototypes'),
     (dict(window=(3, 3)), 'window'),
     (dict(num_prototypes=0), 'num_prototypes'),
     (dict(update_labeled='some'), 'update_labeled'),

@@ -4,9 +4,10 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_semi.models.regularizers.term import TrainingPlan
+from mmseg_semi.models.regularizers.term import TrainingPlan, build_term
 from .given_labels import given_maps, given_step, term
-from .toys import batch, brpg_cfg, mean_teacher, mean_teacher_cfg, total
+from .toys import (NUM_CLASSES, batch, brpg_cfg, mean_teacher,
+                   mean_teacher_cfg, total)
 
 
 def plan(total_iters, burn_in=0, **kwargs):
@@ -137,6 +138,13 @@ class TestTerms:
         late = term('CMB', head=dict(in_channels=3), memory_start=5000)
         with pytest.raises(ValueError, match='memory_start=5000'):
             late.plan(plan(80_000))
+
+    def test_a_schedule_that_never_begins(self):
+        brpg = build_term(
+            brpg_cfg(schedule_begin=300), 'student', NUM_CLASSES, 'paper')
+        brpg.plan(plan(301))
+        with pytest.raises(ValueError, match='schedule_begin=300'):
+            brpg.plan(plan(300))
 
     def test_length_of_the_ramp(self):
         one = term('PixelConsistency', filter='none', ramp=dict(kind='hard'))

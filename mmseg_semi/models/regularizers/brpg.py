@@ -138,6 +138,12 @@ class BRPG(PrototypeTerm):
 
     def plan(self, training: TrainingPlan) -> None:
         self.settle(window=training.brpg_window())
+        total, end = training.total_iters, self.option('window')[1]
+        if self.schedule_begin is not None and (end < total <=
+                                                self.schedule_begin):
+            raise ValueError(
+                f'BRPG: schedule_begin={self.schedule_begin} is no iteration '
+                f'of this training of {total}.')
 
     def stages(self) -> Dict[str, int]:
         begin, end = self.option('window')

@@ -151,9 +151,6 @@ class CMB(Term):
         self.feat_stride = feat_stride
         self.loss_weight = tuple(loss_weight)
 
-    def heads(self) -> Dict[str, dict]:
-        return {self.name: self.head_cfg}
-
     def needs(self) -> Dict[str, str]:
         if self.memory_network == 'student':
             return {}

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """What terms with class prototypes have in common (BRPG, PCR)."""
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -66,9 +66,6 @@ class PrototypeTerm(Term):
         self.kmeans, self.seed = kmeans, seed
         self.samples: Optional[Samples] = None
         self._sums = IterationSums()
-
-    def heads(self) -> Dict[str, dict]:
-        return {self.name: self.head_cfg}
 
     def bind(self, net) -> None:
         super().bind(net)

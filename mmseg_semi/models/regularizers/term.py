@@ -63,6 +63,7 @@ class Term(BaseModule):
                              f'could be chosen: remove views={views!r}.')
         check_views(self.name, views)
         self.net, self.num_classes, self.views = net, num_classes, views
+        self.head_cfg: Optional[dict] = None
         self._widths = widths
         self._head: List[nn.Module] = []
         self._settled: Dict[str, Any] = {}
@@ -86,7 +87,7 @@ class Term(BaseModule):
 
     def heads(self) -> Dict[str, dict]:
         """Heads it owns, by name; one copy is built inside each network."""
-        return {}
+        return {self.name: self.head_cfg} if self.head_cfg else {}
 
     def sized_head(self, head: dict, kind: str) -> dict:
         """The config of a head with the width of the feature it reads.

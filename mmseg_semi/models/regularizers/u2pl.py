@@ -170,9 +170,6 @@ class U2PL(Term):
                 raise ValueError(f'U2PL: {option}={getattr(self, option)} '
                                  f'must be {wanted}.')
 
-    def heads(self) -> Dict[str, dict]:
-        return {self.name: self.head_cfg}
-
     def needs(self) -> Dict[str, str]:
         return dict(teacher='use MeanTeacher', mixed_pass='use MeanTeacher')
 
