@@ -209,7 +209,7 @@ class PPS(Term):
         self._log_agreement(step, labels)
         if self.sp_labeled:
             view = step.views['sup']
-            other = step.learner(self._other(step), 'sup')
+            other = step.learner(self._other(step, self.net), 'sup')
             made = dict(proto=other.prototype_map(view.size), valid=view.valid)
             parts.append(self._scores(step, 'sup', made))
         scores, target = zip(*parts)
