@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Semi-supervised semantic segmentation for MMSegmentation 1.x."""
 from . import compat
+from .config_files import base
 from .version import __version__
 
 # Before anything that imports mmseg: it would fail without compiled mmcv.
@@ -9,4 +10,6 @@ compat.install()
 # Importing registers the components in mmseg's registries.
 from . import datasets, engine, evaluation, models  # noqa: E402
 
-__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = [
+    '__version__', 'base', 'datasets', 'engine', 'evaluation', 'models'
+]

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101-cps.py',
     '../_base_/datasets/voc12_cps.py',
-    '../_base_/methods/brpg_cross_pseudo.py', '../_base_/schedules/sgd_cps.py',
+    '../_base_/algorithms/brpg_cross_pseudo.py', '../_base_/schedules/sgd_cps.py',
     '../_base_/student_runtime.py'
 ]
 # Table 10. The paper does not say how it trained this: data, losses and length

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
     '../_base_/datasets/cityscapes_weak.py',
-    '../_base_/methods/brpg_cross_pseudo.py',
+    '../_base_/algorithms/brpg_cross_pseudo.py',
     '../_base_/schedules/sgd_cityscapes.py', '../_base_/student_runtime.py'
 ]
 # Table 10. The next image of the batch is pasted instead of one of a second

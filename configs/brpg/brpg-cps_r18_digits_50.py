@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_r18_digits.py',
-    '../_base_/datasets/digits.py', '../_base_/methods/brpg_cross_pseudo.py',
+    '../_base_/datasets/digits.py', '../_base_/algorithms/brpg_cross_pseudo.py',
     '../_base_/schedules/adamw_3k_digits.py', '../_base_/student_runtime.py'
 ]
 # As cps_r18_digits_50.py, with the prototypes of brpg_r18_digits_50.py.

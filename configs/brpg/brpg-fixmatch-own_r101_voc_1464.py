@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/protocols/voc.py',
     '../_base_/models/deeplabv3plus_r101-unimatch.py',
     '../_base_/datasets/voc12_fixmatch.py',
-    '../_base_/methods/brpg_fixmatch.py', '../_base_/schedules/sgd_voc12.py',
+    '../_base_/algorithms/brpg_fixmatch.py', '../_base_/schedules/sgd_voc12.py',
     '../_base_/student_runtime.py'
 ]
 # Table 10. The paper does not say how it trained this: data, losses and length

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/voc12_strong.py', '../_base_/methods/brpg.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/algorithms/brpg.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 366 + 3) // 4 // 4  # 638

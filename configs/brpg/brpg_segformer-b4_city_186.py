@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/segformer_b4.py',
-    '../_base_/datasets/cityscapes_strong.py', '../_base_/methods/brpg.py',
+    '../_base_/datasets/cityscapes_strong.py', '../_base_/algorithms/brpg.py',
     '../_base_/schedules/adamw_segformer.py', '../_base_/semi_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 186 + 3) // 4 // 2  # 349

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/coco.py',
     '../_base_/models/deeplabv3plus_xception65_coco.py',
-    '../_base_/datasets/coco81_strong.py', '../_base_/methods/brpg.py',
+    '../_base_/datasets/coco81_strong.py', '../_base_/algorithms/brpg.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 3697 + 3) // 4 // 4  # 7162

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city-cmb.py',
     '../_base_/models/deeplabv2_r101-coco_city.py',
-    '../_base_/datasets/cityscapes_cmb-half.py', '../_base_/methods/cmb.py',
+    '../_base_/datasets/cityscapes_cmb-half.py', '../_base_/algorithms/cmb.py',
     '../_base_/schedules/sgd_cmb.py', '../_base_/semi_runtime.py'
 ]
 # The class weights follow about one pass over the labelled and one over the

@@ -1,6 +1,6 @@
 _base_ = [
     './cmb-own_v2-r101-coco_voc-cmb_212.py',
-    '../_base_/methods/cmb_selection.py'
+    '../_base_/algorithms/cmb_selection.py'
 ]
 # The mechanics of the authors' code where paper and code differ: memory takes
 # the lowest scores and does not weigh its vectors, the teacher's momentum

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/cityscapes_plain.py', '../_base_/methods/cmb.py',
+    '../_base_/datasets/cityscapes_plain.py', '../_base_/algorithms/cmb.py',
     '../_base_/schedules/sgd_cityscapes.py', '../_base_/semi_runtime.py'
 ]
 # The class weights follow about one pass over the labelled and one over the

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-blended.py',
     '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/voc12_plain.py', '../_base_/methods/cmb.py',
+    '../_base_/datasets/voc12_plain.py', '../_base_/algorithms/cmb.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
 ]
 # ClassMix moves the background only if an image has nothing else.

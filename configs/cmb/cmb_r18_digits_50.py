@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_r18_digits.py',
-    '../_base_/datasets/digits_cmb.py', '../_base_/methods/cmb.py',
+    '../_base_/datasets/digits_cmb.py', '../_base_/algorithms/cmb.py',
     '../_base_/schedules/adamw_3k_digits.py', '../_base_/semi_runtime.py'
 ]
 # Against the VOC configs: shorter phases, a faster teacher, and no flip, which

@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/protocols/city-cps.py',
     '../_base_/models/deeplabv3plus_r101-cps.py',
     '../_base_/datasets/cityscapes_cps.py',
-    '../_base_/methods/cross_pseudo.py', '../_base_/schedules/sgd_cps.py',
+    '../_base_/algorithms/cross_pseudo.py', '../_base_/schedules/sgd_cps.py',
     '../_base_/student_runtime.py'
 ]
 # Without CutMix: no second batch, and the labelled images have cross labels

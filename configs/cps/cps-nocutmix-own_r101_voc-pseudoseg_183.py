@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-pseudoseg.py',
     '../_base_/models/deeplabv3plus_r101-cps.py',
-    '../_base_/datasets/voc12_cps.py', '../_base_/methods/cross_pseudo.py',
+    '../_base_/datasets/voc12_cps.py', '../_base_/algorithms/cross_pseudo.py',
     '../_base_/schedules/sgd_cps.py', '../_base_/student_runtime.py'
 ]
 # Without CutMix: no second batch, and the labelled images have cross labels

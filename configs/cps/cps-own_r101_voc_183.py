@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101-cps.py',
-    '../_base_/datasets/voc12_cps.py', '../_base_/methods/cross_pseudo.py',
+    '../_base_/datasets/voc12_cps.py', '../_base_/algorithms/cross_pseudo.py',
     '../_base_/schedules/sgd_cps.py', '../_base_/student_runtime.py'
 ]
 # The length of the training is not stated, this is that of 662 labels.

@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/protocols/city-cps.py',
     '../_base_/models/deeplabv3plus_r101-unimatch.py',
     '../_base_/datasets/cityscapes_fixmatch.py',
-    '../_base_/methods/fixmatch.py', '../_base_/schedules/sgd_cityscapes.py',
+    '../_base_/algorithms/fixmatch.py', '../_base_/schedules/sgd_cityscapes.py',
     '../_base_/student_runtime.py'
 ]
 segmentor = _base_.segmentor

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc.py',
     '../_base_/models/deeplabv3plus_r101-unimatch.py',
-    '../_base_/datasets/voc12_fixmatch.py', '../_base_/methods/fixmatch.py',
+    '../_base_/datasets/voc12_fixmatch.py', '../_base_/algorithms/fixmatch.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
 ]
 segmentor = _base_.segmentor

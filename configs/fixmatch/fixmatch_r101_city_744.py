@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/cityscapes_strong.py', '../_base_/methods/fixmatch.py',
+    '../_base_/datasets/cityscapes_strong.py', '../_base_/algorithms/fixmatch.py',
     '../_base_/schedules/sgd_cityscapes.py', '../_base_/student_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 744 + 3) // 4 // 2  # 279

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/voc.py', '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/voc12_strong.py', '../_base_/methods/fixmatch.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/algorithms/fixmatch.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 732 + 3) // 4 // 4  # 615

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/cityscapes_weak.py', '../_base_/methods/pcr.py',
+    '../_base_/datasets/cityscapes_weak.py', '../_base_/algorithms/pcr.py',
     '../_base_/schedules/sgd_cityscapes_pcr.py', '../_base_/semi_runtime.py'
 ]
 # The prototypes are made by tools/misc/init_prototypes.py; None clusters them

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc.py',
     '../_base_/models/deeplabv3plus_r101-stock.py',
-    '../_base_/datasets/voc12_weak.py', '../_base_/methods/pcr.py',
+    '../_base_/datasets/voc12_weak.py', '../_base_/algorithms/pcr.py',
     '../_base_/schedules/sgd_voc12_pcr.py', '../_base_/semi_runtime.py'
 ]
 # The prototypes are made by tools/misc/init_prototypes.py; None clusters them

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-blended-cps.py',
     '../_base_/models/deeplabv3plus-prototypes_r101-cps.py',
-    '../_base_/datasets/voc12_cps.py', '../_base_/methods/pps.py',
+    '../_base_/datasets/voc12_cps.py', '../_base_/algorithms/pps.py',
     '../_base_/schedules/sgd_pps.py', '../_base_/student_runtime.py'
 ]
 segmentor = _base_.segmentor

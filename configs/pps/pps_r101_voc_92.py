@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc.py',
     '../_base_/models/deeplabv3plus-prototypes_r101.py',
-    '../_base_/datasets/voc12_weak.py', '../_base_/methods/pps.py',
+    '../_base_/datasets/voc12_weak.py', '../_base_/algorithms/pps.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
 ]
 # The next image of the batch is pasted instead of one of a second batch, so

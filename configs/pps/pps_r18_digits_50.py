@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/deeplabv3plus-prototypes_r18_digits.py',
-    '../_base_/datasets/digits.py', '../_base_/methods/pps.py',
+    '../_base_/datasets/digits.py', '../_base_/algorithms/pps.py',
     '../_base_/schedules/adamw_3k_queries.py', '../_base_/student_runtime.py'
 ]
 # Against the VOC configs: a small decoder; labels alone for 300 iterations, as

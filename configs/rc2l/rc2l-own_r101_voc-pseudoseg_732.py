@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-pseudoseg.py',
     '../_base_/models/maskformer_r101-50q.py',
-    '../_base_/datasets/voc12_rc2l.py', '../_base_/methods/rc2l.py',
+    '../_base_/datasets/voc12_rc2l.py', '../_base_/algorithms/rc2l.py',
     '../_base_/schedules/adamw_maskformer.py', '../_base_/semi_runtime.py'
 ]
 segmentor = _base_.segmentor

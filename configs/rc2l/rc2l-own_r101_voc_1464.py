@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/voc.py', '../_base_/models/maskformer_r101-50q.py',
-    '../_base_/datasets/voc12_rc2l.py', '../_base_/methods/rc2l.py',
+    '../_base_/datasets/voc12_rc2l.py', '../_base_/algorithms/rc2l.py',
     '../_base_/schedules/adamw_maskformer.py', '../_base_/semi_runtime.py'
 ]
 # "1.4k/9k": the other images with SBD masks are the unlabelled ones.

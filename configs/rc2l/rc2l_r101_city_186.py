@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city.py',
     '../_base_/models/deeplabv3plus-queries_r101.py',
-    '../_base_/datasets/cityscapes_weak.py', '../_base_/methods/rc2l.py',
+    '../_base_/datasets/cityscapes_weak.py', '../_base_/algorithms/rc2l.py',
     '../_base_/schedules/adamw_maskformer.py', '../_base_/semi_runtime.py'
 ]
 # MaskFormer's queries on the published decoder, and its optimizer: SGD does

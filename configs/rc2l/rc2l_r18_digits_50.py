@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/mask-query_r18_digits.py',
-    '../_base_/datasets/digits.py', '../_base_/methods/rc2l.py',
+    '../_base_/datasets/digits.py', '../_base_/algorithms/rc2l.py',
     '../_base_/schedules/adamw_4k_mask-query.py', '../_base_/semi_runtime.py'
 ]
 # Against the VOC configs: the strong view has its colours changed and is

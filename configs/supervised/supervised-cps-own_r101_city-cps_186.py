@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city-cps.py',
     '../_base_/models/deeplabv3plus_r101-cps.py',
-    '../_base_/datasets/cityscapes_cps.py', '../_base_/methods/supervised.py',
+    '../_base_/datasets/cityscapes_cps.py', '../_base_/algorithms/supervised.py',
     '../_base_/schedules/sgd_cps.py', '../_base_/semi_runtime.py'
 ]
 # CPS' recipe on the labelled images alone.

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city.py',
     '../_base_/models/deeplabv3plus_r101-aux.py',
-    '../_base_/datasets/cityscapes_weak.py', '../_base_/methods/supervised.py',
+    '../_base_/datasets/cityscapes_weak.py', '../_base_/algorithms/supervised.py',
     '../_base_/schedules/sgd_cityscapes.py', '../_base_/semi_runtime.py'
 ]
 # U2PL's recipe, which made the numbers of the tables: OHEM, an auxiliary

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-blended.py',
     '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/voc12_strong.py', '../_base_/methods/supervised.py',
+    '../_base_/datasets/voc12_strong.py', '../_base_/algorithms/supervised.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
 ]
 # As many iterations as the semi-supervised methods on these labels.

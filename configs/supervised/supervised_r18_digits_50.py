@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_r18_digits.py',
-    '../_base_/datasets/digits.py', '../_base_/methods/supervised.py',
+    '../_base_/datasets/digits.py', '../_base_/algorithms/supervised.py',
     '../_base_/schedules/adamw_3k_digits.py', '../_base_/semi_runtime.py'
 ]
 model = dict(

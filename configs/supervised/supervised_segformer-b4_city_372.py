@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/segformer_b4.py',
     '../_base_/datasets/cityscapes_strong.py',
-    '../_base_/methods/supervised.py',
+    '../_base_/algorithms/supervised.py',
     '../_base_/schedules/adamw_segformer.py', '../_base_/semi_runtime.py'
 ]
 # As many iterations as the semi-supervised methods on these labels.

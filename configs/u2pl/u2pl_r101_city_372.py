@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/cityscapes_weak.py', '../_base_/methods/u2pl.py',
+    '../_base_/datasets/cityscapes_weak.py', '../_base_/algorithms/u2pl.py',
     '../_base_/schedules/sgd_cityscapes.py', '../_base_/semi_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 372 + 3) // 4 // 2  # 325

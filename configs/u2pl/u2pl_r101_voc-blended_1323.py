@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-blended.py',
     '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/voc12_weak.py', '../_base_/methods/u2pl.py',
+    '../_base_/datasets/voc12_weak.py', '../_base_/algorithms/u2pl.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/semi_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 1323 + 3) // 4 // 4  # 578

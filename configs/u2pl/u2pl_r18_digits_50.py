@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_r18_digits.py',
-    '../_base_/datasets/digits.py', '../_base_/methods/u2pl.py',
+    '../_base_/datasets/digits.py', '../_base_/algorithms/u2pl.py',
     '../_base_/schedules/adamw_3k_digits.py', '../_base_/semi_runtime.py'
 ]
 # Against the VOC configs: 11 classes and smaller queues, fewer negatives, the

@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/protocols/voc-blended.py',
     '../_base_/models/deeplabv3plus_r101-unimatch.py',
     '../_base_/datasets/voc12_unimatch-513.py',
-    '../_base_/methods/unimatch.py', '../_base_/schedules/sgd_voc12.py',
+    '../_base_/algorithms/unimatch.py', '../_base_/schedules/sgd_voc12.py',
     '../_base_/student_runtime.py'
 ]
 # Crops of 513, as UniMatch has them on these lists.

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/coco.py',
     '../_base_/models/deeplabv3plus_xception65-unimatch_coco.py',
-    '../_base_/datasets/coco81_unimatch.py', '../_base_/methods/unimatch.py',
+    '../_base_/datasets/coco81_unimatch.py', '../_base_/algorithms/unimatch.py',
     '../_base_/schedules/sgd_coco_unimatch.py', '../_base_/student_runtime.py'
 ]
 segmentor = _base_.segmentor

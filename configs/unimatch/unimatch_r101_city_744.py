@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/city.py', '../_base_/models/deeplabv3plus_r101.py',
     '../_base_/datasets/cityscapes_two-strong.py',
-    '../_base_/methods/unimatch.py', '../_base_/schedules/sgd_cityscapes.py',
+    '../_base_/algorithms/unimatch.py', '../_base_/schedules/sgd_cityscapes.py',
     '../_base_/student_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 744 + 3) // 4 // 2  # 279

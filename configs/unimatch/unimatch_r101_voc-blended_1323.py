@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/protocols/voc-blended.py',
     '../_base_/models/deeplabv3plus_r101.py',
-    '../_base_/datasets/voc12_two-strong.py', '../_base_/methods/unimatch.py',
+    '../_base_/datasets/voc12_two-strong.py', '../_base_/algorithms/unimatch.py',
     '../_base_/schedules/sgd_voc12.py', '../_base_/student_runtime.py'
 ]
 epoch_iters = (_base_.protocol.images - 1323 + 3) // 4 // 4  # 578

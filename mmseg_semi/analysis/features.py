@@ -78,9 +78,8 @@ class FeatureReader:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Features (B, D, h, w) of normalised images (B, 3, H, W)."""
-        with self.recorder.capture([self.tap], grad=False) as tapped:
-            self.adapter.scores(self.net, self.net.extract_feat(images))
-        features = tapped[self.tap]
+        features = self.adapter.map_at(self.net, images, self.tap,
+                                       self.recorder)
         if not isinstance(features, Tensor) or features.dim() != 4:
             found = getattr(features, 'shape', type(features).__name__)
             raise ValueError(

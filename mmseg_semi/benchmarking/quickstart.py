@@ -160,7 +160,7 @@ def shortened(cfg: Config, iters: int) -> dict:
             if scheduler.get(name):
                 options[f'param_scheduler.{i}.{name}'] = max(
                     1, round(scheduler[name] * factor))
-    if cfg.model.get('burn_in'):
+    if cfg.model.get('burn_in', 0) >= 1:  # below 1 it is a share
         options['model.burn_in'] = round(cfg.model.burn_in * factor)
     for name, term in cfg.model.terms.items():
         if term and term.get('window'):

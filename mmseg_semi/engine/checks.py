@@ -51,6 +51,33 @@ def check_no_lr_scaling(runner) -> None:
             'learning rate of the config is right.')
 
 
+# Stock constructors read layers off names that begin with "backbone.".
+_FOR_ONE_NETWORK = ('LearningRateDecayOptimizerConstructor',
+                    'LayerDecayOptimizerConstructor')
+
+
+def check_layer_decay(optim_wrapper) -> None:
+    """Stock layer-wise learning rates do not see the networks of a model.
+
+    Args:
+        optim_wrapper (dict): The config's; built ones are not looked at.
+
+    Raises:
+        ValueError: They would leave every parameter at the full rate.
+    """
+    if not isinstance(optim_wrapper, dict):
+        return
+    name = optim_wrapper.get('constructor')
+    if name not in _FOR_ONE_NETWORK:
+        return
+    raise ValueError(
+        f'optim_wrapper.constructor={name!r} looks for layers in '
+        '"backbone.", but the networks of a semi-supervised model are '
+        '"student.backbone." and so on: all would train at the full rate. '
+        "Use constructor='SemiLayerDecayOptimizerConstructor', which takes "
+        'the same paramwise_cfg.')
+
+
 def check_norm_batches(model: nn.Module, share: tuple) -> None:
     """BatchNorm must see more than one image.
 

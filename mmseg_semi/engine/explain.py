@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ..evaluation.protocol import evaluation_protocol
-from ..models.segmentors.semi_segmentor import resolve_segmentor
+from ..models.segmentors.wrapped import resolve_segmentor
 from .evaluation_protocol import describe_evaluation
 from .plan import config_plan, list_facts, stage_plan
 from .run_records import config_hash

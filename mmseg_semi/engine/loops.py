@@ -6,13 +6,14 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
-from mmseg.registry import LOOPS
+from mmseg.registry import HOOKS, LOOPS
 
 from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
-from .checks import check_no_lr_scaling, check_norm_batches, check_num_classes
+from .checks import (check_layer_decay, check_no_lr_scaling,
+                     check_norm_batches, check_num_classes)
 from .plan import batch_plan, plan_text
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap
@@ -30,6 +31,20 @@ class _Unopened:
 
     def __iter__(self):
         return iter(())
+
+
+def add_hooks(runner) -> None:
+    """Register the hooks that the model needs and the config leaves out.
+
+    Args:
+        runner (Runner): Before its training.
+    """
+    needed = getattr(unwrap(runner.model), 'hooks', list)()
+    for cfg in needed:
+        cls = HOOKS.get(cfg['type'])
+        if not any(isinstance(hook, cls) for hook in runner.hooks):
+            runner.register_hook(cfg)
+            print_log(f'The model needs {cfg["type"]}: added.', 'current')
 
 
 @LOOPS.register_module()
@@ -52,6 +67,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - gives the model ``total_iters``, ``seed``, ``iteration`` and
       ``accumulate``, the sampler, if it has them, ``total_iters``, and the
       dataset, if it has ``set_work_dir``, the work directory;
+    - registers the hooks that the model needs (``model.hooks()``) and the
+      config does not have;
     - can make one iteration of several batches, see ``accumulate``.
 
     An iteration is one step of the optimizer. Everything that counts
@@ -90,8 +107,10 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         check_same_number(self.batches.sampler, accumulate)
         if self.batches.total is not None:
             check_no_lr_scaling(runner)
+        check_layer_decay(runner.optim_wrapper)
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
+        add_hooks(runner)
         self.accumulate = accumulate
         self.dataloader = dataloader
         self.dataloader_iterator = None

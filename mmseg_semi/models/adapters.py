@@ -1,18 +1,17 @@
 # Copyright (c) mmseg_semi authors.
-"""Head adapters: one forward of any head family, in one common form."""
+"""One pass of a network: any head family, in one common form."""
 from contextlib import contextmanager
-from functools import partial
-from typing import List, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.dropout import _DropoutNd
 
+from .head_adapters import (auxiliary_stages, decode_stages, scoring_stage)
 from .step import Out, Pass, QueryOut, View
-
-# Heads that return several maps in train mode: index of the class scores.
-MAIN_OUTPUT = {'PIDHead': 1, 'IterativeDecodeHead': -1}
+from .taps import TapRecorder
 
 
 @contextmanager
@@ -43,55 +42,151 @@ def network_mode(net: nn.Module, train: bool, dropout: bool):
             net.train(before)
 
 
-def perturbed(feats: Sequence[Tensor], item: Pass) -> Sequence[Tensor]:
-    """Drop whole channels of the encoder's maps, as the pass declares.
+def perturbed(feats, item: Pass):
+    """Drop whole channels of the encoder's output, as the pass declares.
 
     Args:
-        feats (Sequence[Tensor]): (B, C_i, h_i, w_i).
+        feats: Maps (B, C_i, h_i, w_i) and vectors (B, C_i), class tokens
+            say, in tuples and lists.
         item (Pass): The declaration.
 
     Returns:
-        Sequence[Tensor]: The same; with ``clean_too`` twice as many images,
-        the clean ones first.
+        The same; with ``clean_too`` twice as many images, the clean ones
+        first.
     """
     if not item.channel_dropout:
         return feats
-    dropped = [F.dropout2d(f, item.channel_dropout) for f in feats]
-    if not item.clean_too:
-        return dropped
-    return [torch.cat(pair) for pair in zip(feats, dropped)]
+    if not isinstance(feats, Tensor):
+        return [perturbed(part, item) for part in feats]
+    drop = F.dropout2d if feats.dim() == 4 else F.dropout
+    dropped = drop(feats, item.channel_dropout)
+    return torch.cat([feats, dropped]) if item.clean_too else dropped
 
 
-class DenseAdapter:
-    """Heads that score every pixel: all mmseg heads on ``BaseDecodeHead``.
+def split(value, sizes: Sequence[int]) -> list:
+    """Cut the batch dimension of all that a head returns.
 
-    Cascades contribute their last stage as the score and the earlier ones as
-    auxiliary outputs; so do heads that return a tuple in train mode.
+    Args:
+        value: A tensor, a :class:`QueryOut`, or tuples and lists of them.
+        sizes (Sequence[int]): Images of each share.
+
+    Returns:
+        list: One value per share, tuples and lists as they were.
     """
+    if value is None:
+        return [None] * len(sizes)
+    if isinstance(value, (tuple, list)):
+        return [
+            type(value)(parts)
+            for parts in zip(*(split(part, sizes) for part in value))
+        ] if value else [value] * len(sizes)
+    return value.split(sizes)
 
-    def scores(self, net: nn.Module,
-               feats: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
-        """Class scores and auxiliary scores, each (B, C, h, w)."""
-        if isinstance(net.decode_head, nn.ModuleList):
-            stages = [net.decode_head[0](feats)]
-            for head in net.decode_head[1:]:
-                stages.append(head(feats, stages[-1]))
-            return stages[-1], stages[:-1]
-        raw = net.decode_head(feats)
-        if isinstance(raw, Tensor):
-            return raw, []
-        maps = list(raw)
-        main = maps.pop(MAIN_OUTPUT.get(type(net.decode_head).__name__, 0))
-        return main, [
-            m for m in maps
-            if m.dim() == main.dim() and m.shape[1] == main.shape[1]
+
+def two_classes(logits: Tensor) -> Tensor:
+    """Scores of one sigmoid channel as those of two classes.
+
+    The softmax over them is (1 - p, p). More channels stay as they are.
+    """
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
+@dataclass
+class Heads:
+    """What the heads returned for some images.
+
+    Args:
+        decode (list): Raw output of every decode head.
+        auxiliary (list): Likewise; empty without gradient.
+    """
+    decode: list
+    auxiliary: list
+
+    def split(self, sizes: Sequence[int]) -> List['Heads']:
+        """Cut the batch dimension into shares."""
+        return [
+            Heads(*parts) for parts in zip(
+                split(self.decode, sizes), split(self.auxiliary, sizes))
+        ] if self.auxiliary else [
+            Heads(part, []) for part in split(self.decode, sizes)
         ]
 
-    def outputs(
-        self, net: nn.Module, feats: Sequence[Tensor]
-    ) -> Tuple[Tensor, List[Tensor], Optional[QueryOut]]:
+
+class NetworkAdapter:
+    """Runs a network and reads its heads through their adapters.
+
+    Cascades contribute the scores of their last stage (PointRend: of the one
+    before, which it refines) and the earlier ones as auxiliary outputs; so
+    do heads that return several maps.
+    """
+
+    def decode(self, net: nn.Module, feats) -> list:
+        """Raw outputs of the decode heads, one after the other."""
+        outputs, previous = [], None
+        for _, stage in decode_stages(net):
+            outputs.append(stage.forward(feats, previous))
+            previous = stage.scores(outputs[-1])
+        return outputs
+
+    def scores(self, net: nn.Module, feats) -> Tuple[Tensor, List[Tensor]]:
+        """Class scores and auxiliary scores, each (B, C, h, w)."""
+        return self.read(net, Heads(self.decode(net, feats), []))[:2]
+
+    def outputs(self, net: nn.Module,
+                feats) -> Tuple[Tensor, List[Tensor], Optional[QueryOut]]:
         """:meth:`scores`, and the queries of a head that has some."""
-        return (*self.scores(net, feats), None)
+        raw = self.decode(net, feats)
+        queries = decode_stages(net)[-1][1].queries(raw[-1])
+        return (*self.read(net, Heads(raw, []))[:2], queries)
+
+    def read(self, net: nn.Module,
+             heads: Heads) -> Tuple[Tensor, List[Tensor], List[Tensor]]:
+        """What the raw outputs score.
+
+        Returns:
+            tuple: Class scores (B, C, h, w), those of auxiliary outputs, and
+            tensors that no criterion but the heads' own reads.
+        """
+        main, aux, rest = [], [], []
+        for (_, stage), raw in zip(decode_stages(net), heads.decode):
+            if not stage.refines:
+                main.append(two_classes(stage.scores(raw)))
+            aux += stage.auxiliary(raw)
+            rest += stage.rest(raw)
+        for (_, stage), raw in zip(auxiliary_stages(net), heads.auxiliary):
+            if stage.own_classes:
+                rest.append(stage.scores(raw))
+            else:
+                aux += [stage.scores(raw), *stage.auxiliary(raw)]
+            rest += stage.rest(raw)
+        return main[-1], main[:-1] + list(map(two_classes, aux)), rest
+
+    def features(self, net: nn.Module, taps: Dict[str, Tensor],
+                 heads: Heads) -> Dict[str, Tensor]:
+        """The tapped tensors as feature maps."""
+        path, stage = scoring_stage(net)
+        raw = heads.decode[[p for p, _ in decode_stages(net)].index(path)]
+        return {n: stage.as_map(n, value, raw) for n, value in taps.items()}
+
+    def map_at(self,
+               net: nn.Module,
+               images: Tensor,
+               tap: str,
+               recorder: Optional[TapRecorder] = None) -> Tensor:
+        """A feature map (B, D, h, w), without gradient.
+
+        Args:
+            net (nn.Module): In the mode it is to be read in.
+            images (Tensor): (B, 3, H, W), normalised.
+            tap (str): One that the recorder has.
+            recorder (TapRecorder, optional): Defaults to the network's own.
+        """
+        recorder = recorder or net.taps
+        with recorder.capture([tap], grad=False) as tapped:
+            raw = self.decode(net, net.extract_feat(images))
+        return self.features(net, tapped, Heads(raw, []))[tap]
 
     def forward(self, net: nn.Module, views: Sequence[View],
                 item: Pass) -> List[Out]:
@@ -107,126 +202,95 @@ class DenseAdapter:
         """
         images = views[0].image if len(views) == 1 else torch.cat(
             [view.image for view in views])
-        heads = {n: h for n, h in net.semi_heads.items() if n in item.features}
-        taps = {h.tap for h in heads.values()} | (item.features - set(heads))
+        own = {n: h for n, h in net.semi_heads.items() if n in item.features}
+        taps = {h.tap for h in own.values()} | (item.features - set(own))
         with network_mode(net, item.train, item.dropout), \
                 torch.set_grad_enabled(item.grad), \
                 net.taps.capture(taps, grad=item.grad) as tapped:
             feats = perturbed(net.extract_feat(images), item)
-            logits, aux, queries = self.outputs(net, feats)
-            if item.grad and net.with_auxiliary_head:
-                aux = aux + self._auxiliary(net, feats)
+            heads = Heads(self.decode(net, feats), [])
+            if item.grad:
+                heads.auxiliary = [
+                    stage.forward(feats) for _, stage in auxiliary_stages(net)
+                ]
+            maps = self.features(net, tapped, heads)
             features = {
                 name:
-                heads[name].features(tapped[heads[name].tap])
-                if name in heads else tapped[name]
+                own[name].features(maps[own[name].tap])
+                if name in own else maps[name]
                 for name in item.features
             }
+            scored = self.read(net, heads)
         sizes = [len(view.image) for view in views]
         sizes *= len(item.outputs) // len(views)
-        return self.split(net, logits, aux, queries, features, sizes)
+        return self.split(net, heads, scored, features, sizes)
 
-    def _auxiliary(self, net: nn.Module, feats) -> List[Tensor]:
-        heads = net.auxiliary_head
-        heads = heads if isinstance(heads, nn.ModuleList) else [heads]
-        return [head(feats) for head in heads]
-
-    def split(self, net: nn.Module, logits: Tensor, aux: List[Tensor],
-              queries: Optional[QueryOut], features: dict,
-              sizes: Sequence[int]) -> List[Out]:
+    def split(self, net: nn.Module, heads: Heads, scored: tuple,
+              features: Dict[str, Tensor], sizes: Sequence[int]) -> List[Out]:
         """Cut the batch dimension of every map into the views' shares."""
-        cut = [logits.float().split(sizes)]
-        cut += [a.float().split(sizes) for a in aux]
+        main, aux, rest = scored
+        stage = decode_stages(net)[-1][1]
+        logits = main.float().split(sizes)
+        auxiliary = [a.float().split(sizes) for a in aux]
         named = {n: f.split(sizes) for n, f in features.items()}
-        asked = queries.split(sizes) if queries else [None] * len(sizes)
-        return [
-            Out(logits=cut[0][i],
-                aux=[a[i] for a in cut[1:]],
-                features={
-                    n: f[i]
-                    for n, f in named.items()
-                },
-                align_corners=net.align_corners,
-                heads=net.semi_heads,
-                queries=asked[i]) for i in range(len(sizes))
-        ]
+        outs = []
+        for i, part in enumerate(heads.split(sizes)):
+            queries = stage.queries(part.decode[-1])
+            outs.append(
+                Out(logits=logits[i],
+                    aux=[a[i] for a in auxiliary],
+                    features={
+                        n: f[i]
+                        for n, f in named.items()
+                    },
+                    align_corners=net.align_corners,
+                    heads=net.semi_heads,
+                    queries=queries,
+                    raw=part,
+                    rest=rest,
+                    threshold=getattr(stage.head, 'threshold', None),
+                    scorer=_scorer(stage, part, net.test_cfg)))
+            outs[-1].unnormalized = bool(queries and outs[-1].scorer)
+        return outs
 
-    def head_losses(self, net: nn.Module, out: Out, samples: list) -> dict:
+    def losses(self, net: nn.Module, out: Out,
+               samples: list) -> Dict[str, Tensor]:
         """The losses the wrapped config itself declares.
+
+        Those of ``segmentor.loss``, by the same names.
 
         Args:
             net (nn.Module): The network that produced ``out``.
-            out (Out): Scores of the labelled view.
+            out (Out): Of the labelled view.
             samples (list[SegDataSample]): Labelled samples.
 
         Returns:
-            dict[str, Tensor]: Prefixed ``decode.`` and ``aux_i.``.
+            dict[str, Tensor]: Prefixed ``decode.`` and ``aux.``; where there
+            are several heads ``decode_i.`` and ``aux_i.``.
         """
-        head, cascade = net.decode_head, isinstance(net.decode_head,
-                                                    nn.ModuleList)
-        auxiliary = []
-        if net.with_auxiliary_head:
-            auxiliary = net.auxiliary_head
-            auxiliary = list(auxiliary) if isinstance(
-                auxiliary, nn.ModuleList) else [auxiliary]
-        decode = list(head) if cascade else [head]
-        if len(out.aux) != len(decode) - 1 + len(auxiliary):
-            raise TypeError(
-                f'{type(head).__name__} returns several maps in train mode; '
-                'its own loss needs them unsplit. Give SupervisedLoss a '
-                'criterion instead of criterion=None.')
-        heads = decode[:-1] + auxiliary + decode[-1:]
-        own = out.logits if out.queries is None else out.queries
-        maps = [*out.aux, own]
         losses = {}
-        for i, (module, scores) in enumerate(zip(heads, maps)):
-            for name, value in module.loss_by_feat(scores, samples).items():
-                losses[f'head{i}.{name}'] = value
+        for kind, stages, outputs in (('decode', decode_stages(net),
+                                       out.raw.decode), ('aux',
+                                                         auxiliary_stages(net),
+                                                         out.raw.auxiliary)):
+            for i, ((path, stage), raw) in enumerate(zip(stages, outputs)):
+                # A list of one auxiliary head is counted, as stock does.
+                prefix = f'{kind}_{i}' if path.endswith(f'.{i}') else kind
+                own = stage.losses(raw, samples, net.train_cfg)
+                losses.update({f'{prefix}.{n}': v for n, v in own.items()})
         return losses
 
 
-class MaskAdapter(DenseAdapter):
-    """Heads that classify masks: the dense score is semantic inference."""
-
-    def scores(self, net: nn.Module,
-               feats: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
-        return self.outputs(net, feats)[:2]
-
-    def outputs(
-        self, net: nn.Module, feats: Sequence[Tensor]
-    ) -> Tuple[Tensor, List[Tensor], Optional[QueryOut]]:
-        queries = net.decode_head(feats)
-        return net.decode_head.dense_logits(queries), [], queries
-
-    def split(self, net: nn.Module, *args) -> List[Out]:
-        """Pseudo-labels are decided at image size, as MaskFormer predicts.
-
-        Losses of pixels stay at the stride of the masks: with gradient, all
-        masks at image size would need much memory.
-        """
-        outs = super().split(net, *args)
-        head = net.decode_head
-        for out in outs:
-            if head.cls_embed is not None and not out.logits.requires_grad:
-                out.scorer = partial(head.dense_logits_at, out.queries)
-                out.unnormalized = True
-        return outs
+def _scorer(stage, heads: Heads, test_cfg):
+    scorer = stage.scorer(heads.decode[-1], test_cfg)
+    return scorer and (lambda size: two_classes(scorer(size)))
 
 
-def build_adapter(net: nn.Module) -> DenseAdapter:
-    """Choose the adapter of a network's head family.
+def build_adapter(net: nn.Module) -> NetworkAdapter:
+    """The adapter of a network whose heads are all known.
 
     Raises:
-        TypeError: The head neither scores pixels densely nor has queries.
+        TypeError: A head neither scores pixels densely nor has queries.
     """
-    head = net.decode_head
-    last = head[-1] if isinstance(head, nn.ModuleList) else head
-    if hasattr(last, 'dense_logits'):
-        return MaskAdapter()
-    if not hasattr(last, 'cls_seg'):
-        raise TypeError(
-            f'{type(last).__name__} does not score every pixel (it has no '
-            'cls_seg); supported are the heads built on BaseDecodeHead, '
-            'cascades of them, heads returning a tuple of score maps, and '
-            'MaskQueryHead, which takes the config of MaskFormerHead.')
-    return DenseAdapter()
+    decode_stages(net), auxiliary_stages(net)
+    return NetworkAdapter()

@@ -1,9 +1,11 @@
 # Copyright (c) mmseg_semi authors.
 """Memory of the most recent features of every class."""
-from typing import Tuple
+from typing import Dict, Tuple
 
 import torch
 from torch import Tensor, nn
+
+from .state import register_state
 
 
 class ClassBank(nn.Module):
@@ -35,14 +37,17 @@ class ClassBank(nn.Module):
         self.num_classes = num_classes
         self.capacity = capacity
         self.dim = dim
-        self.register_buffer('features', torch.zeros(num_classes, 0, dim))
-        self.register_buffer('confidence', torch.zeros(num_classes, 0))
-        self.register_buffer('arrival',
-                             torch.zeros(num_classes, 0, dtype=torch.long))
-        self.register_buffer('pushes', torch.zeros((), dtype=torch.long))
         zeros = torch.zeros(num_classes, dtype=torch.long)
-        self.register_buffer('pointer', zeros)
-        self.register_buffer('count', zeros.clone())
+        values = dict(
+            features=torch.zeros(num_classes, 0, dim),
+            confidence=torch.zeros(num_classes, 0),
+            arrival=torch.zeros(num_classes, 0, dtype=torch.long),
+            pushes=torch.zeros((), dtype=torch.long),
+            pointer=zeros,
+            count=zeros.clone())
+        for name, value in values.items():
+            register_state(
+                self, name, value, over_ranks='gather', resizable=True)
 
     @property
     def allocated(self) -> bool:
@@ -159,6 +164,22 @@ class ClassBank(nn.Module):
     def fill(self) -> Tensor:
         """Share (C,) of the capacity in use, in [0, 1]."""
         return self.count / self.capacity
+
+    def state_health(self) -> Dict[str, Tensor]:
+        """Scalars for the log; none while released.
+
+        Returns:
+            dict[str, Tensor]: Least and mean fill over classes, in [0, 1],
+            mean and greatest age of the rows, in pushes.
+        """
+        if not self.allocated:
+            return {}
+        fill, age = self.fill(), self.age()
+        return dict(
+            fill_min=fill.min(),
+            fill_mean=fill.mean(),
+            age_mean=age[0],
+            age_max=age[1])
 
     def age(self) -> Tuple[Tensor, Tensor]:
         """How old the rows of an allocated bank are, in pushes since theirs.

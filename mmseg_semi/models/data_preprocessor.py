@@ -1,19 +1,21 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Any, Dict
+"""Preprocessors of batches with several branches."""
+from functools import lru_cache
+from typing import Any, Dict, Optional
 
+from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 
 
-@MODELS.register_module()
-class SemiDataPreProcessor(SegDataPreProcessor):
-    """:class:`SegDataPreProcessor` for batches with several branches.
+class Branches(BaseDataPreprocessor):
+    """Mix-in: a preprocessor takes each branch of a batch as it is made for.
 
     A training batch is ``{'inputs': {branch: [image | None, ...]},
     'data_samples': {branch: [sample | None, ...]}}``; ``None`` marks the
-    samples that do not take part in a branch. Every branch is normalised and
-    padded by the ordinary preprocessor. Batches without branches (validation,
-    test, inference) go through unchanged.
+    samples that do not take part in a branch. Batches without branches
+    (validation, test, inference) go through unchanged.
     """
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
@@ -21,7 +23,7 @@ class SemiDataPreProcessor(SegDataPreProcessor):
 
         Args:
             data (dict): As collated.
-            training (bool): Whether to pad to the training size.
+            training (bool): Whether this is a training batch.
 
         Returns:
             dict: ``inputs`` {branch: (B, 3, H, W) float32 Tensor} and
@@ -42,3 +44,67 @@ class SemiDataPreProcessor(SegDataPreProcessor):
             for key in result:
                 result[key][branch] = out[key]
         return result
+
+
+@MODELS.register_module()
+class SemiDataPreProcessor(Branches, SegDataPreProcessor):
+    """:class:`SegDataPreProcessor` for batches with several branches.
+
+    Images are padded to the largest of their batch and not to ``size``,
+    which stock configs set to the crop of their own training: crops of the
+    pipeline that all have one size get no padding.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+        given = self.size
+        if given is None or not isinstance(data['inputs'], dict):
+            return super().forward(data, training)
+        images = [
+            image for branch in data['inputs'].values() for image in branch
+            if image is not None
+        ]
+        self.size = tuple(
+            max(image.shape[dim] for image in images) for dim in (-2, -1))
+        try:
+            return super().forward(data, training)
+        finally:
+            self.size = given
+
+
+@lru_cache(maxsize=None)
+def with_branches(cls: type) -> type:
+    """A preprocessor's class, made to take several branches."""
+    return cls if issubclass(cls, Branches) else type(
+        cls.__name__, (Branches, cls), dict(__module__=cls.__module__))
+
+
+def build_preprocessor(wrapped: Optional[dict],
+                       given: Optional[dict]) -> BaseDataPreprocessor:
+    """The preprocessor of a wrapper.
+
+    Args:
+        wrapped (dict, optional): That of the wrapped segmentor.
+        given (dict, optional): That of the wrapper: options over the wrapped
+            one's, or with a ``type`` another one.
+
+    Returns:
+        BaseDataPreprocessor: Of the type that is named, stock ones of
+        MMSegmentation as :class:`SemiDataPreProcessor`.
+
+    Raises:
+        TypeError: The type is no preprocessor.
+    """
+    given = dict(given or {})
+    cfg = given if 'type' in given else {**(wrapped or {}), **given}
+    kind = cfg.pop('type', 'SemiDataPreProcessor')
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    if cls is SegDataPreProcessor:
+        print_log(
+            'SegDataPreProcessor becomes SemiDataPreProcessor: the same for '
+            'batches of several branches, which are padded to their own '
+            'crops.', 'current')
+        cls = SemiDataPreProcessor
+    if cls is None or not issubclass(cls, BaseDataPreprocessor):
+        raise TypeError(f'data_preprocessor type {kind!r} is no registered '
+                        'preprocessor (a BaseDataPreprocessor).')
+    return with_branches(cls)(**cfg)

@@ -202,6 +202,11 @@ class Out:
             of a head that does not resize them.
         unnormalized (bool): The logits are logarithms of scores that do not
             sum to 1: confidence is the largest score, not its share.
+        raw (Heads, optional): What the heads returned, for their own losses.
+        rest (list[Tensor]): Outputs that only those losses read, of the
+            whole pass.
+        threshold (float, optional): Of a head with one sigmoid channel:
+            the probability above which it says class 1.
     """
     logits: Tensor
     features: Dict[str, Tensor]
@@ -211,6 +216,9 @@ class Out:
     queries: Optional[QueryOut] = field(default=None, repr=False)
     scorer: Optional[Callable] = field(default=None, repr=False)
     unnormalized: bool = False
+    raw: object = field(default=None, repr=False)
+    rest: List[Tensor] = field(default_factory=list, repr=False)
+    threshold: Optional[float] = None
     _full: Dict[tuple, Tensor] = field(default_factory=dict, repr=False)
 
     def scored_by(self, head: str) -> 'Out':
@@ -222,6 +230,7 @@ class Out:
             aux=[],
             scorer=None,
             unnormalized=False,
+            threshold=None,
             _full={})
         if module.full_resolution:
             scored.scorer = partial(module.classify_at, features)

@@ -5,33 +5,7 @@ from typing import Dict, Iterable, Iterator
 
 from torch import Tensor, nn
 
-# What a logical name means per decode head. ``decoder`` is the map the
-# classification block reads (Z in the BRPG and PCR papers); ``pre_cls`` is
-# what the last 1x1 classifier reads, before Dropout2d.
-HEAD_TAPS = {
-    'PublishedDeepLabV3PlusHead': {
-        'decoder': 'decode_head.fuse:output',
-        'pre_cls': 'decode_head.classifier:output',
-    },
-    'CMBDeepLabV3PlusHead': {
-        'decoder': 'decode_head.fuse:output',
-        'pre_cls': 'decode_head.classifier:output',
-    },
-    'DeepLabV2Head': {
-        'decoder': 'decode_head.conv2d_list.0:input',
-        'pre_cls': 'decode_head.conv2d_list.0:input',
-    },
-    'DepthwiseSeparableASPPHead': {
-        'decoder': 'decode_head.sep_bottleneck:input',
-    },
-    # The per-pixel embedding, and the mask embeddings of the last layer.
-    'MaskQueryHead': {
-        'decoder': 'decode_head.pixel_embed:output',
-        'pre_cls': 'decode_head.pixel_embed:output',
-        'pixel_embed': 'decode_head.pixel_embed:output',
-        'queries': 'decode_head.queries:output',
-    },
-}
+from .head_adapters import scoring_stage
 
 
 def resolve_tap(net: nn.Module, name: str) -> str:
@@ -39,29 +13,28 @@ def resolve_tap(net: nn.Module, name: str) -> str:
 
     Args:
         net (nn.Module): A segmentor with a ``decode_head``.
-        name (str): ``decoder``, ``pre_cls`` or an explicit
-            ``module.path:input|output[:call]`` relative to the segmentor.
+        name (str): A logical name of the head's
+            (:meth:`~.head_adapters.HeadAdapter.taps`), as ``decoder`` and
+            ``pre_cls``, or an explicit ``module.path:input|output[:call]``
+            relative to the segmentor.
 
     Returns:
         str: The explicit form.
+
+    Raises:
+        KeyError: The head has no such tap.
     """
     if ':' in name:
         return name
-    prefix, head = 'decode_head', net.decode_head
-    if isinstance(head, nn.ModuleList):
-        prefix, head = f'decode_head.{len(head) - 1}', head[-1]
-    known = HEAD_TAPS.get(type(head).__name__, {})
-    if name in known:
-        return known[name]
-    if name in ('decoder', 'pre_cls') and hasattr(head, 'conv_seg'):
-        # A head that classifies with one 1x1 conv reads its decoder's map.
-        before = 'conv_seg' if head.dropout is None else 'dropout'
-        return f'{prefix}.{before}:input'
+    path, stage = scoring_stage(net)
+    taps = stage.taps()
+    if name in taps:
+        return f'{path}.{taps[name]}'
     raise KeyError(
-        f'Feature tap {name!r} is not known for {type(head).__name__}. Give '
-        'it as "module.path:input" or "module.path:output", for example '
-        '"decode_head.fusion_conv:output"; modules: '
-        f'{sorted(n for n, _ in head.named_children())}.')
+        f'Feature tap {name!r} is not known for {type(stage.head).__name__}, '
+        f'which has {sorted(taps)}. Give it as "module.path:input" or '
+        f'"module.path:output", for example "{path}.fusion_conv:output"; '
+        f'modules: {sorted(n for n, _ in stage.head.named_children())}.')
 
 
 class _Tap:

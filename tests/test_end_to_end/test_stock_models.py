@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
-from mmseg_semi.models.segmentors.semi_segmentor import resolve_segmentor
+from mmseg_semi.models.segmentors.wrapped import resolve_segmentor
 from .harness import STOCK, run_tools, write_config
 from .test_resume import logged
 

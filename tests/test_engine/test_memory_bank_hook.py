@@ -6,6 +6,7 @@ from mmengine.logging import MessageHub
 from mmseg_semi.engine.hooks.memory_bank_hook import (check_ranks_agree,
                                                       checksum)
 from mmseg_semi.models.banks import ClassBank
+from mmseg_semi.models.state import register_state, share_state
 from .engine_toys import ToySemi, make_runner
 
 
@@ -17,7 +18,8 @@ class WithBank(ToySemi):
         self.bank = ClassBank(num_classes=2, capacity=4, dim=3)
         self.spare = ClassBank(num_classes=2, capacity=4, dim=3)
         self.bank.allocate()
-        self.register_buffer('prototypes', torch.zeros(2, 3))
+        register_state(self, 'prototypes', torch.zeros(2, 3), 'sum')
+        self.register_buffer('prototype_of_nobody', torch.zeros(2))
 
     def forward(self, inputs, mode='loss', **kwargs):
         if mode == 'loss':
@@ -52,10 +54,10 @@ def _drift(rank):
     """Prototypes that differ by rank; returns the message of the check."""
     model = WithBank()
     model.official = torch.nn.Module()
-    model.official.per_rank = True
-    model.official.register_buffer('prototypes', torch.full((2, ), rank))
+    register_state(model.official, 'prototypes', torch.full((2, ), rank),
+                   'per_rank')
     check_ranks_agree(model)
-    model.official.per_rank = False
+    share_state(model.official, 'prototypes', 'same')
     try:
         check_ranks_agree(model)
     except RuntimeError as error:
@@ -98,7 +100,8 @@ def disagreement(rank, change):
         model.bank.count += 1
     if change == 'released' and rank:
         model.bank.release()
-    if change == 'own' and rank:
+    if change == 'own' and rank:  # or not registered
+        model.prototype_of_nobody += 1
         model.student[1].running_mean += 1
     try:
         check_ranks_agree(model)

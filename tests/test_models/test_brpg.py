@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmseg_semi.functional import draw_positions
 from mmseg_semi.models.regularizers import prototype_term
+from mmseg_semi.models.state import registered_state
 from .given import (PLENTY, SIDE, bare_term, features_of, given_maps,
                     given_step, set_prototypes, take, unequal_counts)
 from .test_brpg_sampling import expected_bank
@@ -55,7 +56,6 @@ class TestClustering:
         (dict(apo=dict(extra=1, ratio=.05, score='l2_norm')), 18),
         (dict(split=False, num_prototypes=(4, ), apo=None), 16),
         (dict(kmeans='minibatch'), 18),
-        (dict(center='prob'), 18),
     ])
     def test_variants(self, options, count):
         term, maps = bare_term(**PLENTY, **options), given_maps()
@@ -295,7 +295,10 @@ class TestOptions:
         assert [getattr(official, n)
                 for n in named] == [True, False, 'minibatch']
         assert [getattr(paper, n) for n in named] == [False, True, 'faiss']
-        assert official.head.per_rank and not paper.head.per_rank
+        for model, over_ranks in (official, 'per_rank'), (paper, 'sum'):
+            shared = dict((name, found.over_ranks)
+                          for name, found, _ in registered_state(model.head))
+            assert shared['prototypes'] == over_ranks
         assert bare_term('official', kmeans='faiss').kmeans == 'faiss'
 
     @pytest.mark.parametrize('wrong, message', [
@@ -305,7 +308,6 @@ class TestOptions:
         (dict(apo=dict(extra=1)), 'apo'),
         (dict(apo=dict(extra=1, ratio=.1, score='cos')), 'apo'),
         (dict(kmeans='lloyd'), 'lloyd'),
-        (dict(center='mean'), 'mean'),
     ])
     def test_bad_options_fail_before_training(self, wrong, message):
         with pytest.raises(ValueError, match=message):
@@ -325,7 +327,8 @@ def test_a_step_never_waits_for_the_device(monkeypatch, iteration):
     monkeypatch.setattr(prototype_term, 'grid_features', first_points)
     term, maps = bare_term(class_threshold=(.7, .9), cells=8), given_maps()
     set_prototypes(term)
-    term._ready = True  # looked at once, when the stage begins
+    # Looked at once, when the stage begins.
+    term.once('prototypes', lambda: None)
     fakes = FakeTensorMode()
     step = given_step(maps, iteration)
     tree = (step.views, step.outs, step.labels)

@@ -97,7 +97,7 @@ class TestStages:
                 capacity=1000,
                 samples_per_image=1000,
                 # So wide that no two pixels have all channels at 0.
-                head=dict(hidden_channels=32)))
+                head=dict(channels=32)))
         train(model, 1)
         outs = {}
         run = model.run

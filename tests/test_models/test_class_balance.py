@@ -104,7 +104,39 @@ class TestClassBalance:
 
     def test_a_view_without_labels(self):
         with pytest.raises(ValueError, match='unsup_teacher'):
-            self.balance(view='unsup').on_labels(given_step(given_maps()))
+            self.balance(view='sup')
+        with pytest.raises(ValueError, match='those with are'):
+            self.balance(view='unsup_student3').on_labels(
+                given_step(given_maps()))
+
+    def test_labels_of_mixed_images_alone(self):
+        """FixMatch keeps no others: the first strong view is counted."""
+        balance, maps = self.balance(), given_maps()
+        step = given_step(maps)
+        del step.labels['student', 'unsup_teacher']
+        balance.on_labels(step)
+        assert balance.unlabeled_batches[0].tolist() == counted(
+            maps['unsup_student']['cls'])
+
+    def test_batches_of_an_iteration_have_the_weights_of_those_before(self):
+        """And never those of a place that is partly filled."""
+        balance, labelled, unlabelled = self.balance(begin=0), [], []
+        for it in range(7):
+            maps = [given_maps(seed=2 * it + part) for part in range(2)]
+            expected = [1.] * C
+            if it >= 3:
+                expected = slow_weights(labelled[:2], unlabelled[-3:])
+            for part in range(2):
+                step = given_step(maps[part], iteration=it)
+                step.part, step.accumulate = part, 2
+                balance.on_labels(step)
+                assert step.class_weights.tolist() == pytest.approx(
+                    expected, rel=1e-6)
+            for counts, view in ((labelled, 'sup'), (unlabelled,
+                                                     'unsup_teacher')):
+                counts.append(
+                    np.sum([counted(m[view]['cls']) for m in maps],
+                           axis=0).tolist())
 
     def test_counts_of_another_window_are_refused(self):
         model = MODELS.build(self.in_a_model((2, 3)))

@@ -135,7 +135,7 @@ def test_memory_of_another_size_is_refused():
 
 
 @pytest.mark.parametrize('options,message', [
-    (dict(rows_per_image='city'), 'num_labeled'),
+    (dict(head=dict(in_channels=3, selectors=True)), 'class_attention'),
     (dict(rows_per_image='coco', num_labeled=5), 'rows_per_image'),
     (dict(rows_per_image='city', num_labeled=0), 'num_labeled'),
     (dict(rows_per_image=0), 'rows_per_image=0'),

@@ -94,7 +94,9 @@ class TestFile:
         other.load_state_dict(model.state_dict())
         other.iteration = 0
         train(other, 1)
-        assert other.terms.pcr._ready
+        assert torch.equal(
+            head_of(other).prototype_valid,
+            head_of(model).prototype_valid)
 
     @pytest.mark.parametrize('change, message', [
         (dict(num_prototypes=3), '2 prototypes per class.*has 3'),

@@ -24,7 +24,7 @@ def bank(rows_per_class, spread=(), dim=4, seed=0):
 
 
 def generate(banks, base, size, **kwargs):
-    options = dict(apo=None, center='cluster', backend='faiss', seed=0)
+    options = dict(apo=None, backend='faiss', seed=0)
     return generate_prototypes(banks, base, size, **{**options, **kwargs})
 
 
@@ -67,14 +67,6 @@ class TestPrototypes:
             for c in range(2):
                 torch.testing.assert_close(prototypes[c, k],
                                            store.rows(c)[0].mean(0))
-
-    def test_centre_by_confidence(self):
-        store = bank([9, 9])
-        prototypes, _ = generate(
-            dict(all=store), dict(all=1), 1, center='prob')
-        rows, confidence = store.rows(1)
-        expected = (rows * confidence[:, None]).sum(0) / confidence.sum()
-        torch.testing.assert_close(prototypes[1, 0], expected)
 
     def test_few_and_no_rows(self):
         """T7: k > n is handled."""

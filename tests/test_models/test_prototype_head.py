@@ -130,11 +130,11 @@ class TestLayers:
 
     def test_conv_projector_is_the_published_one(self):
         """Spec S1: two Conv3x3-BN-ReLU-Dropout2d and a 1x1, with bias."""
-        module = head(hidden_channels=5)
+        module = head()
         first, drop, second, _, last = module.projector
         assert (first.conv.kernel_size, first.conv.in_channels,
-                first.conv.out_channels) == ((3, 3), 6, 5)
-        assert second.conv.in_channels == second.conv.out_channels == 5
+                first.conv.out_channels) == ((3, 3), 6, 4)
+        assert second.conv.in_channels == second.conv.out_channels == 4
         assert first.conv.bias is not None and last.bias is not None
         assert drop.p == .1 and first.with_activation and first.with_norm
         assert (last.kernel_size, last.out_channels) == ((1, 1), 4)

@@ -13,7 +13,7 @@ from torch import nn
 from mmseg_semi.models.data_preprocessor import SemiDataPreProcessor
 from mmseg_semi.models.regularizers.term import build_term
 from mmseg_semi.models.segmentors.framework import make_view
-from mmseg_semi.models.segmentors.semi_segmentor import resolve_segmentor
+from mmseg_semi.models.segmentors.wrapped import resolve_segmentor
 from .given import build_stock
 from .toys import (NUM_CLASSES, SIZE, batch, brpg_cfg, mean_teacher,
                    mean_teacher_cfg, sample, segmentor, total)
@@ -240,14 +240,15 @@ class TestBatch:
             mean=[1., 2., 3.],
             std=[2., 2., 2.],
             bgr_to_rgb=True,
-            size=(4, 4),
+            size=(64, 64),
             pad_val=0,
             seg_pad_val=255)
         return pre(batch_, training)
 
     def test_branches(self):
-        one, two = (
-            torch.full((3, 2, 4), i, dtype=torch.uint8) for i in (1, 2))
+        """All are padded to the largest image, not to the size of a crop."""
+        one = torch.full((3, 2, 4), 1, dtype=torch.uint8)
+        two = torch.full((3, 4, 3), 2, dtype=torch.uint8)
         one[0] = 9  # blue, as loaded
         labels = [sample(torch.zeros(2, 4, dtype=torch.long)), sample()]
         out = self.preprocess(

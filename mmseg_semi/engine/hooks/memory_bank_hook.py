@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
-from ...models.banks import ClassBank
+from ...models.state import registered_state
 from ..unwrap import unwrap
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -16,9 +16,9 @@ _GOLDEN = -7046029254386353131  # 2^64 / golden ratio: multiplicative hashing
 class MemoryBankHook(Hook):
     """Log how full the memory banks are and watch that processes agree.
 
-    Banks and prototypes are written with what all processes gathered, so
-    every process must hold the same. A checkpoint stores the copy of process
-    0 only: if the others differ, training silently changes on resume.
+    Banks, prototypes and counts are written with what all processes found,
+    so every process must hold the same. A checkpoint stores the copy of
+    process 0 only: if the others differ, training silently changes on resume.
 
     Args:
         interval (int): Log every so many iterations the least and the mean
@@ -50,48 +50,34 @@ class MemoryBankHook(Hook):
         model = unwrap(runner.model)
         if self.every_n_train_iters(runner, self.interval):
             for name, module in model.named_modules():
-                if isinstance(module, ClassBank) and module.allocated:
-                    fill, age = module.fill(), module.age()
-                    values = dict(
-                        fill_min=fill.min(),
-                        fill_mean=fill.mean(),
-                        age_mean=age[0],
-                        age_max=age[1])
-                    runner.message_hub.update_scalars({
-                        f'train/{name}.{key}':
-                        value
-                        for key, value in values.items()
-                    })
+                health = getattr(module, 'state_health', dict)()
+                runner.message_hub.update_scalars({
+                    f'train/{name}.{key}': value
+                    for key, value in health.items()
+                })
         if self.every_n_train_iters(runner, self.check_interval):
             check_ranks_agree(model)
 
 
 def check_ranks_agree(model: nn.Module) -> None:
-    """Compare the buffers of banks and all prototype buffers over processes.
+    """Compare what all processes must hold alike.
 
     All processes must call it; a no-op in a single one.
 
     Args:
-        model (nn.Module): The unwrapped model. Looked at are the buffers of
-            every :class:`ClassBank`, and those with ``prototype`` in their
-            name, unless their module is marked ``per_rank``.
+        model (nn.Module): The unwrapped model. Looked at is all state of
+            :func:`mmseg_semi.models.state.register_state` that is not
+            ``per_rank``.
 
     Raises:
-        RuntimeError: If any of them differs; the message names them.
+        RuntimeError: If any of it differs; the message names it.
     """
     if get_world_size() == 1:
         return
-    banks = tuple(f'{name}.' if name else ''
-                  for name, module in model.named_modules()
-                  if isinstance(module, ClassBank))
-    # Heads whose prototypes every process moves alone (official BRPG).
-    local = tuple(f'{name}.' for name, module in model.named_modules()
-                  if getattr(module, 'per_rank', False))
     shared = {
-        name: buffer
-        for name, buffer in model.named_buffers()
-        if name.startswith(banks) or (
-            'prototype' in name and not name.startswith(local))
+        name: value
+        for name, registration, value in registered_state(model)
+        if registration.over_ranks != 'per_rank'
     }
     if not shared:
         return
@@ -104,8 +90,8 @@ def check_ranks_agree(model: nn.Module) -> None:
     if differing:
         raise RuntimeError(
             f'The processes disagree on {", ".join(differing)}. Whatever '
-            'writes these buffers must use the same, gathered or reduced '
-            'data on every process (mmseg_semi.dist.gather_rows, all_sum).')
+            'writes these must use the same, gathered or reduced data on '
+            'every process (mmseg_semi.models.state.reduced).')
 
 
 def checksum(tensor: Tensor) -> Tensor:

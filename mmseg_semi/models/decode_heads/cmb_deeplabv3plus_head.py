@@ -34,6 +34,7 @@ class CMBDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
         in_channels, channels, in_index, ...: As in :class:`BaseDecodeHead`;
             ``in_channels`` is that of ``inputs[in_index]``.
     """
+    feature_taps = dict(decoder='fuse:output', pre_cls='classifier:output')
 
     def __init__(self,
                  c1_in_channels: int,

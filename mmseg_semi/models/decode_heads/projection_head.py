@@ -1,6 +1,4 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Optional
-
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -21,7 +19,6 @@ class ProjectionHead(DrawnWeights, BaseModule):
         in_channels (int): Of the tapped feature map.
         num_classes (int): Accepted like every head's.
         channels (int): Width of the projections. Defaults to 128.
-        hidden_channels (int, optional): Defaults to ``in_channels``.
         tap (str): The feature tap it reads. Defaults to ``pixel_embed``.
         align_corners (bool): Accepted like every head's; nothing is resized.
         init (str): The law of the initial weights, see
@@ -32,16 +29,14 @@ class ProjectionHead(DrawnWeights, BaseModule):
                  in_channels: int,
                  num_classes: int,
                  channels: int = 128,
-                 hidden_channels: Optional[int] = None,
                  tap: str = 'pixel_embed',
                  align_corners: bool = False,
                  init: str = 'torch',
                  init_cfg=None) -> None:
         super().__init__(init=init, init_cfg=init_cfg)
-        hidden = hidden_channels or in_channels
         self.tap = tap
-        self.reduce = nn.Linear(in_channels, hidden, bias=False)
-        self.project = MaskedBlock(hidden, channels)
+        self.reduce = nn.Linear(in_channels, in_channels, bias=False)
+        self.project = MaskedBlock(in_channels, channels)
 
     def features(self, inputs: Tensor) -> Tensor:
         """The tapped map as it is: pixels are chosen before projecting."""

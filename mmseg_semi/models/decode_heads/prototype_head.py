@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from ...functional import prototype_logits, prototype_similarity
 from ...functional.sampling import row_features
+from ..state import register_state
 from .initial_weights import DrawnWeights
 
 PIXELS = 16384  # compared at once: 32 MiB of features of 512 channels
 
 
-def conv_projector(in_channels: int, channels: int, out_channels: int,
-                   dropout: float, norm_cfg: Optional[dict]) -> nn.Sequential:
+def conv_projector(in_channels: int, channels: int, dropout: float,
+                   norm_cfg: Optional[dict]) -> nn.Sequential:
     """Two Conv3x3-BN-ReLU-Dropout2d blocks and a 1x1 (BRPG 4.1.3, spec S1)."""
     blocks = []
     for i in range(2):
@@ -29,15 +30,15 @@ def conv_projector(in_channels: int, channels: int, out_channels: int,
                 norm_cfg=norm_cfg),
             nn.Dropout2d(dropout)
         ]
-    return nn.Sequential(*blocks, nn.Conv2d(channels, out_channels, 1))
+    return nn.Sequential(*blocks, nn.Conv2d(channels, channels, 1))
 
 
-def linear_projector(in_channels: int, channels: int, out_channels: int,
-                     dropout: float, norm_cfg: Optional[dict]) -> nn.Module:
+def linear_projector(in_channels: int, channels: int, dropout: float,
+                     norm_cfg: Optional[dict]) -> nn.Module:
     """Linear-Dropout-Linear per pixel (BRPG's SegFormer variant)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, 1), nn.Dropout2d(dropout),
-        nn.Conv2d(channels, out_channels, 1))
+        nn.Conv2d(channels, channels, 1))
 
 
 PROJECTORS = dict(conv=conv_projector, linear=linear_projector)
@@ -62,8 +63,6 @@ class PrototypeHead(DrawnWeights, BaseDecodeHead):
             ``linear`` (its SegFormer variant) or None for the incoming
             features as they are (PCR; then ``in_channels`` must equal
             ``channels``). Defaults to ``conv``.
-        hidden_channels (int, optional): Width inside the projector. Defaults
-            to ``channels``.
         tap (str): The feature tap it reads as a term's head. Defaults to
             ``decoder``.
         temperature (float): T in Eq. 2. Defaults to 0.1.
@@ -85,7 +84,6 @@ class PrototypeHead(DrawnWeights, BaseDecodeHead):
                  channels: int,
                  num_prototypes: int,
                  projector: Optional[str] = 'conv',
-                 hidden_channels: Optional[int] = None,
                  tap: str = 'decoder',
                  temperature: float = .1,
                  linear: bool = False,
@@ -111,22 +109,22 @@ class PrototypeHead(DrawnWeights, BaseDecodeHead):
         if not linear:
             del self.conv_seg
         self.dropout = None
-        self.per_rank = False  # BRPG's official preset: every rank its own
         self._ready = False
         self.tap, self.temperature = tap, temperature
         self.full_resolution = full_resolution
         self.projector = nn.Identity(
         ) if projector is None else PROJECTORS[projector](
-            self.in_channels, hidden_channels or channels, channels,
-            dropout_ratio, self.norm_cfg)
+            self.in_channels, channels, dropout_ratio, self.norm_cfg)
         size = (self.num_classes, num_prototypes)
         prototypes = torch.zeros(*size, channels)
         if average:
-            self.prototypes = nn.Parameter(prototypes, requires_grad=False)
-        else:
-            self.register_buffer('prototypes', prototypes)
-        self.register_buffer('prototype_valid',
-                             torch.zeros(size, dtype=torch.bool))
+            prototypes = nn.Parameter(prototypes, requires_grad=False)
+        register_state(self, 'prototypes', prototypes, over_ranks='sum')
+        register_state(
+            self,
+            'prototype_valid',
+            torch.zeros(size, dtype=torch.bool),
+            over_ranks='same')
 
     def features(self, inputs: Tensor) -> Tensor:
         """(B, in_channels, h, w) -> un-normalised features (B, D, h, w).

@@ -43,6 +43,7 @@ class PublishedDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
     Raises:
         ValueError: ``fusion_kernel`` is not odd, or ``init`` unknown.
     """
+    feature_taps = dict(decoder='fuse:output', pre_cls='classifier:output')
 
     def __init__(self,
                  c1_in_channels: int,

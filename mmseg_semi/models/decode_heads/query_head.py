@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...functional import class_scores, cross_entropy, full_precision, upcast
 from ...functional.prototype_assignment import (ASSIGNMENTS,
                                                 prototypes_per_class)
+from ..head_adapters import QueryAdapter
 from ..step import QueryOut
 
 # The logarithm of the semantic inference stops here.
@@ -76,6 +77,7 @@ class QueryHead(BaseModule):
         has_classes (bool): Queries say which class they segment.
         criterion (nn.Module, optional): Of a class head.
     """
+    semi_adapter = QueryAdapter
 
     def __init__(self,
                  num_classes: int,

@@ -6,17 +6,18 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...dist import all_sum, world_size
+from ...dist import world_size
 from ...functional import (class_confidence_sums, confidence_schedule,
                            cross_entropy, draw_positions, features_at,
                            grid_positions, moved_thresholds, prototype_loss)
-from ...functional.clustering import CENTERS, SCATTERS
+from ...functional.clustering import SCATTERS
 from ..step import Step
-from .feature_sampling import (FeatureBanks, candidates, confidence_groups,
-                               mask_padding, random_group)
+from .feature_sampling import (Candidates, FeatureBanks, candidates,
+                               confidence_groups, mask_padding, random_group)
 from .prototype_generation import generate_prototypes
 from .prototype_term import PrototypeTerm
 from .term import IterationSums, idle
+from .training_plan import TrainingPlan
 
 
 @MODELS.register_module()
@@ -36,8 +37,10 @@ class BRPG(PrototypeTerm):
             ``num_prototypes`` is set here. ``projector=None`` with
             ``tap='pre_cls'`` or ``'decoder'`` uses the classification
             head's or the decoder's features instead (Table 9, II and III).
-        window (tuple[int, int]): Sampling stage in iterations, see
-            :func:`mmseg_semi.functional.sampling_window`.
+        window (tuple[int, int], optional): Sampling stage in iterations, see
+            :func:`mmseg_semi.functional.sampling_window`. None is that of
+            VOC, as long as one of 80 epochs and right after burn-in, see
+            :meth:`.TrainingPlan.brpg_window`.
         split (bool): Separate banks for high and low confidence (CPG).
             False draws at random into one bank: the plain prototype loss of
             Table 6, III. Defaults to True.
@@ -69,7 +72,6 @@ class BRPG(PrototypeTerm):
         pretrain_head (bool): Train the feature head on labelled pixels with
             a linear classifier until T_S1 (Table 9, I). Defaults to False.
         kmeans (str): ``faiss`` or ``minibatch`` (official, spec B10-11).
-        center (str): ``cluster`` or ``prob``, the confidence-weighted mean.
         seed (int): Of the clustering. Defaults to 0.
     """
     name = 'brpg'
@@ -78,11 +80,10 @@ class BRPG(PrototypeTerm):
         paper={},
         official=dict(
             per_gpu_scale=True, sync_prototypes=False, kmeans='minibatch'))
-    view = 'unsup_student'
 
     def __init__(self,
                  head: dict,
-                 window: Sequence[int],
+                 window: Optional[Sequence[int]] = None,
                  split: bool = True,
                  num_prototypes: Sequence[int] = (2, 2),
                  apo: Optional[dict] = dict(
@@ -97,14 +98,13 @@ class BRPG(PrototypeTerm):
                  schedule_begin: Optional[int] = None,
                  per_gpu_scale: bool = False,
                  pretrain_head: bool = False,
-                 center: str = 'cluster',
                  **kwargs) -> None:
         groups = ('high', 'low') if split else ('all', )
         if len(num_prototypes) != len(groups):
             raise ValueError(
                 f'num_prototypes={tuple(num_prototypes)} must give one number '
                 f'for each of the banks {groups}.')
-        if not 0 <= window[0] < window[1]:
+        if window is not None and not 0 <= window[0] < window[1]:
             raise ValueError(f'window={tuple(window)} must be (first, end) '
                              'iterations with 0 <= first < end.')
         if apo is not None and (set(apo) != {'extra', 'ratio', 'score'}
@@ -112,33 +112,36 @@ class BRPG(PrototypeTerm):
             raise ValueError(
                 f'apo={apo} must give extra, ratio and a score that is one '
                 f'of {SCATTERS}, or be None.')
-        if center not in CENTERS:
-            raise ValueError(f'center={center!r} must be one of {CENTERS}.')
         extra = apo['extra'] if apo else 0
         super().__init__(
             head=dict(head, linear=pretrain_head),
             size=sum(num_prototypes) + extra * len(groups),
             **kwargs)
-        self.begin, self.end = window
+        self.window = window
         self.split = split
         self.base = dict(zip(groups, num_prototypes))
         self.apo = apo
-        self.banks = FeatureBanks(groups, self.num_classes, head['channels'],
-                                  capacity, samples_per_image)
+        self.banks = FeatureBanks(groups, self.num_classes,
+                                  self.head_cfg['channels'], capacity,
+                                  samples_per_image)
         self.threshold, self.class_threshold = threshold, class_threshold
-        self.register_buffer('class_confidence',
-                             torch.full((self.num_classes, ), threshold))
+        self.register_state(
+            'class_confidence',
+            torch.full((self.num_classes, ), threshold),
+            over_ranks='sum')
         self._confidence = IterationSums()
         self.cells, self.draws_per_image = cells, draws_per_image
         self.confidence = tuple(confidence)
-        self.schedule_begin = self.end if schedule_begin is None \
-            else schedule_begin
+        self.schedule_begin = schedule_begin
         self.per_gpu_scale = per_gpu_scale
         self.pretrain_head = pretrain_head
-        self.center = center
+
+    def plan(self, training: TrainingPlan) -> None:
+        self.settle(window=training.brpg_window())
 
     def stages(self) -> Dict[str, int]:
-        return dict(before=0, sampling=self.begin, prototypes=self.end)
+        begin, end = self.option('window')
+        return dict(before=0, sampling=begin, prototypes=end)
 
     def features(self, role: str, step: Step) -> Iterable[str]:
         roles = {
@@ -158,7 +161,8 @@ class BRPG(PrototypeTerm):
         total = self._confidence.add(
             step, *class_confidence_sums(logits.softmax(dim=1), labels))
         if total is not None:
-            sums, counts = map(all_sum, total)
+            sums, counts = (
+                self.reduced('class_confidence', part) for part in total)
             self.class_confidence.copy_(
                 moved_thresholds(self.class_confidence, sums, counts))
 
@@ -167,14 +171,18 @@ class BRPG(PrototypeTerm):
         if stage == 'sampling':
             self._fill(step)
         elif stage == 'prototypes':
-            if self.banks.allocated:
-                self._cluster()
-            self.require_prototypes(
-                f'there is no prototype at iteration {step.iteration}, '
-                f'because no feature was sampled in iterations [{self.begin}, '
-                f'{self.end}). Widen or move `window`, or lower `threshold`; '
-                'when resuming, start from a checkpoint that had the same '
-                '`window`.')
+            self.once('prototypes', lambda: self._begin(step))
+
+    def _begin(self, step: Step) -> None:
+        """Make prototypes of what the banks hold; there must be some."""
+        if self.banks.allocated:
+            self._cluster()
+        begin, end = self.option('window')
+        self.require_prototypes(
+            f'there is no prototype at iteration {step.iteration}, because '
+            f'no feature was sampled in iterations [{begin}, {end}). Widen '
+            'or move `window`, or lower `threshold`; when resuming, start '
+            'from a checkpoint that had the same `window`.')
 
     def _fill(self, step: Step) -> None:
         """Enqueue this step's features (Eq. 8-9)."""
@@ -183,13 +191,8 @@ class BRPG(PrototypeTerm):
         out = step.learner(self.net, 'sup')
         labeled = candidates(out.logits, out.features[self.name],
                              step.views['sup'].labels)
-        unlabeled = type(labeled)(*(part[:0] for part in labeled))
-        if step.semi:
-            out = step.labeler(self.net, self.view)
-            weak = step.views[step.sources[self.net, self.view][1]]
-            own = step.embedder(self.net, self.view)
-            unlabeled = candidates(out.logits, own.features[self.name])
-            unlabeled = mask_padding(unlabeled, weak.valid)
+        unlabeled = self._unlabeled_candidates(step) or Candidates(
+            *(part[:0] for part in labeled))
         if self.split:
             eta = self.class_confidence
             if self.class_threshold is not None:
@@ -199,6 +202,21 @@ class BRPG(PrototypeTerm):
             masks = random_group(labeled, unlabeled, self.threshold)
         self.banks.fill(labeled, unlabeled, masks, step.generator)
 
+    def _unlabeled_candidates(self, step: Step) -> Optional[Candidates]:
+        """Pixels of the images that were labelled for the strong views."""
+        pools = {}
+        for view in self.chosen_views(step):
+            source = step.sources[self.net, view]
+            if source in pools:  # one weak view for several strong ones
+                continue
+            own = step.embedder(self.net, view)
+            pool = candidates(
+                step.labeler(self.net, view).logits, own.features[self.name])
+            pools[source] = mask_padding(pool, step.views[source[1]].valid)
+        if len(pools) < 2:
+            return next(iter(pools.values()), None)
+        return Candidates(*map(torch.cat, zip(*pools.values())))
+
     def _cluster(self) -> None:
         """Turn the banks into prototypes, once, and free them."""
         prototypes, valid = generate_prototypes(
@@ -206,7 +224,6 @@ class BRPG(PrototypeTerm):
             self.base,
             self.size,
             apo=self.apo,
-            center=self.center,
             backend=self.kmeans,
             seed=self.seed)
         self.head.set_prototypes(prototypes, valid)
@@ -220,8 +237,9 @@ class BRPG(PrototypeTerm):
                 return dict(loss_head=self._pretrain_loss(step))
             return dict(loss_proto=idle(self.head))
         drawn = [self._grid(step)]
-        if step.semi:
-            drawn.append(self._unlabeled(step))
+        views = self.chosen_views(step)
+        if views:
+            drawn.append(self._unlabeled(step, views))
         loss = self.loss_weight * sum(  # a mean for each kind of image
             prototype_loss(logits, target)
             for logits, (_, target) in zip(self.scores(drawn), drawn))
@@ -242,12 +260,25 @@ class BRPG(PrototypeTerm):
         logits = self.head.conv_seg(features[:, :, None, None]).flatten(1)
         return cross_entropy(logits, target)
 
-    def _unlabeled(self, step: Step) -> Tuple[Tensor, Tensor]:
-        """Confident pixels of the mixed images (Eq. 18-19)."""
-        labels = step.labels[self.net, self.view]
-        out = step.learner(self.net, self.view)
-        eta = confidence_schedule(step.iteration, self.schedule_begin,
-                                  step.total_iters, *self.confidence)
+    def _unlabeled(self, step: Step,
+                   views: Sequence[str]) -> Tuple[Tensor, Tensor]:
+        """Confident pixels of the mixed images of all views (Eq. 18-19)."""
+        begin = self.schedule_begin
+        if begin is None:
+            begin = self.option('window')[1]
+        eta = confidence_schedule(step.iteration, begin, step.total_iters,
+                                  *self.confidence)
+        parts = [self._confident(step, view, eta) for view in views]
+        features, target, drawn = map(torch.cat, zip(*parts))
+        step.log['proto/drawn_ratio'] = drawn.float().mean()
+        return features, target
+
+    def _confident(self, step: Step, view: str,
+                   eta: float) -> Tuple[Tensor, Tensor, Tensor]:
+        """Features (N, D) and labels (N,) at drawn pixels of a view, and
+        (N,) bool: not in want of confident ones."""
+        labels = step.labels[self.net, view]
+        out = step.learner(self.net, view)
         trusted = labels['valid'] & (labels['conf'] >= eta)
         draws = min(self.draws_per_image * len(trusted), trusted.numel())
         image, rows, cols, drawn = draw_positions(trusted, draws,
@@ -255,5 +286,4 @@ class BRPG(PrototypeTerm):
         features = features_at(out.features[self.name], image, rows, cols,
                                tuple(trusted.shape[-2:]), out.align_corners)
         target = labels['cls'][image, rows, cols].masked_fill(~drawn, 255)
-        step.log['proto/drawn_ratio'] = drawn.float().mean()
-        return features, target
+        return features, target, drawn

@@ -8,15 +8,18 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...dist import all_sum, gather_rows, world_size
-from ...functional import (best_rows, class_cosine, class_directions,
-                           contrastive_loss, grid_features,
-                           memory_rows_per_image, quality_filter)
+from ...dist import all_sum, world_size
+from ...functional import (class_cosine, class_directions, contrastive_loss,
+                           grid_features, memory_rows_per_image,
+                           quality_filter)
 from ..banks import ClassBank
 from ..step import Pass, Step
 from .cmb_options import (check_choices, check_loss_weight, check_memory,
-                          check_phases)
+                          check_phases, contrast_head)
+from .cmb_rows import (IGNORED, Rows, at_least_two, best_of_all_ranks,
+                       feature_rows, target_labels)
 from .term import Term, idle
+from .training_plan import TrainingPlan
 
 
 @MODELS.register_module()
@@ -37,10 +40,11 @@ class CMB(Term):
     :class:`ClassBalance`).
 
     Args:
-        head (dict): :class:`ContrastHead` config: ``in_channels``, ``tap``,
+        head (dict, optional): :class:`ContrastHead` config: ``tap``,
             ``channels``.
-        num_labeled (int, optional): Labelled images of the target domain;
-            needed unless ``rows_per_image`` is a number.
+        num_labeled (int, optional): Labelled images of the target domain,
+            which ``rows_per_image`` may need. None counts those of the data
+            set.
         rows_per_image (str | float): New vectors per class, iteration and
             labelled image of the target domain, see
             :func:`mmseg_semi.functional.memory_rows_per_image`; all vectors
@@ -48,10 +52,11 @@ class CMB(Term):
             Defaults to ``city``.
         capacity (int): psi, vectors per class (Table 7), at least 2.
             Defaults to 256.
-        memory_start (int): First iteration that fills memory; the code's
-            t > 1000. Defaults to 1001.
-        contrast_start (int): First iteration with the loss; the code's
-            t > 2000. Defaults to 2001.
+        memory_start (int, optional): First iteration that fills memory.
+            None is 1001, the code's t > 1000, but in proportion in a
+            training of less than 80,000 iterations.
+        contrast_start (int, optional): First iteration with the loss. None
+            is 2001 likewise, the code's t > 2000.
         quality_filter (bool): Only features predicted right with more than
             ``threshold`` enter memory. False admits every labelled feature
             (Table 8). Defaults to True.
@@ -82,6 +87,7 @@ class CMB(Term):
     """
     name = 'cmb'
     unlabeled = True
+    reads_views = True
     presets = dict(
         paper={},
         official=dict(
@@ -91,12 +97,12 @@ class CMB(Term):
             normalize_memory=True))
 
     def __init__(self,
-                 head: dict,
+                 head: Optional[dict] = None,
                  num_labeled: Optional[int] = None,
                  rows_per_image: Union[str, float] = 'city',
                  capacity: int = 256,
-                 memory_start: int = 1001,
-                 contrast_start: int = 2001,
+                 memory_start: Optional[int] = None,
+                 contrast_start: Optional[int] = None,
                  quality_filter: bool = True,
                  threshold: float = .95,
                  memory_network: str = 'teacher',
@@ -124,16 +130,15 @@ class CMB(Term):
             raise ValueError(
                 'CMB: rank_with="memory" ranks by selectors that '
                 'memory_attention=False does not train: use "feature".')
-        self.head_cfg = dict(
-            head,
-            type='ContrastHead',
-            selectors=class_attention,
-            memory_selectors=memory_attention)
+        memory_rows_per_image(rows_per_image, capacity,
+                              1 if num_labeled is None else num_labeled,
+                              self.num_classes)
+        self.head_cfg = self.sized_head(
+            contrast_head(head, class_attention, memory_attention),
+            'ContrastHead')
         self.bank = ClassBank(self.num_classes, capacity,
-                              head.get('channels', 256))
-        self.rows_per_image = memory_rows_per_image(rows_per_image, capacity,
-                                                    num_labeled,
-                                                    self.num_classes)
+                              self.head_cfg.get('channels', 256))
+        self.rows_per_image, self.num_labeled = rows_per_image, num_labeled
         self.memory_start = memory_start
         self.contrast_start = contrast_start
         self.quality_filter, self.threshold = quality_filter, threshold
@@ -149,31 +154,32 @@ class CMB(Term):
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg}
 
-    def bind(self, net) -> None:
-        # A list hides the head from the term's own parameters and state.
-        self._head = [net.semi_heads[self.name]]
+    def needs(self) -> Dict[str, str]:
+        if self.memory_network == 'student':
+            return {}
+        return dict(teacher='use memory_network="student"')
 
-    def check(self, framework) -> None:
-        if (self.memory_network == 'teacher'
-                and 'teacher' not in framework.networks):
-            raise TypeError(
-                f'CMB: {type(framework).__name__} has no teacher to fill '
-                'memory: use memory_network="student".')
-
-    @property
-    def head(self):
-        return self._head[0]
+    def plan(self, training: TrainingPlan) -> None:
+        self.settle(
+            memory_start=training.cmb_iteration(1001),
+            contrast_start=training.cmb_iteration(2001),
+            num_labeled=training.labeled_images)
+        check_phases(
+            self.option('memory_start'), self.option('contrast_start'))
+        self._rows_per_image()  # shall fail now if images are not known
 
     def stages(self) -> Dict[str, int]:
         return dict(
-            before=0, memory=self.memory_start, contrast=self.contrast_start)
+            before=0,
+            memory=self.option('memory_start'),
+            contrast=self.option('contrast_start'))
 
     def features(self, role: str, step: Step) -> Iterable[str]:
-        learner = self.contrast_start
+        first = dict(learner='contrast', bank='memory')
         if self.memory_network == 'student':
-            learner = self.memory_start
-        start = dict(learner=learner, bank=self.memory_start)
-        wanted = role in start and step.iteration >= start[role]
+            first['learner'] = 'memory'
+        wanted = role in first and (step.iteration
+                                    >= self.stages()[first[role]])
         return (self.name, ) if wanted else ()
 
     def passes(self, framework, step: Step) -> List[Pass]:
@@ -200,119 +206,79 @@ class CMB(Term):
         does not know that of the others, and all have to take part in what
         follows, so this is looked at in a single process only.
         """
-        if step.iteration < self.memory_start:
+        if step.iteration < self.option('memory_start'):
             return False
         return world_size() > 1 or step.views['sup'].num_target > 0
 
     def update_before(self, step: Step) -> None:
         """Add the best vectors of all ranks to memory (Sec. 3.4)."""
-        if step.iteration >= self.memory_start:
+        if step.iteration >= self.option('memory_start'):
             self.bank.allocate()
         if not self._fills(step):
             return
+        rows = self._candidates(step)
+        rows, valid = best_of_all_ranks(rows, self.num_classes,
+                                        self._offered(step))
+        better = torch.arange(valid.shape[1], device=valid.device).flip(0)
+        enters = (valid & (better < self._admitted(step))).flatten()
+        self.bank.push(rows.vectors, rows.labels.masked_fill(~enters, -1),
+                       rows.confidence)
+
+    def _candidates(self, step: Step) -> Rows:
+        """This rank's features of the target domain that may enter."""
+        view = step.views['sup']
         if self.memory_network == 'student':
             out = step.learner(self.net, 'sup')
         else:
             out = step.outs['bank', 'sup']
-        view = step.views['sup']
-        labels = view.labels
-        if view.target is not None:  # memory is the target domain's
-            labels = labels.masked_fill(~view.target, 255)
-        features, labels, pixels = self._at_stride(out.features[self.name],
-                                                   labels)
+        features, labels, pixels = feature_rows(out.features[self.name],
+                                                target_labels(view),
+                                                self.feat_stride)
         probabilities = grid_features(out.logits, *pixels, view.size,
                                       out.align_corners).softmax(dim=-1)
         probabilities = probabilities.flatten(0, 1)
-        known = labels != 255
         if self.quality_filter:
-            passed = quality_filter(probabilities, labels, self.threshold)
-            step.log['bank/passed_ratio'] = passed.sum() / known.sum(
-            ).clamp_min(1)
-            labels = labels.masked_fill(~passed, 255)
-        # The BatchNorm of g would turn a single row into a constant.
-        enough = (labels != 255).sum() > 1
-        labels = labels.masked_fill(~enough, 255)
+            labels = self._passed(step, labels, probabilities)
+        labels = at_least_two(labels)
         head = out.heads[self.name]
-        vectors = head.projections(features, labels != 255)
+        vectors = head.projections(features, labels != IGNORED)
         scores = self._ranking(head, vectors, labels, step.generator)
-        self._push(step, labels, scores, vectors, probabilities.amax(dim=1))
+        return Rows(labels, scores, vectors, probabilities.amax(dim=1))
 
-    def _push(self, step: Step, labels: Tensor, scores: Tensor,
-              vectors: Tensor, confidence: Tensor) -> None:
-        """Store the rows of highest score of all ranks, the best last.
+    def _passed(self, step: Step, labels: Tensor,
+                probabilities: Tensor) -> Tensor:
+        """Labels (N,) of what is predicted right and confidently."""
+        passed = quality_filter(probabilities, labels, self.threshold)
+        known = (labels != IGNORED).sum().clamp_min(1)
+        step.log['bank/passed_ratio'] = passed.sum() / known
+        return labels.masked_fill(~passed, IGNORED)
 
-        Every rank offers as many as could enter if all its images were of
-        the target domain: shapes must agree, and how many are is known of
-        this rank's images only.
+    def _offered(self, step: Step) -> int:
+        """Rows of a class that every rank offers.
+
+        As many as could enter if all images were of the target domain: the
+        ranks must agree, and know the domains of their own images only.
         """
+        images = len(step.views['sup'].image) * world_size()
+        offered = max(1, math.ceil(self._rows_per_image() * images))
+        return min(offered, self.bank.capacity)
+
+    def _admitted(self, step: Step) -> Tensor:
+        """Rows of a class that enter: a share of every target image of all
+        ranks, 0-dim."""
         view = step.views['sup']
-        images = len(view.image) * world_size()
-        offered = max(1, math.ceil(self.rows_per_image * images))
-        offered = min(offered, self.bank.capacity)
-        rows = labels, scores, vectors, confidence
-        rows, valid = self._best(rows, offered)
-        if world_size() > 1:
-            rows = [gather_rows(r, equal=True) for r in rows]
-            rows, valid = self._best(rows, offered)
         targets = all_sum(
             torch.full((),
                        view.num_target,
                        dtype=torch.double,
-                       device=labels.device))
-        number = step.whole_share(self.rows_per_image * targets)
-        better = torch.arange(valid.shape[1], device=valid.device).flip(0)
-        enters = (valid & (better < number)).flatten()
-        labels, _, vectors, confidence = rows
-        self.bank.push(vectors, labels.masked_fill(~enters, -1), confidence)
+                       device=view.labels.device))
+        return step.whole_share(self._rows_per_image() * targets)
 
-    def _best(self, rows: Sequence[Tensor],
-              number: int) -> Tuple[List[Tensor], Tensor]:
-        """Of every class the rows of highest score, the best last.
-
-        Args:
-            rows (Sequence[Tensor]): Labels (N,), scores (N,) and more.
-            number (int): K.
-
-        Returns:
-            tuple: The chosen of each, (C K, ...), label -1 where a class has
-            fewer, and (C, K) bool where it has not.
-        """
-        labels, scores = rows[:2]
-        index, valid = best_rows(scores, labels, self.num_classes, number)
-        chosen = [row[index.flatten()] for row in rows]
-        chosen[0] = chosen[0].masked_fill(~valid.flatten(), -1)
-        return chosen, valid
-
-    def _at_stride(
-            self, features: Tensor,
-            labels: Tensor) -> Tuple[Tensor, Tensor, Tuple[Tensor, Tensor]]:
-        """Feature rows with the label of the nearest pixel.
-
-        Args:
-            features (Tensor): (B, D, h, w).
-            labels (Tensor): (B, H, W), long.
-
-        Returns:
-            tuple: features (B h w, D), labels (B h w,), and the rows and
-            columns (h w,) of the pixels, on the CPU.
-        """
-        size = list(features.shape[-2:])
-        if self.feat_stride is not None:
-            wanted = [
-                -(-side // self.feat_stride) for side in labels.shape[1:]
-            ]
-            wanted = [min(pair) for pair in zip(size, wanted)]
-            if wanted != size:
-                features = F.interpolate(features, size=wanted)  # nearest
-                size = wanted
-        rows, cols = (torch.arange(small) * full // small
-                      for small, full in zip(size, labels.shape[1:]))
-        pixels = torch.meshgrid(rows, cols, indexing='ij')
-        rows, cols = (
-            axis.to(labels.device, non_blocking=True) for axis in (rows, cols))
-        labels = labels[:, rows[:, None], cols].flatten()
-        features = features.permute(0, 2, 3, 1).flatten(0, 2)
-        return features, labels, tuple(axis.flatten() for axis in pixels)
+    def _rows_per_image(self) -> float:
+        ruled = isinstance(self.rows_per_image, str)
+        return memory_rows_per_image(
+            self.rows_per_image, self.bank.capacity,
+            self.option('num_labeled') if ruled else None, self.num_classes)
 
     def _ranking(self, head, vectors: Tensor, labels: Tensor,
                  generator: torch.Generator) -> Tensor:
@@ -335,15 +301,14 @@ class CMB(Term):
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
         views = dict(
-            loss_contrast=['sup'],
-            loss_contrast_unsup=sorted(view for net, view in step.learned
-                                       if net == self.net and view != 'sup'))
+            loss_contrast=['sup'], loss_contrast_unsup=self.chosen_views(step))
         active = {
             name: weight
             for name, weight in zip(views, self.loss_weight)
             if weight and views[name]
         }
-        if step.iteration < self.contrast_start or not active:
+        before = step.iteration < self.option('contrast_start')
+        if before or not active:
             return dict(loss_contrast=idle(self.head))
         directions, present = self._directions()
         return {
@@ -375,9 +340,9 @@ class CMB(Term):
             else:
                 labels = step.labels[self.net, view]['cls']
             features = step.learner(self.net, view).features[self.name]
-            parts.append(self._at_stride(features, labels)[:2])
+            parts.append(feature_rows(features, labels, self.feat_stride)[:2])
         features, labels = (torch.cat(part) for part in zip(*parts))
-        keep = labels != 255
+        keep = labels != IGNORED
         projected = self.head.projections(features, keep)
         predicted = self.head.predictions(projected, keep)
         # The cosine before the selectors: their backward pass then comes

@@ -18,9 +18,23 @@ def check_choices(**chosen: str) -> None:
                              f'{known[name]}.')
 
 
-def check_phases(memory_start: int, contrast_start: int) -> None:
-    """Memory fills before the loss compares with it."""
-    if not 0 <= memory_start <= contrast_start:
+def contrast_head(head: Optional[dict], class_attention: bool,
+                  memory_attention: bool) -> dict:
+    """Options of the head, which has the selectors that are trained."""
+    selectors = dict(
+        selectors=class_attention, memory_selectors=memory_attention)
+    given = sorted(set(selectors) & set(head or {}))
+    if given:
+        raise ValueError(f'CMB: head.{given[0]} follows from '
+                         'class_attention and memory_attention: set these.')
+    return dict(head or {}, **selectors)
+
+
+def check_phases(memory_start: Optional[int],
+                 contrast_start: Optional[int]) -> None:
+    """Memory fills before the loss compares with it; None fits."""
+    starts = [s for s in (memory_start, contrast_start) if s is not None]
+    if starts and not 0 <= starts[0] <= starts[-1]:
         raise ValueError(
             f'CMB: memory_start={memory_start} must not be negative and '
             f'not come after contrast_start={contrast_start}.')

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 from functools import reduce
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional
 
 import torch
 from mmseg.registry import MODELS
@@ -11,7 +11,7 @@ from ...functional import (NORMALIZERS, confidence_filter, cross_entropy,
                            pixel_losses, softmax_entropy, warm_up, weights_at)
 from ..step import LabelMaps, Pass, Step
 from .term import Term
-from .views import check_views, chosen_views
+from .training_plan import TrainingPlan
 
 
 @MODELS.register_module()
@@ -43,12 +43,15 @@ class PixelConsistency(Term):
         ramp (dict, optional): Arguments ``length`` and ``kind`` of
             :func:`mmseg_semi.functional.warm_up`, whose value multiplies the
             loss (CMB: 2000 iterations, ``exp``; its text prints ``hard``).
+            Without ``length`` it is CMB's, see
+            :meth:`.TrainingPlan.cmb_iteration`.
         views (sequence[str], optional): Views whose pixels form one mean;
             None takes every view the network learns with a pseudo-label.
         loss_weight (float): lambda_u. Defaults to 1.
     """
     name = 'pixel_consistency'
     unlabeled = True
+    reads_views = True
 
     def __init__(self,
                  filter: str = 'entropy',
@@ -59,7 +62,6 @@ class PixelConsistency(Term):
                  normalizer: str = 'kept_boost',
                  sharpen: float = 0.,
                  ramp: Optional[dict] = None,
-                 views: Optional[Sequence[str]] = None,
                  loss_weight: float = 1.,
                  **kwargs) -> None:
         super().__init__(**kwargs)
@@ -72,15 +74,24 @@ class PixelConsistency(Term):
         if normalizer not in NORMALIZERS:
             raise ValueError(f'normalizer {normalizer!r} is unknown: use one '
                              f'of {NORMALIZERS}.')
-        check_views(self.name, views)
         _check_ranges(start, threshold, sharpen, loss_weight)
         self.filter, self.start, self.threshold = filter, start, threshold
         self.epoch_iters, self.entropy_view = epoch_iters, entropy_view
-        self.normalizer, self.views = normalizer, views
-        self.sharpen, self.ramp = sharpen, ramp and dict(ramp)
-        if self.ramp:
-            warm_up(0, **self.ramp)  # wrong arguments shall fail now
+        self.normalizer, self.sharpen = normalizer, sharpen
+        self.ramp = None if ramp is None else dict(ramp)
+        self.ramp_length = self.ramp and self.ramp.pop('length', None)
+        if ramp is not None:  # wrong arguments shall fail now
+            length = 1 if self.ramp_length is None else self.ramp_length
+            warm_up(0, length, **self.ramp)
         self.loss_weight = loss_weight
+
+    def needs(self) -> Dict[str, str]:
+        if self._entropy_source != 'mixed':
+            return {}
+        return dict(mixed_pass='use entropy_view="weak"')
+
+    def plan(self, training: TrainingPlan) -> None:
+        self.settle(ramp_length=max(1, training.cmb_iteration(2000)))
 
     @property
     def _entropy_source(self) -> Optional[str]:
@@ -146,7 +157,7 @@ class PixelConsistency(Term):
         }
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        views = chosen_views(self.name, step, self.net, self.views)
+        views = self.chosen_views(step, labeled=True)
         if not views:  # burn-in: no pseudo-label yet
             return {}
         parts = [self._view_maps(step, view) for view in views]
@@ -156,8 +167,9 @@ class PixelConsistency(Term):
         } if len(parts) > 1 else parts[0]
         logits = step.learner(self.net, views[0]).logits
         loss = cross_entropy(logits, normalizer=self.normalizer, **maps)
-        if self.ramp:
-            loss = loss * warm_up(step.iteration, **self.ramp)
+        if self.ramp is not None:
+            loss = loss * warm_up(step.iteration, self.option('ramp_length'),
+                                  **self.ramp)
         return dict(loss_unsup=self.loss_weight * loss)
 
     def _view_maps(self, step: Step, view: str) -> Dict[str, Tensor]:

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 import math
-from typing import Dict, Optional, Sequence
+from typing import Dict
 
 import torch
 from mmseg.registry import MODELS
@@ -9,7 +9,6 @@ from torch import Tensor
 from ...functional import global_mean, pixel_entropies
 from ..step import Step
 from .term import Term
-from .views import check_views, chosen_views
 
 
 @MODELS.register_module()
@@ -28,22 +27,20 @@ class EntropyMinimization(Term):
     """
     name = 'entropy'
     unlabeled = True
+    reads_views = True
 
     def __init__(self,
                  normalized: bool = True,
-                 views: Optional[Sequence[str]] = None,
                  loss_weight: float = .01,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        check_views(self.name, views)
         if loss_weight < 0:
             raise ValueError('entropy: loss_weight must not be negative, got '
                              f'{loss_weight}.')
-        self.normalized, self.views = normalized, views
-        self.loss_weight = loss_weight
+        self.normalized, self.loss_weight = normalized, loss_weight
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        views = chosen_views(self.name, step, self.net, self.views)
+        views = self.chosen_views(step, labeled=True)
         if not views:  # burn-in: no pseudo-label yet
             return {}
         totals, counts = [], []

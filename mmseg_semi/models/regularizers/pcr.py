@@ -17,6 +17,7 @@ from .consistency import PixelConsistency
 from .prototype_generation import generate_prototypes
 from .prototype_term import PrototypeTerm
 from .term import idle
+from .training_plan import TrainingPlan
 
 UPDATES = ('all', 'correct', 'none')
 NORMALIZERS = ('valid', 'all', 'kept_boost')
@@ -41,16 +42,17 @@ class PCR(PrototypeTerm):
     settings have.
 
     Args:
-        head (dict): A :class:`PrototypeHead` config. ``in_channels`` is the
-            width of the tapped feature; ``projector`` defaults to None and
-            ``tap`` to ``decoder``: Z, 512 channels in the published network.
+        head (dict, optional): A :class:`PrototypeHead` config. ``projector``
+            defaults to None and ``tap`` to ``decoder``: Z, 512 channels in
+            the published network.
         num_prototypes (int): K. 4 in the paper; 3 in the authors' settings
             for Cityscapes. Defaults to 4.
         prototypes (str, optional): The file. None samples in ``window``.
         window (tuple[int, int], optional): Iterations whose labelled samples
             are clustered when there is no file. Their features come from the
             student as it is then, so the end of the supervised iterations
-            suits best.
+            suits best: None is the second half of burn-in, see
+            :meth:`.TrainingPlan.pcr_window`.
         capacity (int): Rows kept per class in ``window``; the last ones
             stay. Defaults to 10000 (unknown in the paper).
         begin (int): First iteration of the prototype losses, also of those
@@ -95,7 +97,7 @@ class PCR(PrototypeTerm):
     unlabeled = True
 
     def __init__(self,
-                 head: dict,
+                 head: Optional[dict] = None,
                  num_prototypes: int = 4,
                  prototypes: Optional[str] = None,
                  window: Optional[Sequence[int]] = None,
@@ -112,18 +114,17 @@ class PCR(PrototypeTerm):
                  average_prototypes: bool = False,
                  normalize: bool = False,
                  **kwargs) -> None:
-        if head.get('in_channels') is None:
-            raise ValueError('PCR: `head.in_channels` is missing: give the '
-                             'channels of the tapped feature (512 for Z of '
-                             'the published decoder).')
-        defaults = dict(projector=None, channels=head['in_channels'])
-        head = {**defaults, **head, 'average': average_prototypes}
+        head = {
+            'projector': None,
+            **(head or {}), 'average': average_prototypes
+        }
         super().__init__(head=head, size=num_prototypes, **kwargs)
-        _check_start(num_prototypes, prototypes, window, capacity, begin)
+        _check_start(num_prototypes, window, capacity, begin)
         _check_samples(cells, normalizer, ohem, update_labeled)
         _check_filter(threshold, entropy_start, epoch_iters)
         self.file, self.window = prototypes, window
-        self.bank = ClassBank(self.num_classes, capacity, head['channels'])
+        self.bank = ClassBank(self.num_classes, capacity,
+                              self.head_cfg['channels'])
         self.begin, self.normalize = begin, normalize
         # The pixels that the linear predictor learns from, for equal options.
         filters = dict(filter='confidence') if entropy_start is None else dict(
@@ -136,17 +137,17 @@ class PCR(PrototypeTerm):
             num_classes=self.num_classes)
         self.cells, self.normalizer, self.ohem = cells, normalizer, ohem
         self.update_labeled = update_labeled
-        self._given: Optional[bool] = None
-        self.register_load_state_dict_post_hook(self._forget_host_state)
 
-    @staticmethod
-    def _forget_host_state(module, incompatible_keys) -> None:
-        module._given, module._ready = None, False
+    def needs(self) -> Dict[str, str]:
+        return self.trusted.needs()
+
+    def plan(self, training: TrainingPlan) -> None:
+        self.settle(window=training.pcr_window())
 
     def stages(self) -> Dict[str, int]:
         if self.file is not None:
             return dict(before=0, prototypes=self.begin)
-        first, end = self.window
+        first, end = self.option('window')
         stages = dict(before=0, sampling=first)
         if self.begin > end:
             stages['waiting'] = end
@@ -158,12 +159,14 @@ class PCR(PrototypeTerm):
         A bank in use tells a training that was resumed in its window, or
         between it and ``begin``.
         """
-        if self._given is None:  # looked at once: it waits for the device
-            self._given = not self.bank.allocated and bool(
-                self.head.prototype_valid.any())
-        if self._given:
+        if self._given():
             return 'prototypes' if step.iteration >= self.begin else 'before'
         return super().stage(step)
+
+    def _given(self) -> bool:
+        return self.once(
+            'given', lambda: not self.bank.allocated and bool(
+                self.head.prototype_valid.any()))
 
     def features(self, role: str, step: Step) -> Iterable[str]:
         reads = self.stage(step) in ('sampling', 'prototypes')
@@ -190,13 +193,18 @@ class PCR(PrototypeTerm):
         stage = self.stage(step)
         if stage == 'sampling':
             self._fill(step)
-        elif stage == 'prototypes' and not self._ready:
-            self._initialize()
-            self.require_prototypes(
-                f'there is no prototype at iteration {step.iteration}, '
-                f'because no labelled pixel was sampled in iterations '
-                f'{self.window}. Widen or move `window`; when resuming, start '
-                'from a checkpoint that had the same `window`.')
+        elif stage == 'prototypes':
+            self.once('prototypes', lambda: self._begin(step))
+
+    def _begin(self, step: Step) -> None:
+        """Make or read prototypes, if there are none yet."""
+        self._initialize()
+        window = None if self.file else self.option('window')
+        self.require_prototypes(
+            f'there is no prototype at iteration {step.iteration}, because '
+            f'no labelled pixel was sampled in iterations {window}. Widen or '
+            'move `window`; when resuming, start from a checkpoint that had '
+            'the same `window`.')
 
     def _fill(self, step: Step) -> None:
         """Bank labelled samples of this step, of all ranks (Algorithm 2)."""
@@ -215,12 +223,11 @@ class PCR(PrototypeTerm):
                 dict(all=self.size),
                 self.size,
                 apo=None,
-                center='cluster',
                 normalize=self.normalize,
                 backend=self.kmeans,
                 seed=self.seed)
             self.bank.release()
-        elif self.file is not None and not self._given:
+        elif self.file is not None and not self._given():
             meta = MessageHub.get_current_instance().get_info(
                 'dataset_meta', None) or {}
             found = load_prototypes(self.file,
@@ -235,7 +242,7 @@ class PCR(PrototypeTerm):
         if self.stage(step) != 'prototypes':
             return dict(loss_proto=idle(self.head))
         targets = dict(sup=step.views['sup'].labels)
-        for view in step.learned_views(self.net):
+        for view in self.chosen_views(step):
             labels = step.labels[self.net, view]
             keep = self.trusted.keep(step, view, labels)
             targets[view] = labels['cls'].masked_fill(~keep, 255)
@@ -281,18 +288,12 @@ class PCR(PrototypeTerm):
             target=torch.cat([target.masked_fill(~moves, 255), rest]))
 
 
-def _check_start(num_prototypes: int, prototypes: Optional[str],
-                 window: Optional[Sequence[int]], capacity: int,
-                 begin: int) -> None:
+def _check_start(num_prototypes: int, window: Optional[Sequence[int]],
+                 capacity: int, begin: int) -> None:
     """Refuse options that leave no prototypes to start from."""
     if num_prototypes < 1:
         raise ValueError(f'num_prototypes={num_prototypes} per class must be '
                          'at least 1.')
-    if prototypes is None and window is None:
-        raise ValueError(
-            'PCR needs prototypes to start from: give `prototypes`, a file of '
-            'tools/misc/init_prototypes.py, or `window`, the iterations in '
-            'which to sample features for them.')
     if window is not None and not 0 <= window[0] < window[1]:
         raise ValueError(f'window={tuple(window)} must be (first, end) '
                          'iterations with 0 <= first < end.')

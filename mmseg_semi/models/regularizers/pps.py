@@ -72,6 +72,7 @@ class PPS(Term):
     """
     name = 'pps'
     unlabeled = True
+    queries = False
     replaces = ('pixel_consistency', )
     view = 'unsup_student'
 

@@ -41,7 +41,6 @@ def generate_prototypes(banks: Dict[str, ClassBank],
                         size: int,
                         *,
                         apo: Optional[dict],
-                        center: str,
                         backend: str,
                         seed: int,
                         normalize: bool = False) -> Tuple[Tensor, Tensor]:
@@ -54,7 +53,7 @@ def generate_prototypes(banks: Dict[str, ClassBank],
         banks (dict[str, ClassBank]): By group; identical on every rank.
         base (dict[str, int]): n_0 per group.
         size (int): K, places per class.
-        apo, center, backend, seed: See :class:`BRPG`.
+        apo, backend, seed: See :class:`BRPG`.
         normalize (bool): See :func:`class_prototypes`.
 
     Returns:
@@ -69,13 +68,10 @@ def generate_prototypes(banks: Dict[str, ClassBank],
         for name, bank in banks.items():
             counts = prototype_counts(bank, base[name], apo)
             for c, count in enumerate(counts):
-                features, confidence = bank.rows(c)
                 centers[c].append(
                     class_prototypes(
-                        features,
+                        bank.rows(c)[0],
                         count,
-                        confidence=confidence,
-                        center=center,
                         normalize=normalize,
                         backend=backend,
                         seed=seed))

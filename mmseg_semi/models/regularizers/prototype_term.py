@@ -5,10 +5,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from ...dist import all_sum
 from ...functional import (assigned_sums, grid_features, moved_prototypes,
                            prototype_logits)
 from ...functional.clustering import BACKENDS
+from ..state import reduced, share_state
 from ..step import Step
 from .term import IterationSums, Term
 
@@ -26,7 +26,8 @@ class PrototypeTerm(Term):
     Subclasses say where prototypes come from and which pixels are sampled.
 
     Args:
-        head (dict): :class:`PrototypeHead` config.
+        head (dict): :class:`PrototypeHead` config. Without a projector its
+            features are those of the tap, so ``channels`` may be left out.
         size (int): K, places per class.
         momentum (float): Of the prototypes; 1 freezes them.
         loss_weight (float): Weight of the prototype loss.
@@ -35,6 +36,7 @@ class PrototypeTerm(Term):
         kmeans (str): ``faiss`` or ``minibatch``.
         seed (int): Of the clustering.
     """
+    reads_views = True
 
     def __init__(self,
                  head: dict,
@@ -55,25 +57,24 @@ class PrototypeTerm(Term):
             raise ValueError(f'loss_weight={loss_weight} of the prototype '
                              'loss must be at least 0.')
         self.size = size
-        self.head_cfg = dict(head, type='PrototypeHead', num_prototypes=size)
+        head = self.sized_head(head, 'PrototypeHead')
+        if head.get('projector', 'conv') is None:
+            head.setdefault('channels', head['in_channels'])
+        self.head_cfg = dict(head, num_prototypes=size)
         self.momentum, self.loss_weight = momentum, loss_weight
         self.sync_prototypes = sync_prototypes
         self.kmeans, self.seed = kmeans, seed
         self.samples: Optional[Samples] = None
         self._sums = IterationSums()
-        self._ready = False
 
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg}
 
     def bind(self, net) -> None:
-        # A list hides the head from the term's own parameters and state.
-        self._head = [net.semi_heads[self.name]]
-        self.head.per_rank = not self.sync_prototypes
-
-    @property
-    def head(self):
-        return self._head[0]
+        super().bind(net)
+        if not self.sync_prototypes:
+            for name in ('prototypes', 'prototype_valid'):
+                share_state(self.head, name, 'per_rank')
 
     def stage(self, step: Step) -> str:
         """The latest of :meth:`stages` that has begun."""
@@ -84,11 +85,8 @@ class PrototypeTerm(Term):
 
     def require_prototypes(self, why: str) -> None:
         """Without any, the loss would be 0 for the rest of the training."""
-        if self._ready:
-            return
         if not bool(self.head.prototype_valid.any()):
             raise RuntimeError(f'{type(self).__name__}: {why}')
-        self._ready = True  # on the host: looked at once
 
     def at_grid(self, step: Step, view: str, labels: Tensor, rows: Tensor,
                 cols: Tensor) -> Tuple[Tensor, Tensor]:
@@ -121,9 +119,8 @@ class PrototypeTerm(Term):
         self.samples = None
         if total is None:
             return
-        sums, counts = total
-        if self.sync_prototypes:
-            sums, counts = all_sum(sums), all_sum(counts)
+        sums, counts = (
+            reduced(self.head, 'prototypes', part) for part in total)
         self.head.prototypes.copy_(
             moved_prototypes(self.head.prototypes, sums, counts,
                              self.momentum))

@@ -90,6 +90,7 @@ class RC2L(Term):
     """
     name = 'rc2l'
     unlabeled = True
+    queries = True
     replaces = ('pixel_consistency', )
 
     def __init__(self,

@@ -10,7 +10,6 @@ from ...dist import all_sum
 from ...functional import confidence_filter, global_mean, squared_errors
 from ..step import Pass, Step
 from .term import Term
-from .views import check_views, chosen_views
 
 
 @MODELS.register_module()
@@ -37,16 +36,15 @@ class SquaredConsistency(Term):
     """
     name = 'squared_consistency'
     unlabeled = True
+    reads_views = True
 
     def __init__(self,
                  labeled: bool = False,
                  over_classes: str = 'sum',
                  threshold: Optional[float] = None,
-                 views: Optional[Sequence[str]] = None,
                  loss_weight: float = 1.,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        check_views(self.name, views)
         if over_classes not in ('mean', 'sum'):
             raise ValueError(f'squared_consistency: over_classes='
                              f'{over_classes!r} must be "mean" or "sum".')
@@ -57,15 +55,10 @@ class SquaredConsistency(Term):
             raise ValueError(f'squared_consistency: loss_weight={loss_weight} '
                              'must be at least 0.')
         self.labeled, self.over_classes = labeled, over_classes
-        self.threshold, self.views = threshold, views
-        self.loss_weight = loss_weight
+        self.threshold, self.loss_weight = threshold, loss_weight
 
-    def check(self, framework) -> None:
-        if 'teacher' not in framework.networks:
-            raise TypeError(
-                f'SquaredConsistency: {type(framework).__name__} has no '
-                'teacher whose probabilities could be compared with: use '
-                'MeanTeacher.')
+    def needs(self) -> Dict[str, str]:
+        return dict(teacher='use MeanTeacher')
 
     def batch_rules(self) -> List[str]:
         if self.threshold is None:
@@ -91,7 +84,7 @@ class SquaredConsistency(Term):
         ]
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        views = chosen_views(self.name, step, self.net, self.views)
+        views = self.chosen_views(step, labeled=True)
         if not views:  # burn-in: the teacher is the student
             return {}
         pairs = [self._unlabeled(step, view) for view in views]

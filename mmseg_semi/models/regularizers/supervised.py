@@ -62,7 +62,7 @@ class SupervisedLoss(Term):
     def bind(self, net) -> None:
         if self.criterion is None:
             adapter = build_adapter(net)
-            self.head_losses = lambda out, samples: adapter.head_losses(
+            self.head_losses = lambda out, samples: adapter.losses(
                 net, out, samples)
 
     def _criteria(self,
@@ -108,7 +108,10 @@ class SupervisedLoss(Term):
         losses = dict(
             loss_sup=self._criteria(
                 out.at(view.labels.shape[-2:]), view.labels, weights))
-        if out.aux:  # at weight 0 too: DDP wants a gradient for these heads
+        if out.rest:  # DDP wants a gradient for what makes them
+            losses['loss_sup'] = losses['loss_sup'] + sum(
+                part.float().mean() * 0. for part in out.rest)
+        if out.aux:  # at weight 0 too
             losses['loss_aux'] = self.aux_weight * self._auxiliary(
                 out.aux, view.labels, out.align_corners, weights)
         return losses

@@ -1,13 +1,19 @@
 # Copyright (c) mmseg_semi authors.
 """A term: one loss of a training step, with the state and heads it owns."""
-from typing import Dict, Iterable, List, Optional, Tuple
+from inspect import signature
+from typing import (Any, Callable, Dict, Iterable, List, Optional, Sequence,
+                    Tuple, Type)
 
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..state import reduced, register_state
 from ..step import Pass, Step
+from .needs import check_needs
+from .training_plan import TrainingPlan
+from .views import check_views, chosen_views
 
 
 class Term(BaseModule):
@@ -22,6 +28,9 @@ class Term(BaseModule):
     Class attributes:
         name: Prefix of its loss and log entries.
         unlabeled: Needs unlabelled images in every batch.
+        reads_views: Learns from strong views, which ``views`` may choose.
+        queries: Works on a head with queries, True: that say their class,
+            False: that are prototypes. None, the default, on any head.
         replaces: Names of terms that must not stand beside it.
         presets: ``fidelity`` -> constructor arguments; explicit arguments
             win. ``paper`` is the default, ``official`` the mechanics of the
@@ -30,28 +39,169 @@ class Term(BaseModule):
     Args:
         net (str): The learning network it acts on.
         num_classes (int): C.
+        widths (Callable, optional): Channels of a feature tap of that
+            network, by its name, see :meth:`sized_head`.
+        views (sequence[str], optional): Views it learns from; None takes
+            every one that the network learns with a pseudo-label.
     """
     name = ''
     unlabeled = False
+    reads_views = False
+    queries: Optional[bool] = None
     replaces: Tuple[str, ...] = ()
     presets: Dict[str, dict] = dict(paper={}, official={})
 
-    def __init__(self, net: str, num_classes: int) -> None:
+    def __init__(self,
+                 net: str,
+                 num_classes: int,
+                 widths: Optional[Callable[[str], int]] = None,
+                 views: Optional[Sequence[str]] = None) -> None:
         super().__init__()
-        self.net, self.num_classes = net, num_classes
+        if views is not None and not self.reads_views:
+            raise ValueError(f'{type(self).__name__} reads no views that '
+                             f'could be chosen: remove views={views!r}.')
+        check_views(self.name, views)
+        self.net, self.num_classes, self.views = net, num_classes, views
+        self._widths = widths
+        self._head: List[nn.Module] = []
+        self._settled: Dict[str, Any] = {}
+        self._seen: Dict[str, Any] = {}
+        self.register_load_state_dict_post_hook(self._forget_seen)
+
+    # -------------------------------------------------- when it is built
+
+    def needs(self) -> Dict[str, str]:
+        """What the framework must offer, each with what to do without it.
+
+        Names of :data:`~.needs.NEEDS`: ``teacher``, ``mixed_pass`` (the
+        teacher in train mode on what the student sees) and ``weak_labels``
+        (pseudo-labels of the images before they are mixed).
+        """
+        return {}
+
+    def check(self, framework) -> None:
+        """Refuse a framework that lacks what the term needs."""
+        check_needs(self, framework)
 
     def heads(self) -> Dict[str, dict]:
         """Heads it owns, by name; one copy is built inside each network."""
         return {}
 
-    def check(self, framework) -> None:
-        """Refuse a framework that lacks what the term needs."""
+    def sized_head(self, head: dict, kind: str) -> dict:
+        """The config of a head with the width of the feature it reads.
+
+        Args:
+            head (dict): Its options. ``in_channels`` may be missing if the
+                term knows the ``widths`` of the network.
+            kind (str): Type of the head, unless ``head`` names one.
+
+        Returns:
+            dict: With ``type`` and ``in_channels``.
+
+        Raises:
+            ValueError: ``in_channels`` is not the width of the tap, or
+                missing and not known.
+        """
+        head = {'type': kind, **head}
+        given, term = head.get('in_channels'), type(self).__name__
+        if self._widths is None:
+            if given is None:
+                raise ValueError(
+                    f'{term}: `head.in_channels` is missing, and there is no '
+                    'network that could tell: give the channels of the '
+                    'tapped feature.')
+            return head
+        options = signature(MODELS.get(head['type'])).parameters
+        tap = head.get('tap', options['tap'].default)
+        width = self._widths(tap)
+        if given not in (None, width):
+            raise ValueError(
+                f'{term}: head.in_channels={given}, but the feature tapped '
+                f'as {tap!r} has {width} channels: leave in_channels out, or '
+                'choose another head.tap.')
+        return dict(head, in_channels=width)
 
     def bind(self, net: nn.Module) -> None:
         """Called once with the learning network, heads in place.
 
-        The network must not become a submodule of the term.
+        The network must not become a submodule of the term; its head is kept
+        in a list, which hides it from the term's own parameters and state.
         """
+        self._head = [net.semi_heads[name] for name in self.heads()]
+
+    @property
+    def head(self) -> nn.Module:
+        """The head it owns inside the learning network."""
+        return self._head[0]
+
+    def register_state(self,
+                       name: str,
+                       value: Tensor,
+                       over_ranks: str,
+                       resizable: bool = False) -> None:
+        """See :func:`mmseg_semi.models.state.register_state`."""
+        register_state(self, name, value, over_ranks, resizable)
+
+    def reduced(self, name: str, update: Tensor) -> Tensor:
+        """An update of its state over all processes, see
+        :func:`mmseg_semi.models.state.reduced`."""
+        return reduced(self, name, update)
+
+    # ------------------------------------------- before a training begins
+
+    def plan(self, training: TrainingPlan) -> None:
+        """Settle options that were not given and follow from its length.
+
+        Called once, before a checkpoint is loaded: state whose shape depends
+        on such an option gets it here.
+        """
+
+    def settle(self, **values) -> None:
+        """What options that were not given are in this training."""
+        self._settled.update(values)
+
+    def option(self, name: str) -> Any:
+        """An option as given or, if it is None, as settled.
+
+        Raises:
+            RuntimeError: Neither, because no training has begun.
+        """
+        given = getattr(self, name)
+        if given is not None:
+            return given
+        if name not in self._settled:
+            raise RuntimeError(
+                f'{type(self).__name__}: `{name}` was not given and follows '
+                'from the length of the training, which is not known: give '
+                'it, train with SemiIterBasedTrainLoop, or call '
+                'model.plan_training(TrainingPlan(...)).')
+        return self._settled[name]
+
+    # --------------------------------------------------------- in a step
+
+    def once(self, name: str, look: Callable[[], Any]) -> Any:
+        """What ``look`` finds, which is called once: it waits for the device.
+
+        Loading state forgets it.
+        """
+        if name not in self._seen:
+            self._seen[name] = look()
+        return self._seen[name]
+
+    @staticmethod
+    def _forget_seen(module, incompatible_keys) -> None:
+        module._seen.clear()
+
+    def chosen_views(self, step: Step, labeled: bool = False) -> List[str]:
+        """The views it learns from in this step, see ``views``.
+
+        Args:
+            step (Step): Its passes are done.
+            labeled (bool): The labelled images too, where the framework has
+                pseudo-labels of them (CPS without mixing). Defaults to
+                False.
+        """
+        return chosen_views(self.name, step, self.net, self.views, labeled)
 
     def taps(self) -> Iterable[str]:
         """Every tap it may read besides those of its heads."""
@@ -130,7 +280,28 @@ class IterationSums:
         return sums if last else None
 
 
-def build_term(cfg: dict, net: str, num_classes: int, fidelity: str) -> Term:
+def term_class(cfg: dict) -> Type[Term]:
+    """The class that a term's config names.
+
+    Raises:
+        ValueError: It names none.
+        KeyError: It names something else.
+    """
+    if 'type' not in cfg:
+        raise ValueError(f'A loss term has the options {dict(cfg)} and no '
+                         'type. Is its name in model.terms misspelt?')
+    kind = cfg['type']
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    if cls is None or not issubclass(cls, Term):
+        raise KeyError(f'{kind!r} is not a registered loss term.')
+    return cls
+
+
+def build_term(cfg: dict,
+               net: str,
+               num_classes: int,
+               fidelity: str,
+               widths: Optional[Callable[[str], int]] = None) -> Term:
     """Build a term from its config.
 
     Args:
@@ -138,23 +309,22 @@ def build_term(cfg: dict, net: str, num_classes: int, fidelity: str) -> Term:
         net (str): Learning network.
         num_classes (int): C.
         fidelity (str): ``paper`` or ``official``.
+        widths (Callable, optional): Channels of the network's feature taps.
 
     Returns:
         Term: Built with ``presets[fidelity]`` under the explicit options.
     """
     cfg = dict(cfg)
     fidelity = cfg.pop('fidelity', fidelity)
-    if 'type' not in cfg:
-        raise ValueError(f'A loss term has the options {cfg} and no type. Is '
-                         'its name in model.terms misspelt?')
-    cls = MODELS.get(cfg['type'])
-    if cls is None or not issubclass(cls, Term):
-        raise KeyError(f'{cfg["type"]!r} is not a registered loss term.')
+    cls = term_class(cfg)
     if fidelity not in cls.presets:
         raise ValueError(f'fidelity {fidelity!r} is unknown to '
                          f'{cls.__name__}: use one of {sorted(cls.presets)}.')
     options = {**cls.presets[fidelity], **cfg}
-    return MODELS.build(dict(options, net=net, num_classes=num_classes))
+    term = MODELS.build(
+        dict(options, net=net, num_classes=num_classes, widths=widths))
+    term._widths = None  # it may hold a network
+    return term
 
 
 def idle(module: nn.Module) -> Tensor:

@@ -61,8 +61,7 @@ class U2PL(Term):
     counts, centres and queues are those of all GPUs.
 
     Args:
-        head (dict): A :class:`RepresentationHead` config; give
-            ``in_channels``.
+        head (dict, optional): A :class:`RepresentationHead` config.
         num_anchors (int): M, per class and GPU, drawn without replacement.
             Defaults to 50; the code has 256.
         num_negatives (int): N, for each anchor, drawn with replacement.
@@ -102,6 +101,7 @@ class U2PL(Term):
     """
     name = 'u2pl'
     unlabeled = True
+    reads_views = True
     presets = dict(
         paper={},
         official=dict(
@@ -115,7 +115,7 @@ class U2PL(Term):
             loss_weight=1.))
 
     def __init__(self,
-                 head: dict,
+                 head: Optional[dict] = None,
                  num_anchors: int = 50,
                  num_negatives: int = 256,
                  temperature: float = .5,
@@ -133,10 +133,6 @@ class U2PL(Term):
                  loss_weight: float = .1,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        if head.get('in_channels') is None:
-            raise ValueError('U2PL: `head.in_channels` is missing: give the '
-                             'channels of the tapped feature (512 for the '
-                             'published decoder).')
         for option, value, known in (('reliable', reliable, RELIABLE),
                                      ('positive', positive, POSITIVES),
                                      ('average', average, AVERAGES)):
@@ -152,9 +148,9 @@ class U2PL(Term):
         self.average, self.legacy = average, legacy
         self.per_gpu_scale = per_gpu_scale
         self._check_numbers()
-        self.head_cfg = {'type': 'RepresentationHead', **head}
+        self.head_cfg = self.sized_head(head or {}, 'RepresentationHead')
         self.queues = NegativeQueues(self.num_classes, capacity,
-                                     head.get('channels', 256))
+                                     self.head_cfg.get('channels', 256))
         self._pixels: List[Pixels] = []
 
     def _check_numbers(self) -> None:
@@ -177,16 +173,8 @@ class U2PL(Term):
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg}
 
-    def bind(self, net) -> None:
-        # A list hides the head from the term's own parameters and state.
-        self._head = [net.semi_heads[self.name]]
-
-    def check(self, framework) -> None:
-        if 'teacher' not in framework.networks:
-            raise TypeError(
-                f'U2PL: {type(framework).__name__} has no teacher, whose '
-                'predictions and representations the loss is made of: use '
-                'MeanTeacher.')
+    def needs(self) -> Dict[str, str]:
+        return dict(teacher='use MeanTeacher', mixed_pass='use MeanTeacher')
 
     def local_rules(self) -> List[str]:
         return [f'{self.name}: percentile of the entropy']
@@ -204,7 +192,7 @@ class U2PL(Term):
         return [framework.statistics_pass(step)] if step.semi else []
 
     def _views(self, step: Step) -> List[str]:
-        return ['sup', *step.learned_views(self.net)]
+        return ['sup', *self.chosen_views(step)]
 
     def update_before(self, step: Step) -> None:
         """Look at the teacher's predictions and enqueue its negatives."""
@@ -274,7 +262,7 @@ class U2PL(Term):
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
         if not step.semi:
-            return dict(loss_contrast=idle(self._head[0]))
+            return dict(loss_contrast=idle(self.head))
         pixels, self._pixels = self._pixels, []
         labels = torch.cat([part.anchors.flatten() for part in pixels])
         drawn, used = draw_per_prototype(labels, self.num_classes,

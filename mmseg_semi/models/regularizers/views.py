@@ -24,8 +24,11 @@ def check_views(term: str, views: Optional[Sequence[str]]) -> None:
             '("unsup_student", ), or None for all.')
 
 
-def chosen_views(term: str, step: Step, net: str,
-                 views: Optional[Sequence[str]]) -> List[str]:
+def chosen_views(term: str,
+                 step: Step,
+                 net: str,
+                 views: Optional[Sequence[str]],
+                 labeled: bool = True) -> List[str]:
     """The views of a step whose pixels form the term's mean.
 
     Args:
@@ -33,6 +36,8 @@ def chosen_views(term: str, step: Step, net: str,
         step (Step): The step, its passes done.
         net (str): The learning network.
         views (sequence[str], optional): Those wanted; None for all.
+        labeled (bool): The labelled images count as one where they have
+            pseudo-labels. Defaults to True.
 
     Returns:
         list[str]: Empty while no unlabelled images take part.
@@ -44,6 +49,8 @@ def chosen_views(term: str, step: Step, net: str,
     if not step.semi:
         return []
     learned = step.learned_views(net)
+    if not labeled:
+        learned = [view for view in learned if view != 'sup']
     unknown = [view for view in views or () if view not in learned]
     if unknown or not learned:
         raise ValueError(

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
+from .by_name import build_framework
 from .cross_pseudo import CrossPseudo
 from .fixmatch import FixMatch
 from .framework import Framework
@@ -6,5 +7,6 @@ from .mean_teacher import MeanTeacher
 from .semi_segmentor import SemiSegmentor
 
 __all__ = [
-    'CrossPseudo', 'FixMatch', 'Framework', 'MeanTeacher', 'SemiSegmentor'
+    'CrossPseudo', 'FixMatch', 'Framework', 'MeanTeacher', 'SemiSegmentor',
+    'build_framework'
 ]

@@ -4,8 +4,7 @@ from typing import Dict
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ..banks import ClassBank
-from ..regularizers.class_balance import ClassBalance
+from ..state import registered_state
 
 
 def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
@@ -62,10 +61,9 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
 
 
 def _state(model: nn.Module) -> Dict[str, Tensor]:
-    """State whose shape is that of the networks; the others check theirs."""
+    """State of a fixed shape; what may be resized checks its own."""
     state = model.state_dict()
-    for name, module in model.named_modules():
-        if isinstance(module, (ClassBank, ClassBalance)):
-            for key in [k for k in state if k.startswith(f'{name}.')]:
-                del state[key]
+    for name, registration, _ in registered_state(model):
+        if registration.resizable:
+            state.pop(name, None)
     return state

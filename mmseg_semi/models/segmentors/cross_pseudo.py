@@ -74,6 +74,7 @@ class CrossPseudo(PairedFramework):
                 'and learn nothing from it: give two different seeds.')
         # Read by what super().__init__ calls.
         self.shared, self.init_seeds = tuple(shared), init_seeds
+        self.labels_weak = mixing is not None
         self._replaced: Dict[str, nn.Module] = {}
         super().__init__(
             segmentor,

@@ -40,6 +40,7 @@ class FixMatch(PairedFramework):
         predict_with (str): ``student``.
     """
     networks = learners = ('student', )
+    labels_weak = False  # only of the mixed views
 
     def __init__(self,
                  segmentor,

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
+from ..regularizers.training_plan import TrainingPlan
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
 
@@ -54,7 +55,8 @@ class Framework(SemiSegmentor):
     Args:
         segmentor (str | dict): The stock segmentor.
         terms (dict[str, dict | None]): Loss terms.
-        burn_in (int): Iterations at the start that use labelled images only.
+        burn_in (int | float): Iterations at the start that use labelled
+            images only; below 1 the share of the training that they are.
             Defaults to 0.
         label_padding (bool): Padding of unlabelled images gets pseudo-labels
             like every other pixel, as in the code of CMB and CPS. Defaults
@@ -64,13 +66,15 @@ class Framework(SemiSegmentor):
     def __init__(self,
                  segmentor,
                  terms,
-                 burn_in: int = 0,
+                 burn_in: float = 0,
                  label_padding: bool = False,
                  **kwargs) -> None:
         super().__init__(segmentor, terms, **kwargs)
-        if burn_in < 0:
-            raise ValueError(f'burn_in counts iterations, got {burn_in}.')
-        self.burn_in, self.label_padding = burn_in, label_padding
+        if burn_in < 0 or burn_in >= 1 and burn_in != int(burn_in):
+            raise ValueError(
+                f'burn_in={burn_in} must be a number of iterations, or a '
+                'share of the training below 1.')
+        self._burn_in, self.label_padding = burn_in, label_padding
         kinds = Counter((term.net, term.name) for term in self.terms.values())
         self._twins = {kind for kind, number in kinds.items() if number > 1}
         self.seed = 0
@@ -99,8 +103,32 @@ class Framework(SemiSegmentor):
         self._part = 0  # an interrupted iteration begins anew
 
     @property
+    def burn_in(self) -> int:
+        """Iterations at the start that use labelled images only."""
+        if self._burn_in >= 1 or not self._burn_in:
+            return int(self._burn_in)
+        return round(self._burn_in * self.known_total_iters())
+
+    @property
     def needs_unlabeled(self) -> bool:
         return any(term.unlabeled for term in self.terms.values())
+
+    def hooks(self) -> List[dict]:
+        """Configs of the hooks that it cannot be trained without.
+
+        The training loop registers those that the config leaves out.
+        """
+        return [dict(type='MemoryBankHook')]
+
+    def plan_training(self, plan: TrainingPlan) -> None:
+        """Settle what follows from the length of the training.
+
+        Called once, before a checkpoint is loaded: terms give state whose
+        shape depends on it its shape.
+        """
+        self.total_iters = plan.total_iters
+        for term in self.terms.values():
+            term.plan(replace(plan, burn_in=self.burn_in))
 
     def passes(self, step: Step) -> List[Pass]:
         """The framework's own passes, in order."""
@@ -210,7 +238,7 @@ class Framework(SemiSegmentor):
                 'remove these terms.')
         return Step(
             iteration=self.iteration,
-            total_iters=self._total_iters(),
+            total_iters=self.known_total_iters(),
             part=self._part,
             accumulate=self.accumulate,
             generator=torch.Generator(device).manual_seed(seeds['method']),
@@ -220,7 +248,8 @@ class Framework(SemiSegmentor):
             views=views,
             originals=dict(views))
 
-    def _total_iters(self) -> int:
+    def known_total_iters(self) -> int:
+        """Length of the training in iterations, known once it begins."""
         if self.total_iters is None:
             self.total_iters = MessageHub.get_current_instance().get_info(
                 'max_iters', None)
@@ -274,6 +303,8 @@ class Framework(SemiSegmentor):
         cls, conf, entropy = predictions(logits, entropy='entropy' in wanted)
         if out.unnormalized:
             conf = logits.amax(dim=1).exp().clamp_max(1.)
+        if out.threshold is not None:  # one sigmoid channel
+            cls = (logits.softmax(dim=1)[:, 1] > out.threshold).long()
         labels = dict(
             cls=cls.masked_fill(~view.valid, 255),
             conf=conf * view.valid,

@@ -38,9 +38,11 @@ class MeanTeacher(Framework):
         augment (dict, optional): Arguments of :class:`ViewAugment` for the
             labelled images (``sup``) and the strong views (``strong``), each
             after mixing; one that is absent or None does nothing.
-        strong_copies (int): Make so many strong views ``unsup_student``,
-            ``unsup_student2``, ... of the weak images on the device, each
-            with draws of its own (CMB: 2). 0 takes those of the pipeline.
+        strong_copies (int, optional): Make so many strong views
+            ``unsup_student``, ``unsup_student2``, ... of the weak images on
+            the device, each with draws of its own (CMB: 2). 0 takes those of
+            the pipeline, None, the default, too, or one copy if it brings
+            none.
         momentum (float): EMA momentum, reached by the ramp
             min(1 - 1 / (k + 1), momentum). Defaults to 0.99.
         momentum_schedule (str): ``constant``, or ``cosine``: from
@@ -72,7 +74,7 @@ class MeanTeacher(Framework):
                  mixing: Optional[dict] = dict(kind='cutmix'),
                  labeled_mixing: Optional[dict] = None,
                  augment: Optional[dict] = None,
-                 strong_copies: int = 0,
+                 strong_copies: Optional[int] = None,
                  momentum: float = .99,
                  momentum_schedule: str = 'constant',
                  labeler_mode: str = 'eval',
@@ -95,7 +97,7 @@ class MeanTeacher(Framework):
         if labeler_mode not in ('eval', 'train'):
             raise ValueError(f'labeler_mode={labeler_mode!r} is unknown: use '
                              '"eval" or "train".')
-        if strong_copies < 0:
+        if strong_copies is not None and strong_copies < 0:
             raise ValueError('strong_copies counts views, at least 0, got '
                              f'{strong_copies}.')
         if label_head and label_head not in self.student.semi_heads:
@@ -139,6 +141,9 @@ class MeanTeacher(Framework):
         super().train(mode)
         self.teacher.eval()
         return self
+
+    def hooks(self) -> List[dict]:
+        return [dict(type='EMATeacherHook'), *super().hooks()]
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -200,11 +205,16 @@ class MeanTeacher(Framework):
         return labels
 
     def strong_views(self, step: Step) -> List[str]:
-        if self.strong_copies:
-            return ['unsup_student'] + [
-                f'unsup_student{i}' for i in range(2, self.strong_copies + 1)
-            ]
-        return sorted(v for v in step.views if v.startswith('unsup_student'))
+        """The views the student learns from, in order."""
+        brought = sorted(
+            v for v in step.originals if v.startswith('unsup_student'))
+        copies = self.strong_copies
+        if copies is None:
+            copies = 0 if brought else 1
+        if copies:
+            return ['unsup_student'
+                    ] + [f'unsup_student{i}' for i in range(2, copies + 1)]
+        return brought
 
     def statistics_pass(self, step: Step) -> Pass:
         """The teacher in train mode on what the student sees."""
@@ -212,7 +222,7 @@ class MeanTeacher(Framework):
         return Pass('statistics', 'teacher', ('sup', *strong))
 
     def forward_sizes(self, labeled: int, unlabeled: int) -> List[int]:
-        views = max(self.strong_copies, 1)
+        views = self.strong_copies or 1
         if self.joint:
             sizes = [labeled + views * unlabeled]
         else:
@@ -264,7 +274,7 @@ class MeanTeacher(Framework):
         step.log['pseudo/confidence'] = labels['conf'].mean()
         step.labels['student', weak] = labels
         for view in self.strong_views(step):
-            if self.strong_copies:
+            if view not in step.originals:
                 step.views[view] = step.views[weak]
             step.labels['student', view] = self._vary(step, view, dict(labels),
                                                       self.mixer, 'strong')
@@ -272,7 +282,7 @@ class MeanTeacher(Framework):
 
 
 def _build(cfg: Optional[dict], kind: str):
-    return cfg and MODELS.build(dict(cfg, type=kind))
+    return cfg and MODELS.build({'type': kind, **cfg})
 
 
 def _with_own_labels(view: View) -> View:
@@ -283,4 +293,6 @@ def _with_own_labels(view: View) -> View:
     samples = [sample.new() for sample in view.samples]
     for sample, labels in zip(samples, view.labels):
         sample.gt_sem_seg = PixelData(data=labels[None])
+        if 'gt_edge_map' in sample:  # of the labels before
+            del sample.gt_edge_map
     return replace(view, samples=samples)

@@ -94,7 +94,7 @@ class PairedFramework(Framework):
         super().__init__(segmentor, terms, **kwargs)
         self.mixer: Optional[BatchMixer] = None
         if mixing is not None:
-            self.mixer = MODELS.build(dict(mixing, type='BatchMixer'))
+            self.mixer = MODELS.build({'type': 'BatchMixer', **mixing})
             if self.mixer.kind not in KINDS:
                 raise ValueError(
                     f'{type(self).__name__} pastes boxes of one batch into '

@@ -1,12 +1,12 @@
 # Copyright (c) mmseg_semi authors.
 """The wrapper: any stock segmentor config as one or several networks."""
+import copy
 from contextlib import contextmanager, nullcontext
 from typing import Dict, Optional, Sequence, Union
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.device import get_device
-from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmseg.models import BaseSegmentor, EncoderDecoder
@@ -14,34 +14,14 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..adapters import build_adapter
-from ..regularizers.term import build_term
+from ..data_preprocessor import build_preprocessor
+from ..decode_heads.with_queries import with_queries
+from ..probe import Probe, input_size
+from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
 from .sliding import check_test_cfg, slide_inference
-
-
-def resolve_segmentor(cfg: Union[str, dict]) -> ConfigDict:
-    """The model part of a stock config.
-
-    Args:
-        cfg (str | dict): A segmentor config; a config file or
-            ``'mmseg::family/name.py'``, of which only ``model`` is taken; or
-            ``dict(config='mmseg::...', decode_head=dict(...))``, where the
-            other keys are merged over the file's.
-
-    Returns:
-        ConfigDict: A model config, a copy.
-    """
-    cfg = dict(config=cfg) if isinstance(cfg, str) else dict(cfg)
-    source = cfg.pop('config', None)
-    if source is None:
-        return ConfigDict(Config(dict(model=cfg)).copy().model)
-    loaded = get_config(source) if '::' in source else Config.fromfile(source)
-    if 'model' not in loaded:
-        raise KeyError(f'{source} defines no model to wrap.')
-    base = Config(dict(model=loaded.model))
-    base.merge_from_dict(dict(model=cfg))
-    return ConfigDict(base.model)
+from .wrapped import check_segmentor, predicts_itself, resolve_segmentor
 
 
 def _without_sync_on_cpu(module: nn.Module) -> nn.Module:
@@ -80,21 +60,24 @@ class SemiSegmentor(BaseSegmentor):
     predicts.
 
     Args:
-        segmentor (str | dict): See :func:`resolve_segmentor`.
+        segmentor (str | dict): See :func:`.wrapped.resolve_segmentor`.
         terms (dict[str, dict | None]): Loss terms by a name of your choice,
             in order; None switches a term off.
         predict_with (str): The network that predicts.
+        num_classes (int, optional): Of the data set, for all heads that
+            score its classes. None takes what the wrapped config says.
         predict_head (str, optional): Predict with a term's prototype head of
             this name instead of the decode head.
         fidelity (str): ``paper`` or ``official``, handed to every term that
             does not set its own: the mechanics of the terms, nothing else.
             Schedules, augmentation and the framework's options are the
             config's. Defaults to ``paper``.
-        data_preprocessor (dict, optional): Overrides the wrapped one.
+        data_preprocessor (dict, optional): Options over those of the wrapped
+            one, or, with a ``type``, another one.
         pretrained (str, optional): As in :class:`EncoderDecoder`.
         train_cfg (dict, optional): Accepted for stock tools.
-        test_cfg (dict, optional): Overrides the wrapped ``test_cfg``; has
-            the options of :func:`.sliding.slide_inference` beside the stock
+        test_cfg (dict, optional): Options over those of the wrapped one;
+            has those of :func:`.sliding.slide_inference` beside the stock
             ones.
     """
     networks: Sequence[str] = ()
@@ -107,22 +90,25 @@ class SemiSegmentor(BaseSegmentor):
                  terms: Dict[str, Optional[dict]],
                  predict_with: str,
                  predict_head: Optional[str] = None,
+                 num_classes: Optional[int] = None,
                  fidelity: str = 'paper',
                  data_preprocessor: Optional[dict] = None,
                  pretrained: Optional[str] = None,
                  train_cfg: Optional[dict] = None,
                  test_cfg: Optional[dict] = None) -> None:
-        cfg = resolve_segmentor(segmentor)
-        preprocessor = cfg.pop('data_preprocessor', None) or dict()
-        preprocessor = dict(data_preprocessor or preprocessor)
-        if isinstance(preprocessor.get('type', ''), str):
-            preprocessor['type'] = 'SemiDataPreProcessor'
+        cfg = resolve_segmentor(segmentor, num_classes)
+        self._input_size = input_size(cfg)
         # Built here: mmengine's own registry would need a default scope.
-        super().__init__(data_preprocessor=MODELS.build(preprocessor))
+        super().__init__(
+            data_preprocessor=build_preprocessor(
+                cfg.pop('data_preprocessor', None), data_preprocessor))
         if pretrained is not None:
             cfg.pretrained = pretrained
         if test_cfg is not None:
-            cfg.test_cfg = ConfigDict(test_cfg)
+            cfg.test_cfg = ConfigDict({
+                **(cfg.get('test_cfg') or {}),
+                **test_cfg
+            })
         self.train_cfg, self.test_cfg = train_cfg, cfg.get('test_cfg')
         check_test_cfg(self.test_cfg)
         if predict_with not in self.networks:
@@ -130,6 +116,7 @@ class SemiSegmentor(BaseSegmentor):
                              f'of {type(self).__name__}: use one of '
                              f'{list(self.networks)}.')
         self.predict_with, self.predict_head = predict_with, predict_head
+        cfg = self._with_queries(cfg, terms)
         for name in self.learners:
             with self.network_stream(name):
                 self.add_module(name, self._build_network(cfg))
@@ -147,18 +134,40 @@ class SemiSegmentor(BaseSegmentor):
     def share_modules(self) -> None:
         """Called once all networks and their heads are built."""
 
+    def _with_queries(self, cfg: ConfigDict,
+                      terms: Dict[str, Optional[dict]]) -> ConfigDict:
+        """The config with a head with queries, if a term works on one."""
+        wanted = {
+            term_class(term).queries
+            for term in terms.values() if term is not None
+        } - {None}
+        if not wanted:
+            return cfg
+        if len(wanted) > 1:
+            raise ValueError(
+                'One term wants queries that say their class and another '
+                'queries that are prototypes: a network has one kind.')
+        with random_stream(0):  # it is built to be looked at
+            dense = self._build_network(copy.deepcopy(cfg))
+        return ConfigDict(
+            with_queries(cfg, Probe(dense, self._input_size),
+                         dense.num_classes, *wanted))
+
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
-        return _without_sync_on_cpu(MODELS.build(cfg))
+        net = MODELS.build(cfg)
+        check_segmentor(type(net))
+        return _without_sync_on_cpu(net)
 
     def _build_terms(self, cfgs: Dict[str, Optional[dict]],
                      fidelity: str) -> None:
         """Build the terms, and the heads they own inside every learner."""
-        self.adapter = build_adapter(self.net(self.learners[0]))
-        num_classes = self.net(self.learners[0]).num_classes
+        first = self.net(self.learners[0])
+        self.adapter, num_classes = build_adapter(first), first.num_classes
+        widths = Probe(first, self._input_size)
         single = len(self.learners) == 1
         self.terms = nn.ModuleDict({
             name if single else f'{name}@{net}':
-            build_term(cfg, net, num_classes, fidelity)
+            build_term(cfg, net, num_classes, fidelity, widths)
             for name, cfg in cfgs.items() if cfg is not None
             for net in self.learners
         })
@@ -235,11 +244,19 @@ class SemiSegmentor(BaseSegmentor):
 
     @property
     def out_channels(self) -> int:
+        """Of what is predicted: prototypes score every class."""
+        if self.predict_head is not None:
+            return self.num_classes
         return self.predictor.out_channels
+
+    def predict(self, inputs: Tensor, data_samples: Optional[list] = None):
+        """As :meth:`EncoderDecoder.predict`, or the wrapped class's own."""
+        if self.predict_head is None and predicts_itself(type(self.predictor)):
+            return self.predictor.predict(inputs, data_samples)
+        return EncoderDecoder.predict(self, inputs, data_samples)
 
     # Prediction is the stock one, with `encode_decode` of one network and
     # with more ways to lay windows.
-    predict = EncoderDecoder.predict
     inference = EncoderDecoder.inference
     whole_inference = EncoderDecoder.whole_inference
     slide_inference = slide_inference
@@ -254,9 +271,8 @@ class SemiSegmentor(BaseSegmentor):
         if self.predict_head is None:
             return net.encode_decode(inputs, batch_img_metas)
         head = net.semi_heads[self.predict_head]
-        with net.taps.capture([head.tap], grad=False) as tapped:
-            self.adapter.scores(net, net.extract_feat(inputs))
-        return head.predict(tapped[head.tap], batch_img_metas, self.test_cfg)
+        features = self.adapter.map_at(net, inputs, head.tap)
+        return head.predict(features, batch_img_metas, self.test_cfg)
 
     def _forward(self, inputs: Tensor, data_samples=None) -> Tensor:
         return self.predictor._forward(inputs, data_samples)

@@ -12,7 +12,7 @@ from .families import FAMILIES, Family, loader_epoch
 from .leaf import Code, Leaf, merged
 
 MODELS, DATA = '_base_/models', '_base_/datasets'
-METHODS, SCHEDULES = '_base_/methods', '_base_/schedules'
+METHODS, SCHEDULES = '_base_/algorithms', '_base_/schedules'
 SEMI, STUDENT = '_base_/semi_runtime', '_base_/student_runtime'
 
 FILES = dict(voc='voc12', city='cityscapes', coco='coco81')
@@ -125,7 +125,7 @@ class Method:
 
     Args:
         folder (str): Below ``configs/``.
-        base (str): Its file in configs/_base_/methods.
+        base (str): Its file in configs/_base_/algorithms.
         views (str): ``strong``, ``two-strong``, ``weak`` or ``plain``.
         runtime (str): With or without the hook of a teacher.
         model (callable): (family, labels, network, name) to settings of

@@ -185,7 +185,7 @@ def _official_cmb(leaves, name):
         f'cmb/{name}',
         f'{name}_official',
         _CMB_NOTE,
-        extra_base='_base_/methods/cmb_selection',
+        extra_base='_base_/algorithms/cmb_selection',
         **config)
 
 
