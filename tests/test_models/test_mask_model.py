@@ -9,6 +9,8 @@ from mmseg.registry import MODELS
 from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_semi.models.adapters import build_adapter
+from mmseg_semi.models.decode_heads.mask2former_query_head import \
+    deformable_layer
 from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
 from mmseg_semi.models.decode_heads.query_head import semantic_inference
 from mmseg_semi.models.head_adapters import QueryAdapter, scoring_stage
@@ -57,7 +59,13 @@ def masks(head=None, **kwargs):
 HEADS = dict(
     maskformer=dict(),
     prototypes=dict(class_head=False),
-    deeplab=dict(pixel_decoder=DEEPLAB))
+    deeplab=dict(pixel_decoder=DEEPLAB),
+    mask2former=dict(
+        type='Mask2FormerQueryHead',
+        pixel_decoder=dict(
+            norm_cfg=dict(type='GN', num_groups=2),
+            encoder=dict(num_layers=1, layer_cfg=deformable_layer(D, 2))),
+        train_cfg=dict(num_points=32)))
 OWN = dict(type='SupervisedLoss', criterion=None)
 BRPG = brpg_cfg(head=dict(in_channels=D), window=(0, 1))
 PCR = dict(

@@ -5,6 +5,7 @@ The stock head needs mmdet, an optional dependency (requirements/optional.txt)
 that this package uses for nothing but this proof.
 """
 import copy
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -12,14 +13,19 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.structures import PixelData
+from mmengine.utils import get_installed_path
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 import mmseg_semi  # noqa: F401
 from mmseg_semi.models.decode_heads import MaskQueryHead
+from mmseg_semi.models.decode_heads.stock_query_heads import own_query_head
 
 pytest.importorskip('mmdet.models.dense_heads', exc_type=ImportError)
 
+ZOO = sorted(
+    path for family in ('maskformer', 'mask2former') for path in Path(
+        get_installed_path('mmseg'), '.mim/configs', family).glob('*.py'))
 C, Q, SIZE = 5, 12, 64
 NAME = 'mmseg::maskformer/maskformer_{}_8xb2-160k_ade20k-512x512.py'
 ENCODER = dict(
@@ -71,7 +77,7 @@ def heads(request):
     with torch.no_grad():  # biases and norms too
         for p in stock.parameters():
             p.add_(.02 * torch.randn_like(p))
-    ours = MODELS.build(dict(cfg, type='MaskQueryHead'))
+    ours = MODELS.build(own_query_head(cfg))
     assert isinstance(ours, MaskQueryHead)
     ours.load_state_dict(stock.state_dict())  # strict: names and shapes
     return stock.train(), ours.train()
@@ -198,14 +204,13 @@ def test_one_training_step(heads):
         torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-6)
 
 
-def test_a_model_zoo_config_needs_another_type_only():
-    name = NAME.format('r50-d32')
-    cfg = Config(dict(model=get_config(name).model))
-    cfg.merge_from_dict({'model.decode_head.type': 'MaskQueryHead'})
-    stock = MODELS.build(get_config(name).model.decode_head)
-    ours = MODELS.build(cfg.model.decode_head)
-    shapes = [{
-        n: p.shape
-        for n, p in head.state_dict().items()
-    } for head in (stock, ours)]
+@pytest.mark.parametrize('path', ZOO, ids=lambda path: path.stem)
+def test_every_config_of_the_zoo_names_the_same_parameters(path):
+    """On the meta device: names and shapes, no numbers."""
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    cfg = cfg.model.decode_head
+    with torch.device('meta'):
+        pair = MODELS.build(cfg), MODELS.build(own_query_head(cfg))
+    shapes = [{n: p.shape
+               for n, p in head.state_dict().items()} for head in pair]
     assert shapes[0] == shapes[1]

@@ -1,5 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Where the head gets its per-pixel embedding and its memory from."""
+import copy
+
 import pytest
 import torch
 from mmseg.registry import MODELS
@@ -80,10 +82,52 @@ def test_a_choice_of_maps():
     assert module(maps()).pixel_embed.shape == (B, D, 8, 8)
 
 
-@pytest.mark.parametrize(
-    'pixel_decoder, message',
-    [(dict(FCN, channels=4), 'out_channels=8'),
-     (dict(type='DeepLabV2Head', in_channels=10, in_index=2), 'conv_seg')])
-def test_heads_that_do_not_fit(pixel_decoder, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        head(pixel_decoder=pixel_decoder)
+def test_another_width_is_projected():
+    module = head(pixel_decoder=dict(FCN, channels=4))
+    assert module(maps()).pixel_embed.shape == (B, D, 4, 4)
+    names = {n for n, _ in module.pixel_decoder.named_parameters()}
+    assert {'embed.weight', 'embed.bias'} <= names
+
+
+def test_names_of_a_head_cut_at_its_feature():
+    """Checkpoints hold the head's parameters without the classifier's."""
+    whole = MODELS.build(dict(FCN, num_classes=C))
+    names = set(head(pixel_decoder=FCN).pixel_decoder.state_dict())
+    assert names == {
+        f'head.{n}'
+        for n in whole.state_dict() if 'conv_seg' not in n
+    }
+
+
+def test_a_head_whose_classifier_is_not_known():
+    cfg = dict(type='DeepLabV2Head', in_channels=10, in_index=2)
+    with pytest.raises(TypeError, match='embed_channels'):
+        head(pixel_decoder=cfg)
+    given = dict(type='StockPixelDecoder', head=cfg, embed_channels=10)
+    module = head(pixel_decoder=given)
+    losses = module.train().loss_by_feat(module(maps()), samples(truth()))
+    sum(losses.values()).backward()
+    # Its classifiers say nothing, but DDP finds their gradient.
+    found = module.pixel_decoder.head.conv2d_list[0].weight.grad
+    assert found is not None and not found.any()
+
+
+def test_a_cascade_ends_with_the_head_that_scores():
+    stages = [dict(FCN), dict(FCN, type='PointHead', num_fcs=1, in_index=[1],
+                              in_channels=[WIDTHS[1]])]
+    del stages[1]['num_convs']
+    with pytest.raises(ValueError, match='number 0 scores every pixel last'):
+        head(pixel_decoder=dict(type='StockPixelDecoder', head=stages))
+
+
+def test_a_copy_records_for_itself():
+    """The teacher is a copy of the student."""
+    module = head(pixel_decoder=FCN)
+    twin = copy.deepcopy(module)
+    with torch.no_grad():
+        for p in twin.parameters():
+            p.add_(.1)
+    wanted = module(maps()).pixel_embed
+    other = twin(maps()).pixel_embed
+    assert not torch.equal(other, wanted)
+    assert torch.equal(module(maps()).pixel_embed, wanted)

@@ -2,6 +2,7 @@
 """PPS inside a cross-pseudo framework, with tiny real networks."""
 import io
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -256,9 +257,23 @@ def test_queries_must_be_a_multiple_of_the_classes():
         pps_model(segmentor=prototypes(num_queries=10))
 
 
-def test_a_dense_head_has_no_prototypes():
-    with pytest.raises(TypeError, match='class_head=False.*Published'):
-        pps_model(segmentor=segmentor(), shared=())
+def test_a_dense_head_gets_prototypes():
+    """Its decode head is the pixel decoder; all is shared by itself."""
+    model = pps_model(
+        dict(head=dict(channels=4)), segmentor=segmentor(), shared=())
+    heads = [model.net(net).decode_head for net in NETS]
+    assert heads[0].num_queries == 5 * NUM_CLASSES
+    assert heads[0].query_embed is heads[1].query_embed
+    assert heads[0].pixel_decoder is not heads[1].pixel_decoder
+
+
+def test_a_head_of_another_class_is_refused():
+    term = MODELS.build(
+        dict(type='PPS', net='student1', num_classes=4, contrast_weight=0.))
+    net = SimpleNamespace(decode_head=torch.nn.Conv2d(1, 1, 1))
+    both = SimpleNamespace(net=lambda name: net, learners=NETS, shared=())
+    with pytest.raises(TypeError, match='class_head=False.*got Conv2d'):
+        term.check(both)
 
 
 def test_queries_with_classes_are_no_prototypes():
@@ -297,12 +312,14 @@ def test_equal_students_are_warned_about():
     assert not any('diversity' in str(w.message) for w in caught)
 
 
-def test_unshared_queries_are_refused():
-    """Prototype indices of the networks would have nothing in common."""
-    with pytest.raises(ValueError, match='query_embed'):
-        pps_model(shared=())
-    with pytest.raises(ValueError, match='transformer_decoder'):
-        pps_model(shared=('decode_head.query_embed', 'semi_heads.pps'))
+def test_prototypes_have_their_decoder_in_common():
+    """Named or not: their indices would have nothing in common."""
+    for shared in ((), ('decode_head.query_embed', 'semi_heads.pps')):
+        model = pps_model(shared=shared)
+        assert set(model.shared) == set(SHARED)
+        one, two = (model.net(net) for net in NETS)
+        for name in SHARED:
+            assert one.get_submodule(name) is two.get_submodule(name)
 
 
 def test_all_processes_draw_the_same_prototypes(monkeypatch):

@@ -2,7 +2,7 @@
 """Stock MaskFormer and Mask2Former configs as configs of our heads."""
 import copy
 import inspect
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict, Optional
 
 from mmengine.logging import print_log
 from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
@@ -172,9 +172,14 @@ def _only(cfg: dict, where: str, **values) -> None:
                              'value cannot be kept.')
 
 
-def _known(cfg: dict, own: Callable, where: str) -> None:
-    """Refuse options that our class does not have."""
-    known = set(inspect.signature(own).parameters)
+def _known(cfg: dict, own: type, where: str) -> None:
+    """Refuse options that our class, with its parents, does not have."""
+    known = {
+        name
+        for cls in own.__mro__
+        for name, option in inspect.signature(cls.__init__).parameters.items()
+        if option.kind is option.POSITIONAL_OR_KEYWORD
+    } - {'self'}
     unknown = sorted(set(cfg) - known - {'type'})
     if unknown:
         raise ValueError(

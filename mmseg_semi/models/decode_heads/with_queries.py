@@ -158,4 +158,7 @@ def _with_prototypes(head: dict, num_classes: int, class_head: bool,
         head.pop(key, None)  # of queries with classes
     if head_class(head['type']) is MaskQueryHead:
         head.setdefault('initial_target', 'queries')
+    print_log(
+        f'The queries of {head["type"]} are prototypes, {prototypes} of each '
+        'class: it has no class head.', 'current')
     return head

@@ -37,14 +37,15 @@ class PPS(Term):
 
     summed over both networks. L_sp (Eq. 6): cross-entropy over all
     prototypes against the index the other network gives, which is why both
-    must share queries and their decoder. L_contra (Eq. 7): pixels of one
+    share the queries and what decodes them (``QueryHead.shared_parts``), and
+    the projector. L_contra (Eq. 7): pixels of one
     prototype attract, those of others repel, in a pool of both networks. L_r
     (Eq. 10-11): one random prototype of every class must classify alone.
 
     Args:
-        head (dict): :class:`ProjectionHead` config, ``in_channels`` being
-            the width of the pixel embedding. Both networks share it; name
-            ``semi_heads.pps`` in ``CrossPseudo.shared``.
+        head (dict, optional): :class:`ProjectionHead` config; its
+            ``in_channels``, the width of the pixel embedding, may be left
+            out. Both networks share it.
         prototype_weight (float): Of L_sp (row 24). Defaults to 1.5.
         contrast_weight (float): Of L_contra; 0 leaves the projector out
             (Table 4). Defaults to 0.5.
@@ -96,9 +97,6 @@ class PPS(Term):
         if min(weights) < 0:
             raise ValueError(f'PPS: loss weights {weights} must not be '
                              'negative.')
-        if contrast_weight and not head:
-            raise ValueError('PPS: L_contra needs `head`, at least its '
-                             '`in_channels`; or set contrast_weight=0.')
         if samples < 2 or samples % 2:
             raise ValueError(f'PPS: samples={samples} per prototype, half of '
                              'each network, must be even and at least 2.')
@@ -115,7 +113,8 @@ class PPS(Term):
             if value not in known:
                 raise ValueError(f'PPS: {key}={value!r} is unknown: use one '
                                  f'of {known}.')
-        self.head_cfg = dict(head or {}, type='ProjectionHead')
+        if contrast_weight:
+            self.head_cfg = self.sized_head(head or {}, 'ProjectionHead')
         self.prototype_weight, self.begin = prototype_weight, begin
         self.contrast_weight = contrast_weight
         self.activation_weight = activation_weight
@@ -141,18 +140,12 @@ class PPS(Term):
         prototypes_per_class(head.num_queries, self.num_classes)
         needed = [f'decode_head.{part}' for part in head.shared_parts()]
         needed += [f'semi_heads.{name}' for name in self.heads()]
-        missing = sorted(set(needed) - set(framework.shared))
-        if missing:
-            raise ValueError(
-                f'PPS: both networks must have {missing} in common, or their '
-                'prototypes could not be compared: name them in `shared`.')
+        # Without these in common, prototypes could not be compared.
+        missing = [name for name in needed if name not in framework.shared]
+        framework.shared = (*framework.shared, *missing)
 
     def heads(self) -> Dict[str, dict]:
         return {self.name: self.head_cfg} if self.contrast_weight else {}
-
-    def bind(self, net) -> None:
-        # A list hides the head from the term's own parameters and state.
-        self._head = [net.semi_heads[self.name]] if self.heads() else []
 
     def local_rules(self) -> List[str]:
         return [f'{self.name}: pixels that are contrasted'
@@ -175,7 +168,7 @@ class PPS(Term):
         if self.contrast_weight:
             losses['loss_contra'] = self.contrast_weight * (
                 self._contrast(step)
-                if self._contrasts(step) else idle(self._head[0]))
+                if self._contrasts(step) else idle(self.head))
         if self.activation_weight and step.iteration >= self.begin:
             losses['loss_r'] = self.activation_weight * self._activation(step)
         return losses
@@ -210,7 +203,7 @@ class PPS(Term):
         self._log_agreement(step, labels)
         if self.sp_labeled:
             view = step.views['sup']
-            other = step.learner(self._other(step), 'sup')
+            other = step.learner(self._other(step, self.net), 'sup')
             made = dict(proto=other.prototype_map(view.size), valid=view.valid)
             parts.append(self._scores(step, 'sup', made))
         scores, target = zip(*parts)
@@ -258,7 +251,7 @@ class PPS(Term):
         rows, counts = (torch.stack(part) for part in zip(*drawn))
         used = torch.arange(
             self.samples, device=rows.device) < counts[..., None]
-        vectors = self._head[0].projections(
+        vectors = self.head.projections(
             rows.flatten(0, 2), used.flatten()).view(*used.shape, -1)
         step.log['proto/used_ratio'] = (counts > 0).float().mean()
         return Pool(vectors, counts,

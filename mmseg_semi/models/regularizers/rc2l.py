@@ -17,7 +17,6 @@ from ...functional.set_matching import COST_WEIGHTS, match_on_host
 from ..decode_heads.query_head import QueryHead
 from ..step import QueryOut, Step
 from .term import Term
-from .views import check_views, chosen_views
 
 LOSSES = ('rcc', 'smc', 'rmc', 'rfc')
 REDUCTIONS = ('segment', 'image')
@@ -85,12 +84,13 @@ class RC2L(Term):
             printed sums suggest (row 8).
         deep_supervision (bool): Sum over all decoder layers, each with a
             matching of its own (row 12). Defaults to False: the last alone.
-        views (sequence[str], optional): Views whose segments form one mean;
-            None takes every view the network learns with a pseudo-label.
+        views (sequence[str], optional): See :class:`Term`; their segments
+            form one mean.
     """
     name = 'rc2l'
     unlabeled = True
     queries = True
+    reads_views = True
     replaces = ('pixel_consistency', )
 
     def __init__(self,
@@ -110,7 +110,6 @@ class RC2L(Term):
                  ignore_invalid: bool = True,
                  reduction: str = 'segment',
                  deep_supervision: bool = False,
-                 views: Optional[Sequence[str]] = None,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         _check_choices(
@@ -127,7 +126,6 @@ class RC2L(Term):
             loss_weight=loss_weight,
             empty_weight=empty_weight,
             min_area=min_area)
-        check_views(self.name, views)
         self.betas = dict(zip(LOSSES, betas))
         self.loss_weight, self.smc_weights = loss_weight, smc_weights
         self.match_weights = match_weights
@@ -138,7 +136,6 @@ class RC2L(Term):
         self.detach_target, self.min_area = detach_target, min_area
         self.threshold, self.ignore_invalid = threshold, ignore_invalid
         self.reduction, self.deep_supervision = reduction, deep_supervision
-        self.views = views
 
     def bind(self, net) -> None:
         head = net.decode_head
@@ -149,7 +146,7 @@ class RC2L(Term):
                 'class_head=True; its pixel_decoder may be any stock head.')
 
     def loss(self, step: Step) -> Dict[str, Tensor]:
-        views = chosen_views(self.name, step, self.net, self.views)
+        views = self.chosen_views(step, labeled=True)
         parts = [self._sums(step, view) for view in views]
         return {
             f'loss_{name}':
