@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
 from ..regularizers.training_plan import TrainingPlan
+from ..state import registered_state
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
 
@@ -118,7 +119,8 @@ class Framework(SemiSegmentor):
 
         The training loop registers those that the config leaves out.
         """
-        return [dict(type='MemoryBankHook')]
+        shared = next(registered_state(self), None)
+        return [] if shared is None else [dict(type='MemoryBankHook')]
 
     def plan_training(self, plan: TrainingPlan) -> None:
         """Settle what follows from the length of the training.
