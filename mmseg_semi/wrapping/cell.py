@@ -25,11 +25,11 @@ from .networks import Stock, stock_training
 LEARNING_RATE = 1e-3
 # What cannot be wrapped, and words of the error that says so at build.
 REFUSALS = dict(
-    psanet='psamask|PSA|compiled',
-    san='CLIP|SAN|SideAdapter|query|cls_seg',
-    vpd='depth|Depth',
-    convnext='mmpretrain|torchvision',
-    poolformer='mmpretrain|torchvision')
+    psanet='psamask.*no compiled operators',
+    san='MultimodalEncoderDecoder cannot be wrapped',
+    vpd='DepthEstimator cannot be wrapped',
+    convnext='needs mmpretrain',
+    poolformer='needs mmpretrain')
 
 
 @dataclass

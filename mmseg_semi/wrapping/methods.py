@@ -1,9 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """The methods, each short enough to see all of its stages in three steps."""
-from pathlib import Path
-from typing import Dict, NamedTuple, Sequence, Tuple
-
-import mmseg_semi
+from typing import Dict, NamedTuple, Sequence
 
 STEPS = 3
 WEAK, STRONG, STRONG2 = 'unsup_teacher', 'unsup_student', 'unsup_student2'
@@ -36,7 +33,6 @@ METHODS: Dict[str, Method] = dict(
         model=dict(
             terms=dict(
                 brpg=dict(
-                    window=(1, 2),
                     threshold=.01,
                     confidence=(.01, .02),
                     capacity=200,
@@ -48,21 +44,12 @@ METHODS: Dict[str, Method] = dict(
         model=dict(
             terms=dict(
                 consistency=dict(threshold=.01),
-                pcr=dict(window=(0, 1), threshold=.01, capacity=200)))),
+                pcr=dict(threshold=.01, capacity=200)))),
     cmb=Method(
         base='cmb',
         losses=('loss_unsup', 'loss_entropy', 'loss_contrast',
                 'loss_contrast_unsup'),
-        model=dict(
-            mixing=dict(begin=2),
-            terms=dict(
-                class_balance=dict(windows=(1, 1), begin=2),
-                consistency=dict(ramp=dict(length=1)),
-                cmb=dict(
-                    memory_start=1,
-                    contrast_start=2,
-                    num_labeled=2,
-                    threshold=.01))),
+        model=dict(terms=dict(cmb=dict(threshold=.01))),
         branches=(WEAK, )),
     pps=Method(
         base='pps',
@@ -72,38 +59,19 @@ METHODS: Dict[str, Method] = dict(
     rc2l=Method(
         base='rc2l',
         losses=('loss_rcc', 'loss_smc', 'loss_rmc', 'loss_rfc'),
-        model=dict(burn_in=1),
         branches=(WEAK, )),
     cps=Method(
-        base='cross_pseudo',
-        losses=('loss_unsup', ),
-        branches=(WEAK, ),
-        unlabeled=4),
+        base='cps', losses=('loss_unsup', ), branches=(WEAK, ), unlabeled=4),
     fixmatch=Method(
         base='fixmatch',
         losses=('loss_unsup', ),
         model=dict(terms=dict(consistency=dict(threshold=.01)))),
     unimatch=Method(
         base='unimatch',
-        losses=('strong1.loss_unsup', 'strong2.loss_unsup',
-                'features.loss_unsup'),
+        losses=('consistency.loss_unsup', 'features.loss_unsup'),
         model=dict(
             terms=dict(
-                strong1=dict(threshold=.01),
-                strong2=dict(threshold=.01),
-                features=dict(threshold=.01))),
+                consistency=dict(threshold=.01), features=dict(
+                    threshold=.01))),
         branches=(WEAK, STRONG, STRONG2)),
     mean_teacher=Method(base='mean_teacher', losses=('loss_unsup', )))
-
-
-def method_base(name: str) -> Path:
-    """The file of a method base, of the checkout or of the installation."""
-    package = Path(mmseg_semi.__file__).parent
-    places: Tuple[Path, ...] = (package.parent, package / '.mim')
-    for place in places:
-        path = place / 'configs' / '_base_' / 'methods' / f'{name}.py'
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f'methods/{name}.py is in none of '
-        f'{[str(place / "configs" / "_base_") for place in places]}.')

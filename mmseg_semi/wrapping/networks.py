@@ -7,7 +7,7 @@ import torch
 from mmengine.model import revert_sync_batchnorm
 from mmseg.registry import MODELS
 
-from ..models.segmentors.semi_segmentor import resolve_segmentor
+from ..models.segmentors.wrapped import drop_pretrained, resolve_segmentor
 from .batches import random_labels, sample_of, with_edges
 from .families import config_path
 
@@ -36,33 +36,30 @@ def small_input(config: str, size: int) -> dict:
             made for it: ``img_size`` of the backbone, if it has one.
 
     Returns:
-        dict: ``config``, a path (``mmseg::`` reads the list of all models
-        each time), and what is merged over the file's model.
+        dict: Its model config. Weights of classes, which are those of
+        another data set, are left out.
     """
-    path = config_path(config)
-    cfg = resolve_segmentor(path)
-    changes = without_pretraining(cfg)
+    # By its path: `mmseg::` reads the list of all models each time.
+    cfg = resolve_segmentor(config_path(config))
+    drop_pretrained(cfg)
+    _drop_class_weights(cfg)
     given = cfg.get('backbone', {}).get('img_size')
     if given is not None:
         both = isinstance(given, (tuple, list))
-        changes.setdefault('backbone',
-                           {})['img_size'] = (size, size) if both else size
-    return dict(changes, config=path)
+        cfg.backbone.img_size = (size, size) if both else size
+    return cfg
 
 
-def without_pretraining(cfg) -> dict:
-    """What to merge over a config so that it reads no weights from files."""
-    items = cfg.items() if isinstance(cfg, dict) else enumerate(cfg)
-    changes = {}
-    for key, value in items:
-        if key == 'pretrained' and isinstance(value, str) or (
-                key == 'init_cfg' and 'Pretrained' in str(value)):
-            changes[key] = None
-        elif isinstance(value, (dict, list)):
-            inner = without_pretraining(value)
-            if inner:
-                changes[str(key)] = inner
-    return changes
+def _drop_class_weights(cfg) -> None:
+    """In place; those of queries end with that of "no object"."""
+    parts = cfg.values() if isinstance(cfg, dict) else cfg
+    for part in parts:
+        if isinstance(part, (dict, list, tuple)):
+            _drop_class_weights(part)
+    if isinstance(cfg, dict) and 'class_weight' in cfg:
+        weights = cfg['class_weight']
+        if weights is not None and len(set(weights[:-1])) > 1:
+            cfg['class_weight'] = None
 
 
 def build_stock(cfg):
@@ -86,7 +83,7 @@ def stock_training(config: str) -> Stock:
 
 def _unreached(config: str, size: int) -> FrozenSet[str]:
     """Names of the parameters that a stock step leaves without gradient."""
-    net = build_stock(resolve_segmentor(small_input(config, size))).train()
+    net = build_stock(small_input(config, size)).train()
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, 3, size, size, generator=generator)
     # Two classes: every config has that many.
