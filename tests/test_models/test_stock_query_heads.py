@@ -21,8 +21,9 @@ from mmseg_semi.models.decode_heads.stock_query_heads import (has_queries,
                                                               with_num_classes)
 
 ROOT = Path(get_installed_path('mmseg'), '.mim/configs')
-ZOO = sorted(path for family in ('maskformer', 'mask2former')
-             for path in (ROOT / family).glob('*.py'))
+ZOO = sorted(
+    path for family in ('maskformer', 'mask2former')
+    for path in (ROOT / family).glob('*.py'))
 NAMES = dict(
     maskformer='maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py',
     mask2former='mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py')
@@ -44,8 +45,7 @@ def test_every_config_of_the_zoo(path):
     with torch.device('meta'):
         head = MODELS.build(made)
     second = 'mask2former' in path.stem
-    assert isinstance(head,
-                      Mask2FormerQueryHead if second else MaskQueryHead)
+    assert isinstance(head, Mask2FormerQueryHead if second else MaskQueryHead)
     kept = dict(
         classes=head.num_classes,
         queries=head.num_queries,

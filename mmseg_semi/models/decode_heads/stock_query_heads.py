@@ -104,8 +104,10 @@ def with_num_classes(cfg: dict, num_classes: int) -> dict:
 def _maskformer(cfg: dict) -> None:
     cfg.setdefault('num_classes', 150)  # mmseg's
     decoder = cfg['pixel_decoder']
-    kinds = {c.__name__: c for c in (PixelDecoder,
-                                     TransformerEncoderPixelDecoder)}
+    kinds = {
+        c.__name__: c
+        for c in (PixelDecoder, TransformerEncoderPixelDecoder)
+    }
     own = _pixel_decoder(decoder, kinds)
     if 'encoder' in decoder:
         _transformer(decoder['encoder'], TransformerEncoder, TransformerLayer,
@@ -120,9 +122,8 @@ def _mask2former(cfg: dict) -> None:
     cfg.pop('strides', None)
     decoder = cfg['pixel_decoder']
     decoder.pop('strides', None)
-    own = _pixel_decoder(decoder, {
-        MSDeformAttnPixelDecoder.__name__: MSDeformAttnPixelDecoder
-    })
+    own = _pixel_decoder(
+        decoder, {MSDeformAttnPixelDecoder.__name__: MSDeformAttnPixelDecoder})
     levels = decoder['encoder']['layer_cfg']['self_attn_cfg'].get(
         'num_levels', 4)
     _only(cfg, 'decode_head', num_transformer_feat_level=levels)
