@@ -124,6 +124,16 @@ def test_it_says_so(monkeypatch):
     assert 'Mask2FormerHead' in line and 'Mask2FormerQueryHead' in line
 
 
+def test_a_stock_config_with_our_type():
+    cfg = dict(stock(ROOT / NAMES['maskformer']), type='MaskQueryHead')
+    made = own_query_head(cfg)
+    assert cfg['enforce_decoder_input_project'] is False
+    with torch.device('meta'):
+        assert isinstance(MODELS.build(made), MaskQueryHead)
+    with pytest.raises(ValueError, match='enforce_decoder_input_project'):
+        own_query_head(dict(cfg, enforce_decoder_input_project=True))
+
+
 def test_other_heads_stay_as_they_are():
     """A subclass may do anything: it is not taken for its parent."""
     fcn = dict(type='FCNHead', in_channels=4, channels=4, num_classes=3)
