@@ -11,7 +11,6 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
-from mmseg.models.decode_heads import MaskFormerHead
 from mmseg.registry import MODELS
 
 from mmseg_semi.models.decode_heads import (Mask2FormerQueryHead,
@@ -138,7 +137,7 @@ def test_other_heads_stay_as_they_are():
     """A subclass may do anything: it is not taken for its parent."""
     fcn = dict(type='FCNHead', in_channels=4, channels=4, num_classes=3)
     assert own_query_head(fcn) is fcn and not has_queries(fcn)
-    child = type('MyMaskFormerHead', (MaskFormerHead, ), {})
+    child = type('MyMaskFormerHead', (stock_query_heads.MaskFormerHead, ), {})
     cfg = dict(type=child, num_classes=3)
     assert own_query_head(cfg) is cfg and not has_queries(cfg)
     assert not has_queries([fcn, fcn])
