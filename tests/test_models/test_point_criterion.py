@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmseg_semi.models.decode_heads.point_criterion import (PointSetCriterion,
                                                             label_corners,
+                                                            point_costs,
                                                             sample_maps)
 from mmseg_semi.models.step import QueryOut
 
@@ -135,6 +136,28 @@ def test_losses_against_loops():
             torch.autograd.grad(sum(losses.values()), leaves),
             torch.autograd.grad(sum(wanted.values()), leaves)):
         torch.testing.assert_close(got, want)
+
+
+def test_costs_against_loops():
+    out, gen = queries(), torch.Generator().manual_seed(5)
+    x = torch.randn(B, Q, 7, generator=gen).double()
+    shares = torch.rand(B, 7, C, generator=gen).double()
+    slots = torch.arange(C).repeat(B, 1)
+    slots[0, 2] = -1
+    costs = point_costs(x, out.class_logits[0], shares, slots,
+                        dict(cls=2., mask=3., dice=4.), 1.)
+    for b in range(B):
+        for q in range(Q):
+            p = x[b, q].sigmoid()
+            for c in range(C):
+                t = shares[b, :, c]
+                wanted = 3 * F.binary_cross_entropy(p, t) - 2 * (
+                    out.class_logits[0][b, q].softmax(0)[c])
+                wanted += 4 * (1 - (2 * (p * t).sum() + 1) /
+                               (p.sum() + t.sum() + 1))
+                if (b, c) == (0, 2):
+                    wanted = torch.tensor(torch.inf).double()
+                torch.testing.assert_close(costs[b, q, c], wanted)
 
 
 def test_every_layer_and_image_has_its_own_points():

@@ -266,6 +266,15 @@ def test_another_width_is_projected():
     assert embed.weight.grad.abs().sum() > 0
 
 
+def test_a_sigmoid_classifier_is_cut_off_too():
+    cfg = segmentor(decode_head=fcn(num_classes=2, out_channels=1))
+    head = fcn(num_classes=2)
+    probe = Probe(MODELS.build(segmentor(decode_head=head)), (SIDE, SIDE))
+    made = with_queries(cfg, probe, 2, True, num_queries=4)['decode_head']
+    inner = made['pixel_decoder']['head']
+    assert inner['num_classes'] == 2 and 'out_channels' not in inner
+
+
 def test_prototypes():
     _, model = wrapped(segmentor(), class_head=False, prototypes=3)
     head = model.decode_head
