@@ -9,8 +9,7 @@ from mmseg_semi.models.decode_heads.mask2former_query_head import (
     blocked, deformable_layer)
 from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
 from .given_queries import GN, WIDTHS, B, C, D, Q, maps, samples, truth
-from .toys import (NUM_CLASSES, batch, brpg_cfg, mean_teacher, segmentor,
-                   total)
+from .toys import NUM_CLASSES, batch, brpg_cfg, mean_teacher, segmentor, total
 
 LAYERS = 3
 
@@ -71,8 +70,8 @@ def test_masks_of_the_layer_before_block_the_next():
     module = head()
     seen, masks = [], []
     for layer in module.transformer_decoder.layers:
-        layer.register_forward_pre_hook(
-            lambda m, args: seen.append((args[2].shape[1], args[4])))
+        layer.register_forward_pre_hook(lambda m, args: seen.append(
+            (args[2].shape[1], args[4])))
     out = module(maps())
     sizes = [(2, 2), (4, 4), (2, 2)]  # of the maps, the coarsest first
     for i, ((positions, off), size) in enumerate(zip(seen, sizes)):
@@ -122,9 +121,7 @@ def test_parts_to_share_make_masks_of_queries():
         two(maps()).mask_embed[-1])
     for part in one.shared_parts():
         setattr(two, part, getattr(one, part))
-    assert torch.equal(
-        one(maps()).mask_embed[-1],
-        two(maps()).mask_embed[-1])
+    assert torch.equal(one(maps()).mask_embed[-1], two(maps()).mask_embed[-1])
 
 
 def model(class_head):
@@ -207,10 +204,12 @@ def test_pps_trains():
     (dict(in_index=[0]), 'in_index'),
     (dict(pixel_decoder=dict(type='PixelDecoder')), 'PixelDecoder'),
     (dict(in_channels=[8], in_index=[1]), 'num_levels=2'),
-    (dict(transformer_decoder=dict(
-        num_layers=1, layer_cfg=decoder_layer(4, 2))), 'wide'),
-    (dict(pixel_decoder=dict(
-        encoder=dict(num_layers=1, layer_cfg=deformable_layer(16, 2)))),
+    (dict(
+        transformer_decoder=dict(num_layers=1, layer_cfg=decoder_layer(4, 2))),
+     'wide'),
+    (dict(
+        pixel_decoder=dict(
+            encoder=dict(num_layers=1, layer_cfg=deformable_layer(16, 2)))),
      'wide'),
 ])
 def test_messages(kwargs, message):

@@ -112,7 +112,8 @@ def test_every_term_trains(term, head):
         optimizer.step()
         model.update_teacher()
     assert total(losses).isfinite()
-    if name:
+    # Mask2Former's queries start in one class: there is no other prototype.
+    if name and (term, head) != ('brpg', 'mask2former'):
         assert losses[name] > 0
 
 

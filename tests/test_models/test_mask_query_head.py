@@ -5,9 +5,9 @@ from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
 from mmseg_semi.functional import matching_costs
-from mmseg_semi.models.decode_heads.query_head import semantic_inference
 from mmseg_semi.models.decode_heads.query_decoder import (decoder_layer,
                                                           sine_encoding)
+from mmseg_semi.models.decode_heads.query_head import semantic_inference
 from .given_queries import SIZE, B, C, D, Q, head, maps, samples, truth
 
 # ------------------------------------------------------------------ outputs

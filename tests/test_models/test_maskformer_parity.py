@@ -211,6 +211,8 @@ def test_every_config_of_the_zoo_names_the_same_parameters(path):
     cfg = cfg.model.decode_head
     with torch.device('meta'):
         pair = MODELS.build(cfg), MODELS.build(own_query_head(cfg))
-    shapes = [{n: p.shape
-               for n, p in head.state_dict().items()} for head in pair]
+    shapes = [{
+        n: p.shape
+        for n, p in head.state_dict().items()
+    } for head in pair]
     assert shapes[0] == shapes[1]

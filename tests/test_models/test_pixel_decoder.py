@@ -113,8 +113,15 @@ def test_a_head_whose_classifier_is_not_known():
 
 
 def test_a_cascade_ends_with_the_head_that_scores():
-    stages = [dict(FCN), dict(FCN, type='PointHead', num_fcs=1, in_index=[1],
-                              in_channels=[WIDTHS[1]])]
+    stages = [
+        dict(FCN),
+        dict(
+            FCN,
+            type='PointHead',
+            num_fcs=1,
+            in_index=[1],
+            in_channels=[WIDTHS[1]])
+    ]
     del stages[1]['num_convs']
     with pytest.raises(ValueError, match='number 0 scores every pixel last'):
         head(pixel_decoder=dict(type='StockPixelDecoder', head=stages))

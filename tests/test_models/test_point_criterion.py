@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmseg_semi.models.decode_heads.point_criterion import (PointSetCriterion,
                                                             label_corners,
+                                                            point_costs,
                                                             sample_maps)
 from mmseg_semi.models.step import QueryOut
 
@@ -42,9 +43,8 @@ def test_labels_between_pixels_are_shares_of_masks():
     for c in (0, 2, 255):
         share = (weights * (found == c)).sum(-1)
         mask = (labels == c).double()[image]
-        torch.testing.assert_close(
-            share,
-            sample_maps(mask[:, None], points)[:, 0])
+        torch.testing.assert_close(share,
+                                   sample_maps(mask[:, None], points)[:, 0])
 
 
 def test_points_are_where_a_mask_is_least_sure():
@@ -57,8 +57,8 @@ def test_points_are_where_a_mask_is_least_sure():
     assert points.shape == (2, 400, 2)
     assert points.min() >= 0 and points.max() <= 1
     unsure = (points[..., 0] > .5).float().mean(1)
-    torch.testing.assert_close(unsure, torch.full((2, ), .875), rtol=0,
-                               atol=.05)
+    torch.testing.assert_close(
+        unsure, torch.full((2, ), .875), rtol=0, atol=.05)
     assert not torch.equal(points[0], points[1])
     first = points[0, :300]
     doubt = sample_maps(masks[:1], first[None]).abs()
@@ -84,8 +84,8 @@ def slow_losses(criterion, out, labels, points):
                 for q in range(Q):
                     p = x[q].sigmoid()
                     costs[q, n] = -2 * scores[q].softmax(0)[c]
-                    costs[q, n] -= 5 * (t * p.log() +
-                                        (1 - t) * (1 - p).log()).mean()
+                    costs[q, n] -= 5 * (t * p.log() + (1 - t) *
+                                        (1 - p).log()).mean()
                     costs[q, n] += 5 * (1 - (2 * (p * t).sum() + 1) /
                                         (p.sum() + t.sum() + 1))
             target = torch.full((Q, ), C)
@@ -96,18 +96,17 @@ def slow_losses(criterion, out, labels, points):
                 best = doubt.abs().topk(18, largest=False)[1]
                 own = torch.cat([many[best], points[POINTS - 18]])[None]
                 p = sample_maps(masks[None, q:q + 1], own)[0, 0].sigmoid()
-                t = sample_maps(
-                    (labels[b] == classes[n])[None, None].double(), own)[0, 0]
+                t = sample_maps((labels[b] == classes[n])[None, None].double(),
+                                own)[0, 0]
                 bce -= (t * p.log() + (1 - t) * (1 - p).log()).mean()
                 dice += 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
                 segments += 1
             w = torch.where(target == C, .1, 1.).double()
-            ce += (w * F.cross_entropy(scores, target,
-                                       reduction='none')).sum()
+            ce += (w * F.cross_entropy(scores, target, reduction='none')).sum()
             weights += w.sum()
         prefix = '' if i == L - 1 else f'd{i}.'
-        for name, weight, value in (('cls', 2, ce / weights),
-                                    ('mask', 5, bce / segments),
+        for name, weight, value in (('cls', 2, ce / weights), ('mask', 5,
+                                                               bce / segments),
                                     ('dice', 5, dice / segments)):
             result[f'{prefix}loss_{name}'] = weight * value
     return result
@@ -137,6 +136,28 @@ def test_losses_against_loops():
             torch.autograd.grad(sum(losses.values()), leaves),
             torch.autograd.grad(sum(wanted.values()), leaves)):
         torch.testing.assert_close(got, want)
+
+
+def test_costs_against_loops():
+    out, gen = queries(), torch.Generator().manual_seed(5)
+    x = torch.randn(B, Q, 7, generator=gen).double()
+    shares = torch.rand(B, 7, C, generator=gen).double()
+    slots = torch.arange(C).repeat(B, 1)
+    slots[0, 2] = -1
+    costs = point_costs(x, out.class_logits[0], shares, slots,
+                        dict(cls=2., mask=3., dice=4.), 1.)
+    for b in range(B):
+        for q in range(Q):
+            p = x[b, q].sigmoid()
+            for c in range(C):
+                t = shares[b, :, c]
+                wanted = 3 * F.binary_cross_entropy(p, t) - 2 * (
+                    out.class_logits[0][b, q].softmax(0)[c])
+                wanted += 4 * (1 - (2 * (p * t).sum() + 1) /
+                               (p.sum() + t.sum() + 1))
+                if (b, c) == (0, 2):
+                    wanted = torch.tensor(torch.inf).double()
+                torch.testing.assert_close(costs[b, q, c], wanted)
 
 
 def test_every_layer_and_image_has_its_own_points():

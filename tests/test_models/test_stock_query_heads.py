@@ -11,7 +11,6 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
-from mmseg.models.decode_heads import MaskFormerHead
 from mmseg.registry import MODELS
 
 from mmseg_semi.models.decode_heads import (Mask2FormerQueryHead,
@@ -21,8 +20,9 @@ from mmseg_semi.models.decode_heads.stock_query_heads import (has_queries,
                                                               with_num_classes)
 
 ROOT = Path(get_installed_path('mmseg'), '.mim/configs')
-ZOO = sorted(path for family in ('maskformer', 'mask2former')
-             for path in (ROOT / family).glob('*.py'))
+ZOO = sorted(
+    path for family in ('maskformer', 'mask2former')
+    for path in (ROOT / family).glob('*.py'))
 NAMES = dict(
     maskformer='maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py',
     mask2former='mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py')
@@ -44,8 +44,7 @@ def test_every_config_of_the_zoo(path):
     with torch.device('meta'):
         head = MODELS.build(made)
     second = 'mask2former' in path.stem
-    assert isinstance(head,
-                      Mask2FormerQueryHead if second else MaskQueryHead)
+    assert isinstance(head, Mask2FormerQueryHead if second else MaskQueryHead)
     kept = dict(
         classes=head.num_classes,
         queries=head.num_queries,
@@ -124,11 +123,21 @@ def test_it_says_so(monkeypatch):
     assert 'Mask2FormerHead' in line and 'Mask2FormerQueryHead' in line
 
 
+def test_a_stock_config_with_our_type():
+    cfg = dict(stock(ROOT / NAMES['maskformer']), type='MaskQueryHead')
+    made = own_query_head(cfg)
+    assert cfg['enforce_decoder_input_project'] is False
+    with torch.device('meta'):
+        assert isinstance(MODELS.build(made), MaskQueryHead)
+    with pytest.raises(ValueError, match='enforce_decoder_input_project'):
+        own_query_head(dict(cfg, enforce_decoder_input_project=True))
+
+
 def test_other_heads_stay_as_they_are():
     """A subclass may do anything: it is not taken for its parent."""
     fcn = dict(type='FCNHead', in_channels=4, channels=4, num_classes=3)
     assert own_query_head(fcn) is fcn and not has_queries(fcn)
-    child = type('MyMaskFormerHead', (MaskFormerHead, ), {})
+    child = type('MyMaskFormerHead', (stock_query_heads.MaskFormerHead, ), {})
     cfg = dict(type=child, num_classes=3)
     assert own_query_head(cfg) is cfg and not has_queries(cfg)
     assert not has_queries([fcn, fcn])

@@ -76,7 +76,9 @@ def vit(head, **kwargs):
 
 def cascade(*heads):
     return dict(
-        segmentor(), type='CascadeEncoderDecoder', num_stages=2,
+        segmentor(),
+        type='CascadeEncoderDecoder',
+        num_stages=2,
         decode_head=list(heads))
 
 
@@ -99,8 +101,8 @@ FAMILIES = dict(
             in_index=[2, 3],
             num_codes=4,
             num_convs=None)),
-    ocrnet=lambda: cascade(
-        fcn(), fcn(type='OCRHead', ocr_channels=4, num_convs=None)),
+    ocrnet=lambda: cascade(fcn(
+    ), fcn(type='OCRHead', ocr_channels=4, num_convs=None)),
     pointrend=lambda: cascade(
         fcn(),
         fcn(type='PointHead',
@@ -119,7 +121,10 @@ FAMILIES = dict(
             num_heads=2)),
     setr=lambda: vit(
         dict(
-            type='SETRUPHead', in_channels=D, channels=D, num_convs=1,
+            type='SETRUPHead',
+            in_channels=D,
+            channels=D,
+            num_convs=1,
             norm_cfg=BN)),
     dpt=lambda: vit(
         dict(
@@ -152,8 +157,7 @@ FAMILIES = dict(
             loss_decode=[dict(type='CrossEntropyLoss')] * 4)),
     ddrnet=lambda: dict(
         type='EncoderDecoder',
-        backbone=dict(
-            type='DDRNet', channels=4, ppm_channels=4, norm_cfg=BN),
+        backbone=dict(type='DDRNet', channels=4, ppm_channels=4, norm_cfg=BN),
         decode_head=dict(
             type='DDRHead',
             in_channels=16,
@@ -262,6 +266,15 @@ def test_another_width_is_projected():
     assert embed.weight.grad.abs().sum() > 0
 
 
+def test_a_sigmoid_classifier_is_cut_off_too():
+    cfg = segmentor(decode_head=fcn(num_classes=2, out_channels=1))
+    head = fcn(num_classes=2)
+    probe = Probe(MODELS.build(segmentor(decode_head=head)), (SIDE, SIDE))
+    made = with_queries(cfg, probe, 2, True, num_queries=4)['decode_head']
+    inner = made['pixel_decoder']['head']
+    assert inner['num_classes'] == 2 and 'out_channels' not in inner
+
+
 def test_prototypes():
     _, model = wrapped(segmentor(), class_head=False, prototypes=3)
     head = model.decode_head
@@ -294,8 +307,9 @@ def test_a_cascade_becomes_one_head():
 
 def test_subclasses_are_treated_as_their_parents():
     from mmseg.models.decode_heads import IterativeDecodeHead
-    MODELS.register_module('MyKNetHead', force=True)(
-        type('MyKNetHead', (IterativeDecodeHead, ), {}))
+    MODELS.register_module(
+        'MyKNetHead', force=True)(
+            type('MyKNetHead', (IterativeDecodeHead, ), {}))
     _, model = wrapped(segmentor(decode_head=knet('MyKNetHead')))
     assert type(model.decode_head.pixel_decoder.head).__name__ == 'FCNHead'
 

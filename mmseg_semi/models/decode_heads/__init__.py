@@ -11,7 +11,7 @@ from .published_fcn_head import PublishedFCNHead
 from .query_head import QueryHead
 
 __all__ = [
-    'CMBDeepLabV3PlusHead', 'ContrastHead', 'DeepLabV2Head', 'Mask2FormerQueryHead', 'MaskQueryHead',
-    'ProjectionHead', 'PrototypeHead', 'PublishedDeepLabV3PlusHead',
-    'PublishedFCNHead', 'QueryHead'
+    'CMBDeepLabV3PlusHead', 'ContrastHead', 'DeepLabV2Head',
+    'Mask2FormerQueryHead', 'MaskQueryHead', 'ProjectionHead', 'PrototypeHead',
+    'PublishedDeepLabV3PlusHead', 'PublishedFCNHead', 'QueryHead'
 ]

@@ -31,8 +31,7 @@ class DeepLabV2Head(DrawnWeights, BaseDecodeHead):
         **kwargs: ``num_classes``, ``in_index`` and the others of
             :class:`BaseDecodeHead`. There is no dropout.
     """
-    feature_taps = dict.fromkeys(('decoder', 'pre_cls'),
-                                 'conv2d_list.0:input')
+    feature_taps = dict.fromkeys(('decoder', 'pre_cls'), 'conv2d_list.0:input')
 
     def __init__(self,
                  in_channels: int,

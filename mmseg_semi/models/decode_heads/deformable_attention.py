@@ -39,7 +39,8 @@ def sample_levels(values: Tensor, sizes: Sizes, points: Tensor,
             maps.split([h * w for h, w in sizes], dim=2), sizes, grids,
             shares):
         read = F.grid_sample(
-            level.unflatten(2, size), grid.to(level.dtype),
+            level.unflatten(2, size),
+            grid.to(level.dtype),
             align_corners=False)
         total = total + (read * share).sum(-1)
     return total.view(batch, heads * width, -1).transpose(1, 2)
@@ -138,8 +139,7 @@ class DeformableAttention(BaseModule):
         for projection in (self.value_proj, self.output_proj):
             xavier_init(projection, distribution='uniform')
 
-    def forward(self, query: Tensor, query_pos: Tensor,
-                grid: Grid) -> Tensor:
+    def forward(self, query: Tensor, query_pos: Tensor, grid: Grid) -> Tensor:
         """All positions of all maps -> what they read, added to them.
 
         Args:
@@ -181,12 +181,10 @@ class DeformableLayer(BaseModule):
         self.self_attn = DeformableAttention(**self_attn_cfg)
         self.embed_dims = self.self_attn.embed_dims
         self.ffn = FFN(**ffn_cfg)
-        self.norms = ModuleList([
-            build_norm_layer(norm_cfg, self.embed_dims)[1] for _ in range(2)
-        ])
+        self.norms = ModuleList(
+            [build_norm_layer(norm_cfg, self.embed_dims)[1] for _ in range(2)])
 
-    def forward(self, query: Tensor, query_pos: Tensor,
-                grid: Grid) -> Tensor:
+    def forward(self, query: Tensor, query_pos: Tensor, grid: Grid) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
         query = self.self_attn(query, query_pos, grid)
         query = self.norms[0](query)

@@ -93,8 +93,7 @@ class MSDeformAttnPixelDecoder(BaseModule):
         caffe2_xavier_init(self.mask_feature, bias=0)
         normal_init(self.level_encoding, mean=0, std=1)
 
-    def forward(self,
-                feats: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
+    def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
         """Maps, from fine to coarse -> embedding and memories.
 
         Args:

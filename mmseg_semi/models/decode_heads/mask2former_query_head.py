@@ -98,9 +98,9 @@ class Mask2FormerQueryHead(QueryHead):
         width = feat_channels
         self.pixel_decoder = self._pixel_decoder(pixel_decoder, in_channels,
                                                  width, out_channels)
-        self.transformer_decoder = MaskedTransformerDecoder(
-            **(transformer_decoder or dict(
-                num_layers=9, layer_cfg=decoder_layer(width, dropout=0.))))
+        self.transformer_decoder = MaskedTransformerDecoder(**(
+            transformer_decoder
+            or dict(num_layers=9, layer_cfg=decoder_layer(width, dropout=0.))))
         if self.transformer_decoder.embed_dims != width:
             raise ValueError(
                 'Mask2FormerQueryHead: the transformer decoder is '
@@ -121,8 +121,9 @@ class Mask2FormerQueryHead(QueryHead):
     def _pixel_decoder(cfg: Optional[dict], in_channels: Sequence[int],
                        width: int,
                        out_channels: int) -> MSDeformAttnPixelDecoder:
-        cfg = dict(cfg or dict(
-            encoder=dict(num_layers=6, layer_cfg=deformable_layer(width))))
+        cfg = dict(
+            cfg or dict(
+                encoder=dict(num_layers=6, layer_cfg=deformable_layer(width))))
         kind = cfg.pop('type', 'MSDeformAttnPixelDecoder').rsplit('.')[-1]
         if kind != 'MSDeformAttnPixelDecoder':
             raise ValueError(
@@ -176,7 +177,9 @@ class Mask2FormerQueryHead(QueryHead):
             # A mask at this size is the product with the embedding at it.
             views.append(
                 F.interpolate(
-                    pixels.detach(), size, mode='bilinear',
+                    pixels.detach(),
+                    size,
+                    mode='bilinear',
                     align_corners=False).flatten(2))
         query_pos = self.query_embed.weight.expand(batch, -1, -1)
         query = self.query_feat.weight.expand(batch, -1, -1)

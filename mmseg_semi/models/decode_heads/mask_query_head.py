@@ -29,10 +29,9 @@ def check_maps(name: str, in_channels: Sequence[int],
 class MaskQueryHead(QueryHead):
     """MaskFormer's head; without class head, the prototypes of PPS.
 
-    It takes the arguments of MMSegmentation's ``MaskFormerHead`` and gives
-    its parameters the same names, so that a MaskFormer config needs another
-    ``type`` only and its checkpoints load; neither mmdet nor a compiled mmcv
-    is needed.
+    Its parameters have the names of MMSegmentation's ``MaskFormerHead``,
+    whose config :func:`~.stock_query_heads.own_query_head` translates, so
+    that its checkpoints load; neither mmdet nor a compiled mmcv is needed.
 
     Without class head (PPS 3.3, 3.4), query k * n + j is prototype j of
     class k, the score of a prototype is the product of its mask embedding
@@ -46,9 +45,9 @@ class MaskQueryHead(QueryHead):
         out_channels (int): D, width of the embeddings. Defaults to 256.
         num_queries (int): Q. Defaults to 100.
         pixel_decoder (dict): ``PixelDecoder``,
-            ``TransformerEncoderPixelDecoder``, or any stock decode head that
-            ends in one 1x1 classifier, which is cut off: its feature is the
-            per-pixel embedding, ``channels`` must be ``out_channels``.
+            ``TransformerEncoderPixelDecoder``, or any decode head, see
+            :class:`~.stock_pixel_decoder.StockPixelDecoder`: what its
+            classifier reads is the per-pixel embedding.
         transformer_decoder (dict, optional): Of
             :class:`~.query_decoder.TransformerDecoder`. None is MaskFormer's:
             six layers, eight heads, feed-forward 2048, dropout 0.1.

@@ -180,8 +180,8 @@ class PointSetCriterion(SetCriterion):
 @full_precision
 @torch.no_grad()
 def point_costs(logits: Tensor, class_logits: Tensor, shares: Tensor,
-                slots: Tensor, weights: Dict[str, float],
-                eps: float) -> Tensor:
+                slots: Tensor, weights: Dict[str,
+                                             float], eps: float) -> Tensor:
     """What it costs to let a query explain a segment (Mask2Former).
 
     cls * (-p(class)) + mask * binary cross-entropy + dice * dice loss over

@@ -152,8 +152,8 @@ class QueryHead(BaseModule):
             width (int): Of the states.
             channels (int): D, width of the embeddings.
         """
-        self.cls_embed = nn.Linear(
-            width, self.num_classes + 1) if self.has_classes else None
+        self.cls_embed = nn.Linear(width, self.num_classes +
+                                   1) if self.has_classes else None
         self.mask_embed = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(inplace=True),
             nn.Linear(width, width), nn.ReLU(inplace=True),

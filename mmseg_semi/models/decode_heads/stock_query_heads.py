@@ -19,6 +19,9 @@ from .query_decoder import (MaskedTransformerDecoder, MaskedTransformerLayer,
 from .query_head import QueryHead
 
 
+_PROJECT = 'enforce_decoder_input_project'
+
+
 def head_class(kind: Any) -> Optional[type]:
     """The class that ``type`` of a head's config names; None if unknown."""
     return MODELS.get(kind) if isinstance(kind, str) else kind
@@ -37,11 +40,16 @@ def own_query_head(cfg: dict) -> dict:
 
     Returns:
         dict: Another config; ``cfg`` itself if its head is none of the two.
+        Of a stock config whose ``type`` was changed to ``MaskQueryHead`` an
+        option that the class does without is left out.
 
     Raises:
         ValueError: A setting cannot be kept.
     """
     stock = head_class(cfg['type'])
+    if stock is MaskQueryHead and _PROJECT in cfg:  # over a stock config
+        cfg = dict(cfg)
+        _only(cfg, 'decode_head', **{_PROJECT: False})
     if stock not in _TRANSLATIONS:
         return cfg
     own, translate = _TRANSLATIONS[stock]
@@ -49,7 +57,7 @@ def own_query_head(cfg: dict) -> dict:
     # Without effect in MMSegmentation's heads, whose `num_classes` counts.
     for key in ('num_things_classes', 'num_stuff_classes'):
         result.pop(key, None)
-    _only(result, 'decode_head', enforce_decoder_input_project=False)
+    _only(result, 'decode_head', **{_PROJECT: False})
     translate(result)
     _known(result, own, 'decode_head')
     print_log(
@@ -104,8 +112,10 @@ def with_num_classes(cfg: dict, num_classes: int) -> dict:
 def _maskformer(cfg: dict) -> None:
     cfg.setdefault('num_classes', 150)  # mmseg's
     decoder = cfg['pixel_decoder']
-    kinds = {c.__name__: c for c in (PixelDecoder,
-                                     TransformerEncoderPixelDecoder)}
+    kinds = {
+        c.__name__: c
+        for c in (PixelDecoder, TransformerEncoderPixelDecoder)
+    }
     own = _pixel_decoder(decoder, kinds)
     if 'encoder' in decoder:
         _transformer(decoder['encoder'], TransformerEncoder, TransformerLayer,
@@ -120,9 +130,8 @@ def _mask2former(cfg: dict) -> None:
     cfg.pop('strides', None)
     decoder = cfg['pixel_decoder']
     decoder.pop('strides', None)
-    own = _pixel_decoder(decoder, {
-        MSDeformAttnPixelDecoder.__name__: MSDeformAttnPixelDecoder
-    })
+    own = _pixel_decoder(
+        decoder, {MSDeformAttnPixelDecoder.__name__: MSDeformAttnPixelDecoder})
     levels = decoder['encoder']['layer_cfg']['self_attn_cfg'].get(
         'num_levels', 4)
     _only(cfg, 'decode_head', num_transformer_feat_level=levels)

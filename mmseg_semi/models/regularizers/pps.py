@@ -251,8 +251,8 @@ class PPS(Term):
         rows, counts = (torch.stack(part) for part in zip(*drawn))
         used = torch.arange(
             self.samples, device=rows.device) < counts[..., None]
-        vectors = self.head.projections(
-            rows.flatten(0, 2), used.flatten()).view(*used.shape, -1)
+        vectors = self.head.projections(rows.flatten(0, 2),
+                                        used.flatten()).view(*used.shape, -1)
         step.log['proto/used_ratio'] = (counts > 0).float().mean()
         return Pool(vectors, counts,
                     *draw_partners(counts, self.samples, step.generator))
