@@ -228,7 +228,12 @@ class TestEveryLayer:
             assert torch.equal(value, teacher[name]), name
 
     def test_both_students(self, init):
-        cfg = mean_teacher_cfg(segmentor=wide(init), init_seeds=(3, 4))
+        cfg = mean_teacher_cfg(
+            segmentor=wide(init),
+            init_seeds=(3, 4),
+            terms=dict(
+                consistency=dict(type='PixelConsistency',
+                                 entropy_view='weak')))
         model = built(dict(cfg, type='CrossPseudo'))
         heads = [net.decode_head for net in (model.student1, model.student2)]
         for head in heads:

@@ -110,6 +110,10 @@ class Framework(SemiSegmentor):
             return int(self._burn_in)
         return round(self._burn_in * self.known_total_iters())
 
+    @burn_in.setter
+    def burn_in(self, value: float) -> None:
+        self._burn_in = value
+
     @property
     def needs_unlabeled(self) -> bool:
         return any(term.unlabeled for term in self.terms.values())
