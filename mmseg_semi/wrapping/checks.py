@@ -187,7 +187,8 @@ def supervised_difference(model, data: dict) -> Optional[float]:
         features=frozenset(term.features('learner', step)))
     torch.manual_seed(0)
     model.run(step, item)
-    ours = model.parse_losses(term.loss(step))[0] / term.loss_weight
+    with network_mode(net, train=True, dropout=False):  # of point heads
+        ours = model.parse_losses(term.loss(step))[0] / term.loss_weight
     net.load_state_dict(buffers, strict=False)
     torch.manual_seed(0)
     with network_mode(net, train=True, dropout=False):

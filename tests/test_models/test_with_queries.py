@@ -12,20 +12,10 @@ from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
 from mmseg_semi.models.decode_heads.with_queries import with_queries
 from mmseg_semi.models.probe import Probe
 from mmseg_semi.models.taps import TapRecorder
+from .given_families import D, FAMILIES, SIDE, config, fcn, images, knet
 from .given_queries import samples
 from .toys import NUM_CLASSES as C
 from .toys import segmentor
-
-D, SIDE = 8, 32
-BN = dict(type='BN')
-FCN = dict(
-    type='FCNHead',
-    in_channels=32,
-    in_index=3,
-    channels=D,
-    num_convs=1,
-    norm_cfg=BN,
-    num_classes=C)
 
 
 @pytest.fixture(autouse=True)
@@ -33,151 +23,6 @@ def in_mmseg():
     """Parts of heads are built in the default scope."""
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
-
-
-def fcn(**kwargs):
-    return dict(FCN, **kwargs)
-
-
-def knet(type='IterativeDecodeHead'):
-    update = dict(
-        type='KernelUpdateHead',
-        num_classes=C,
-        num_heads=2,
-        feedforward_channels=8,
-        in_channels=D,
-        out_channels=D,
-        kernel_updator_cfg=dict(
-            type='KernelUpdator',
-            in_channels=D,
-            feat_channels=D,
-            out_channels=D))
-    return dict(
-        type=type,
-        num_stages=1,
-        kernel_update_head=[update],
-        kernel_generate_head=fcn())
-
-
-def vit(head, **kwargs):
-    return dict(
-        type='EncoderDecoder',
-        backbone=dict(
-            type='VisionTransformer',
-            img_size=(SIDE, SIDE),
-            patch_size=8,
-            embed_dims=D,
-            num_layers=4,
-            num_heads=2,
-            mlp_ratio=2,
-            **kwargs),
-        decode_head=dict(head, num_classes=C))
-
-
-def cascade(*heads):
-    return dict(
-        segmentor(),
-        type='CascadeEncoderDecoder',
-        num_stages=2,
-        decode_head=list(heads))
-
-
-FAMILIES = dict(
-    danet=lambda: segmentor(
-        decode_head=fcn(type='DAHead', pam_channels=4, num_convs=None)),
-    ann=lambda: segmentor(
-        decode_head=fcn(
-            type='ANNHead',
-            in_channels=[16, 32],
-            in_index=[2, 3],
-            project_channels=4,
-            query_scales=(1, ),
-            key_pool_scales=(1, 2),
-            num_convs=None)),
-    encnet=lambda: segmentor(
-        decode_head=fcn(
-            type='EncHead',
-            in_channels=[16, 32],
-            in_index=[2, 3],
-            num_codes=4,
-            num_convs=None)),
-    ocrnet=lambda: cascade(fcn(
-    ), fcn(type='OCRHead', ocr_channels=4, num_convs=None)),
-    pointrend=lambda: cascade(
-        fcn(),
-        fcn(type='PointHead',
-            in_channels=[4],
-            in_index=[0],
-            num_fcs=1,
-            num_convs=None)),
-    knet=lambda: segmentor(decode_head=knet()),
-    segmenter=lambda: vit(
-        dict(
-            type='SegmenterMaskTransformerHead',
-            in_channels=D,
-            channels=D,
-            embed_dims=D,
-            num_layers=1,
-            num_heads=2)),
-    setr=lambda: vit(
-        dict(
-            type='SETRUPHead',
-            in_channels=D,
-            channels=D,
-            num_convs=1,
-            norm_cfg=BN)),
-    dpt=lambda: vit(
-        dict(
-            type='DPTHead',
-            in_channels=(D, D, D, D),
-            in_index=(0, 1, 2, 3),
-            input_transform='multiple_select',
-            channels=D,
-            embed_dims=D,
-            post_process_channels=[D, D, D, D],
-            norm_cfg=BN),
-        out_indices=(0, 1, 2, 3),
-        output_cls_token=True),
-    pidnet=lambda: dict(
-        type='EncoderDecoder',
-        backbone=dict(
-            type='PIDNet',
-            channels=4,
-            ppm_channels=4,
-            num_stem_blocks=1,
-            num_branch_blocks=1,
-            align_corners=False,
-            norm_cfg=BN),
-        decode_head=dict(
-            type='PIDHead',
-            in_channels=16,
-            channels=D,
-            norm_cfg=BN,
-            num_classes=C,
-            loss_decode=[dict(type='CrossEntropyLoss')] * 4)),
-    ddrnet=lambda: dict(
-        type='EncoderDecoder',
-        backbone=dict(type='DDRNet', channels=4, ppm_channels=4, norm_cfg=BN),
-        decode_head=dict(
-            type='DDRHead',
-            in_channels=16,
-            channels=D,
-            norm_cfg=BN,
-            num_classes=C,
-            loss_decode=[dict(type='CrossEntropyLoss')] * 2)))
-
-
-def config(family):
-    """The config of a dense model, without the options that are None."""
-
-    def clean(cfg):
-        if isinstance(cfg, dict):
-            return {k: clean(v) for k, v in cfg.items() if v is not None}
-        if isinstance(cfg, list):
-            return [clean(v) for v in cfg]
-        return cfg
-
-    return clean(FAMILIES[family]())
 
 
 def wrapped(cfg, class_head=True, width=D, **kwargs):
@@ -193,11 +38,6 @@ def wrapped(cfg, class_head=True, width=D, **kwargs):
         transformer_decoder=layers,
         **kwargs)
     return dense, MODELS.build(copy.deepcopy(new))
-
-
-def images(seed=0):
-    gen = torch.Generator().manual_seed(seed)
-    return torch.rand(2, 3, SIDE, SIDE, generator=gen)
 
 
 @pytest.mark.parametrize('family', FAMILIES)
