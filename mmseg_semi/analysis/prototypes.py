@@ -13,8 +13,8 @@ from ..functional import upcast
 from ..functional.prototype_assignment import prototypes_per_class
 from ..functional.sampling import row_features
 from ..models.decode_heads.contrast_head import ContrastHead
-from ..models.decode_heads.mask_query_head import MaskQueryHead
 from ..models.decode_heads.prototype_head import PIXELS, PrototypeHead
+from ..models.decode_heads.query_head import QueryHead
 from .features import FeatureReader, find_network
 
 
@@ -164,7 +164,7 @@ class StoredPrototypes(FeatureSpace):
 
 
 class QueryPrototypes(FeatureSpace):
-    """The queries of a :class:`MaskQueryHead` (PPS, RC2L).
+    """The queries of a :class:`QueryHead` (PPS, RC2L).
 
     The score is the mask logit: the product of the query's mask embedding,
     which depends on the image, and the pixel's. Without class head the
@@ -201,7 +201,7 @@ class QueryPrototypes(FeatureSpace):
                                                      self.head.num_classes)
 
     def prototypes(self) -> Prototypes:
-        if self.head.cls_embed is not None or not self.images:
+        if self.head.has_classes or not self.images:
             return super().prototypes()
         return Prototypes(self.total / self.images, self._fixed_classes(),
                           self._index())
@@ -210,7 +210,7 @@ class QueryPrototypes(FeatureSpace):
         queries = self._queries(image)
         maps = queries.mask_logits()[0]
         weighted, classes = maps, None
-        if self.head.cls_embed is None:
+        if not self.head.has_classes:
             classes = self._fixed_classes()
         else:  # as MaskFormer decides which query a pixel belongs to
             chances = upcast(queries.class_logits[-1][0]).softmax(-1)
@@ -265,7 +265,7 @@ class BankVectors(FeatureSpace):
 
 SPACES = {
     PrototypeHead: StoredPrototypes,
-    MaskQueryHead: QueryPrototypes,
+    QueryHead: QueryPrototypes,
     ContrastHead: BankVectors
 }
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.dropout import _DropoutNd
 
-from .head_adapters import (auxiliary_stages, decode_stages, scoring_stage)
+from .head_adapters import auxiliary_stages, decode_stages, scoring_stage
 from .step import Out, Pass, QueryOut, View
 from .taps import TapRecorder
 

@@ -263,7 +263,7 @@ class Out:
             TypeError: The network has no queries.
         """
         if self.queries is None:
-            raise TypeError('Prototype labels need a MaskQueryHead, whose '
+            raise TypeError('Prototype labels need a head with queries, whose '
                             'queries are the prototypes; this network has a '
                             'dense head.')
         _, best = max_along(self.queries.mask_logits(), dim=1)

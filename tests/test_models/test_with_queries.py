@@ -12,7 +12,7 @@ from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
 from mmseg_semi.models.decode_heads.with_queries import with_queries
 from mmseg_semi.models.probe import Probe
 from mmseg_semi.models.taps import TapRecorder
-from .given_families import D, FAMILIES, SIDE, config, fcn, images, knet
+from .given_families import FAMILIES, SIDE, D, config, fcn, images, knet
 from .given_queries import samples
 from .toys import NUM_CLASSES as C
 from .toys import segmentor

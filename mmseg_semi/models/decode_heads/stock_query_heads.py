@@ -18,7 +18,6 @@ from .query_decoder import (MaskedTransformerDecoder, MaskedTransformerLayer,
                             TransformerLayer)
 from .query_head import QueryHead
 
-
 _PROJECT = 'enforce_decoder_input_project'
 
 
