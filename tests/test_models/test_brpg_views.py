@@ -42,12 +42,21 @@ def test_their_pixels_form_one_mean():
     term.once('prototypes', lambda: None)
     labelled = term.loss(given_step(given_maps(), 20, semi=False))
     base = labelled['loss_proto'].item()
-    assert numbers[None] == sum(numbers[view, ] for view in VIEWS)
-    expected = sum(
-        numbers[view, ] * (losses[view, ] - base) for view in VIEWS)
+    assert numbers[None] == sum(numbers[
+        view,
+    ] for view in VIEWS)
+    expected = sum(numbers[
+        view,
+    ] * (losses[
+        view,
+    ] - base) for view in VIEWS)
     assert losses[None] - base == pytest.approx(
         expected / numbers[None], rel=1e-9)
-    assert abs(losses[VIEWS[0], ] - losses[VIEWS[1], ]) > 1e-5
+    assert abs(losses[
+        VIEWS[0],
+    ] - losses[
+        VIEWS[1],
+    ]) > 1e-5
 
 
 def test_the_weak_images_enter_the_banks_once():

@@ -18,7 +18,7 @@ from mmseg_semi.functional.edges import label_edges
 from mmseg_semi.models.adapters import network_mode, perturbed, split
 from mmseg_semi.models.step import Pass
 from mmseg_semi.models.taps import resolve_tap
-from .given_families import FAMILIES, SIDE, D, config, fcn, images, knet
+from .given_families import FAMILIES, SIDE, config, fcn, images, knet
 from .toys import NUM_CLASSES as C
 from .toys import mean_teacher, sample, segmentor, total
 

@@ -7,5 +7,4 @@ _base_ = [
 model = dict(
     shared=(),
     terms=dict(
-        supervised=dict(criterion=None),
-        pps=dict(head=dict(_delete_=True))))
+        supervised=dict(criterion=None), pps=dict(head=dict(_delete_=True))))
