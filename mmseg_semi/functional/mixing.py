@@ -160,8 +160,8 @@ def _parity(top: Tensor, left: Tensor, box_height: Tensor, box_width: Tensor,
     odd = (rows[..., None] & cols[:, None]).sum(2) % 2 == 1
     at = torch.arange(height, device=top.device)
     kind = (at >= edges[..., None]).sum(1)  # (B, height), 0 to 2 K
-    kind += starts.shape[1] * torch.arange(
-        len(top), device=top.device)[:, None]
+    images = torch.arange(len(top), device=top.device)
+    kind += starts.shape[1] * images[:, None]
     return odd.flatten(0, 1).index_select(0, kind.flatten()).view(
         len(top), height, width)
 

@@ -81,16 +81,15 @@ class TestFamilies:
 class TestInputs:
 
     def test_nothing_is_downloaded_and_the_rest_stays(self):
-        cfg = dict(
-            pretrained='open-mmlab://x',
-            backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='x')),
-            neck=dict(init_cfg=dict(type='Xavier')),
-            heads=[dict(a=1),
-                   dict(init_cfg=[dict(type='Pretrained')])])
-        assert networks.without_pretraining(cfg) == dict(
-            pretrained=None,
-            backbone=dict(init_cfg=None),
-            heads={'1': dict(init_cfg=None)})
+        path = 'mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py'
+        cfg = networks.small_input(path, 64)
+        assert 'Pretrained' not in str(cfg)
+        losses = cfg.decode_head.loss_decode
+        assert [loss.get('class_weight') for loss in losses] == [None] * 4
+        assert [loss.type for loss in losses] == [
+            'CrossEntropyLoss', 'OhemCrossEntropy', 'BoundaryLoss',
+            'OhemCrossEntropy'
+        ]
 
     def test_position_embeddings_fit_the_input(self):
         assert networks.small_input(find_families()['vit'],
@@ -263,9 +262,9 @@ def test_errors_become_one_line():
 
 
 @pytest.mark.parametrize('family, error, refused', [
-    ('psanet', ImportError('needs compiled psamask'), True),
+    ('psanet', ImportError('psamask: no compiled operators'), True),
     ('psanet', ImportError('disk full'), False),
-    ('fcn', ImportError('needs compiled psamask'), False),
+    ('fcn', ImportError('psamask: no compiled operators'), False),
 ])
 def test_refusals(monkeypatch, family, error, refused):
 

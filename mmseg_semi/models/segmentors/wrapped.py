@@ -58,7 +58,7 @@ def resolve_segmentor(cfg: Union[str, dict],
     cls = _class_of(resolved)
     if cls is not None:
         check_segmentor(cls)
-    if has_queries(resolved.decode_head):
+    if has_queries(resolved.get('decode_head')):
         resolved.decode_head = ConfigDict(own_query_head(resolved.decode_head))
     if num_classes is not None:
         _give_classes(resolved, num_classes)
@@ -141,7 +141,7 @@ def _parts(cfg: dict, key: str) -> List[dict]:
 
 def _give_classes(cfg: ConfigDict, num_classes: int) -> None:
     """Write the number of classes wherever a head says it."""
-    if has_queries(cfg.decode_head):
+    if has_queries(cfg.get('decode_head')):
         cfg.decode_head = ConfigDict(
             with_num_classes(cfg.decode_head, num_classes))
     for head in _head_configs(cfg):
