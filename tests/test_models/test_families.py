@@ -13,6 +13,7 @@ from mmseg.models.decode_heads import (DepthwiseSeparableASPPHead,
                                        IterativeDecodeHead)
 from mmseg.registry import MODELS
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_semi.functional.edges import label_edges
 from mmseg_semi.models.adapters import network_mode, perturbed, split
@@ -112,6 +113,31 @@ def test_the_wrapper_predicts_as_the_stock_model(family):
         item = Pass('look', 'teacher', ('sup', ), train=False)
         out, = model.adapter.forward(model.teacher, [view], item)
     torch.testing.assert_close(out.at((SIDE, SIDE)), wanted)
+
+
+def _train_all(rank):
+    """Two steps of every family under DDP, as the stock runner wraps it."""
+    sums = {}
+    for family in FAMILIES:
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            model = mean_teacher(
+                segmentor=config(family), terms=dict(supervised=OWN))
+        ddp = DistributedDataParallel(model, broadcast_buffers=False)
+        for step in range(2):
+            losses = ddp(*family_batch(seed=10 * step + rank), mode='loss')
+            model.zero_grad()
+            total(losses).backward()
+        sums[family] = sum(p.grad.double().sum().item()
+                           for p in model.student.parameters()
+                           if p.requires_grad)
+    return sums
+
+
+def test_every_family_under_ddp(gloo_pool):
+    one, two = gloo_pool(_train_all)
+    assert set(one) == set(FAMILIES)
+    for family, value in one.items():
+        assert value == pytest.approx(two[family]), family
 
 
 def test_point_rend_refines_where_it_labels_alone():
