@@ -38,6 +38,24 @@ class PixelFormat:
             mean, std = preprocessor.mean.to(mean), preprocessor.std.to(std)
         return cls(mean, std, preprocessor.channel_conversion)
 
+    @staticmethod
+    def check(preprocessor: nn.Module) -> None:
+        """Refuse a preprocessor that does not say what it does to pixels.
+
+        Raises:
+            TypeError: Names it and what it must have.
+        """
+        missing = [
+            name for name in ('_enable_normalize', 'channel_conversion')
+            if not hasattr(preprocessor, name)
+        ]
+        if missing:
+            raise TypeError(
+                f'`augment` changes the colours of normalised images, but '
+                f'{type(preprocessor).__name__} does not say how it '
+                f'normalises (it has no {" and ".join(missing)}): derive it '
+                'from SegDataPreProcessor, or leave `augment` out.')
+
     def normalized(self, raw: Tensor) -> Tensor:
         return (raw - self.mean) / self.std
 

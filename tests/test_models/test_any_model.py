@@ -232,6 +232,13 @@ class TestPreprocessor:
         assert not build_preprocessor(
             wrapped, dict(type='SemiDataPreProcessor'))._enable_normalize
 
+    def test_colours_need_one_that_says_how_it_normalises(self):
+        with pytest.raises(TypeError, match='augment.*Halved does not say'):
+            build(
+                data_preprocessor=dict(type='Halved'),
+                augment=dict(strong=dict()))
+        build(data_preprocessor=dict(type='Halved'))
+
     def test_anything_else_is_refused(self):
         with pytest.raises(TypeError, match="'FCNHead' is no registered pre"):
             build_preprocessor(None, dict(type='FCNHead'))

@@ -109,6 +109,8 @@ class MeanTeacher(Framework):
             raise ValueError(
                 f'augment names {sorted(augment)}: give '
                 'arguments of ViewAugment for "sup" and "strong".')
+        if augment:
+            PixelFormat.check(self.data_preprocessor)
         self.mixer = _build(mixing, 'BatchMixer')
         self.labeled_mixer = _build(labeled_mixing, 'BatchMixer')
         self.augment = {
