@@ -28,7 +28,17 @@ def _layer(width: int) -> dict:
 
 
 def small_network(cfg: Config) -> None:
-    """Shrink the segmentor in place."""
+    """Shrink the segmentor in place; heads of terms read its widths."""
+    _small_segmentor(cfg)
+    for name, term in cfg.model.terms.items():
+        head = (term or {}).get('head')
+        if head and 'in_channels' in head:
+            head.in_channels = 32 if name == 'pps' else _width(cfg, head)
+            if name == 'brpg' and head.get('projector', 'conv') is None:
+                head.channels = head.in_channels
+
+
+def _small_segmentor(cfg: Config) -> None:
     segmentor = cfg.model.segmentor
     if 'segformer' in segmentor.get('config', ''):
         cfg.merge_from_dict(dict(model=dict(segmentor=_SEGFORMER)))
@@ -90,7 +100,6 @@ def small_terms(cfg: Config) -> None:
             terms[name].update(options)
     for name in ('brpg', 'pcr', 'u2pl', 'cmb'):
         if name in terms:
-            terms[name].head.in_channels = _width(cfg, terms[name].head)
             if 'channels' in terms[name].head:
                 terms[name].head.channels = 16
     if 'brpg' in terms:
@@ -99,7 +108,7 @@ def small_terms(cfg: Config) -> None:
         if terms['brpg'].head.get('projector', 'conv') is None:
             terms['brpg'].head.channels = terms['brpg'].head.in_channels
     if 'pps' in terms and terms['pps'].get('head'):
-        terms['pps'].head = dict(in_channels=32, channels=4)
+        terms['pps'].head.channels = 4
     if terms.get('consistency', {}).get('ramp'):
         terms['consistency'].ramp.length = 2
     for name in ('burn_in', ):

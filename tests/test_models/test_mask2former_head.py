@@ -191,8 +191,8 @@ def test_pps_trains():
     semi.init_weights()
     semi.total_iters = 100
     losses = step(semi.train())
-    for part in ('sup', 'sp', 'contra', 'r'):
-        assert losses[f'student2.loss_{part}'].isfinite()
+    for part in ('decode.loss_ce', 'loss_sp', 'loss_contra', 'loss_r'):
+        assert losses[f'student2.{part}'].isfinite()
     heads = [semi.student1.decode_head, semi.student2.decode_head]
     for part in heads[0].shared_parts():
         assert getattr(heads[0], part) is getattr(heads[1], part)

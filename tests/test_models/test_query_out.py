@@ -74,5 +74,5 @@ def test_prototype_map_keeps_the_grid(height, width):
 
 
 def test_a_dense_head_has_no_prototypes():
-    with pytest.raises(TypeError, match='MaskQueryHead'):
+    with pytest.raises(TypeError, match='head with queries'):
         out(None).prototype_map((8, 8))

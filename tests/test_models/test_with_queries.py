@@ -79,7 +79,8 @@ def test_what_the_classifier_reads_embeds_the_pixels(family):
     losses = model.decode_head.loss_by_feat(out, samples(labels))
     sum(losses.values()).backward()
     for name, p in model.named_parameters():
-        assert p.grad is not None, name
+        if p.requires_grad and not name.startswith('auxiliary_head.'):
+            assert p.grad is not None, name
     assert any(p.grad.abs().sum() > 0 for p in model.backbone.parameters())
 
 
