@@ -5,7 +5,7 @@ import os
 import os.path as osp
 
 # First: it lets mmseg import where mmcv has no compiled operators.
-import mmseg_semi  # noqa: F401  isort: skip
+import mmseg_semi  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -20,7 +20,8 @@ from mmseg_semi.engine.readable_errors import readable_errors
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a segmentor')
-    parser.add_argument('config', help='path of the config file')
+    parser.add_argument(
+        'config', help='path of the config file, or mmseg_semi::NAME')
     parser.add_argument(
         '--work-dir',
         help='where logs and checkpoints go (default: work_dir of the config, '
@@ -64,7 +65,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config file and apply the arguments to it."""
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(mmseg_semi.find_config(args.config))
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..engine.checkpoint import (CheckpointError, check_checkpoint,
                                  check_weights_fit)
+from ..config_files import find_config
 from ..models.adapters import build_adapter
 from ..models.taps import TapRecorder
 
@@ -149,7 +150,7 @@ def load_for_analysis(config: str,
         CheckpointError: The file is damaged, unsafe, or of another model, or
             lacks weights of a backbone, neck or decode head.
     """
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(find_config(config))
     cfg.merge_from_dict(cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(cfg.model)

@@ -23,7 +23,7 @@ import platform
 from pathlib import Path
 
 # First: it lets mmseg import where mmcv has no compiled operators.
-import mmseg_semi  # noqa: F401  isort: skip
+import mmseg_semi  # isort: skip
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
@@ -175,7 +175,7 @@ def run(args: argparse.Namespace) -> dict:
     Returns:
         dict: What was measured and, per stage, what came out.
     """
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(mmseg_semi.find_config(args.config))
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     MMLogger.get_instance('mmengine', log_level='ERROR')

@@ -17,7 +17,7 @@ import argparse
 import json
 
 # First: it lets mmseg import where mmcv has no compiled operators.
-import mmseg_semi  # noqa: F401  isort: skip
+import mmseg_semi  # isort: skip
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
@@ -56,7 +56,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> list[InitialWeights]:
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(mmseg_semi.find_config(args.config))
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     torch.manual_seed(args.seed)

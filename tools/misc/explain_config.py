@@ -11,7 +11,7 @@ import json
 import warnings
 
 # First: it lets mmseg import where mmcv has no compiled operators.
-import mmseg_semi  # noqa: F401  isort: skip
+import mmseg_semi  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
@@ -23,7 +23,8 @@ from mmseg_semi.engine.readable_errors import readable_errors
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Say what a config is going to train')
-    parser.add_argument('config', help='path of the config file')
+    parser.add_argument(
+        'config', help='path of the config file, or mmseg_semi::NAME')
     parser.add_argument(
         '--gpus', type=int, default=1, help='number of processes (default: 1)')
     parser.add_argument(
@@ -89,7 +90,7 @@ def main(argv=None) -> None:
         # What others say when a model is built would hide the plan.
         MMLogger.get_instance('mmengine', log_level='ERROR')
         warnings.simplefilter('ignore')
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(mmseg_semi.find_config(args.config))
         if args.cfg_options is not None:
             cfg.merge_from_dict(args.cfg_options)
         plan = explain(cfg, args.gpus, args.accumulate)

@@ -13,7 +13,7 @@ import argparse
 from typing import Iterator, Tuple
 
 # First: it lets mmseg import where mmcv has no compiled operators.
-import mmseg_semi  # noqa: F401  isort: skip
+import mmseg_semi  # isort: skip
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
@@ -114,7 +114,7 @@ def images(dataset, preprocessor, num_classes: int) -> Iterator[Tuple]:
 
 def run(args: argparse.Namespace) -> None:
     """Sample, cluster, write, and say how many pixels there were."""
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(mmseg_semi.find_config(args.config))
     cfg.merge_from_dict(args.cfg_options or {})
     complete(args, cfg)
     init_default_scope(cfg.get('default_scope', 'mmseg'))

@@ -1,8 +1,6 @@
 # For a model and data of your own: 20,000 iterations, AdamW, ten times the
 # rate for heads, as SegFormer is trained. All that follows from the length
 # changes with `--cfg-options train_cfg.max_iters=...`.
-train_cfg.max_iters=...`
-# changes the length, and all that follows from it.
 train_cfg = dict(
     type='SemiIterBasedTrainLoop', max_iters=20000, val_interval=2000)
 val_cfg = dict(type='ValLoop')
