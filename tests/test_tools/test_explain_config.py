@@ -110,3 +110,10 @@ def test_misuse_ends_with_status_2(main):
     with pytest.raises(SystemExit) as error:
         main([str(BRPG), '--gpus', '0'])
     assert error.value.code == 2
+
+
+def test_a_config_by_its_name(explained, main):
+    plan = explained('mmseg_semi::brpg/brpg_r101_voc_366.py', '--gpus', 2)
+    assert plan['per_gpu'] == dict(labeled=8, unlabeled=8)
+    with pytest.raises(SystemExit, match='367.*brpg_r101_voc_366.py'):
+        main(['mmseg_semi::brpg/brpg_r101_voc_367.py', '--gpus', '2'])
