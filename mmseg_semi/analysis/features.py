@@ -9,9 +9,9 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..config_files import find_config
 from ..engine.checkpoint import (CheckpointError, check_checkpoint,
                                  check_weights_fit)
-from ..config_files import find_config
 from ..models.adapters import build_adapter
 from ..models.taps import TapRecorder
 
