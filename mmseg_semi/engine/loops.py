@@ -109,7 +109,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         check_same_number(self.batches.sampler, accumulate)
         if self.batches.total is not None:
             check_no_lr_scaling(runner)
-        check_layer_decay(runner.optim_wrapper)
+        if hasattr(unwrap(runner.model), 'learners'):
+            check_layer_decay(runner.optim_wrapper)
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
         add_hooks(runner)

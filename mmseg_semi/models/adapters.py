@@ -248,7 +248,7 @@ class NetworkAdapter:
                     queries=queries,
                     raw=part,
                     rest=rest,
-                    threshold=getattr(stage.head, 'threshold', None),
+                    threshold=_threshold(stage.head),
                     scorer=_scorer(stage, part, net.test_cfg)))
             outs[-1].unnormalized = bool(queries and outs[-1].scorer)
         return outs
@@ -279,6 +279,11 @@ class NetworkAdapter:
                 own = stage.losses(raw, samples, net.train_cfg)
                 losses.update({f'{prefix}.{n}': v for n, v in own.items()})
         return losses
+
+
+def _threshold(head: nn.Module) -> Optional[float]:
+    """That of one sigmoid channel; stock heads with more ignore theirs."""
+    return head.threshold if head.out_channels == 1 else None
 
 
 def _scorer(stage, heads: Heads, test_cfg):

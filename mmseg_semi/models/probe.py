@@ -26,6 +26,13 @@ def input_size(cfg: ConfigDict) -> Tuple[int, int]:
     return DEFAULT_SIZE
 
 
+def input_channels(cfg: ConfigDict) -> int:
+    """Channels of the images that a segmentor's config is made for."""
+    mean = (cfg.get('data_preprocessor') or {}).get('mean')
+    default = len(mean) if mean is not None else 3
+    return (cfg.get('backbone') or {}).get('in_channels', default)
+
+
 class Probe:
     """Widths of a network's feature taps, from a forward without data.
 
@@ -36,14 +43,18 @@ class Probe:
     Args:
         net (nn.Module): A stock segmentor as built.
         size (tuple[int, int]): Of the input, (H, W).
+        channels (int): Of the input. Defaults to 3.
 
     Raises:
         TypeError: The network cannot run, or its scores are no map of its
             classes.
     """
 
-    def __init__(self, net: nn.Module, size: Sequence[int]) -> None:
-        self.size = tuple(size)
+    def __init__(self,
+                 net: nn.Module,
+                 size: Sequence[int],
+                 channels: int = 3) -> None:
+        self.size, self.channels = tuple(size), channels
         self.adapter = NetworkAdapter()
         self.copy = deepcopy(net).eval().to('meta')
         self.device = 'meta'
@@ -56,7 +67,8 @@ class Probe:
                 maps, scores = self._run(())
             except Exception as err:
                 raise TypeError(
-                    f'{_names(net)} cannot run on an image of {self.size}: '
+                    f'{_names(net)} cannot run on an image of {self.size} '
+                    f'with {self.channels} channels: '
                     f'{type(err).__name__}: {err}') from err
         self.stages = [m.shape[1] for m in maps if isinstance(m, Tensor)]
         self._check(scores)
@@ -83,7 +95,7 @@ class Probe:
         """Tapped maps, without taps those of the encoder; and scores."""
         net = self.copy
         recorder = TapRecorder(net, taps)
-        image = torch.zeros(1, 3, *self.size, device=self.device)
+        image = torch.zeros(1, self.channels, *self.size, device=self.device)
         with torch.random.fork_rng(devices=[]), torch.no_grad(), \
                 recorder.capture(taps, grad=False) as tapped:
             feats = net.extract_feat(image)

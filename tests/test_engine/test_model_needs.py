@@ -80,7 +80,9 @@ def test_layer_decay_of_one_network_is_refused(tmp_path, name):
         optimizer=dict(type='SGD', lr=.1),
         constructor=name,
         paramwise_cfg=dict(num_layers=12, decay_rate=.9))
-    runner = make_runner(tmp_path, optim=optim)
+    model = ToySemi()
+    model.learners = ('student', )
+    runner = make_runner(tmp_path, optim=optim, model=model)
     with pytest.raises(
             ValueError, match=f'{name}.*SemiLayerDecayOptimizerConstructor'):
         runner.train()

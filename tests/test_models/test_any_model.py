@@ -15,7 +15,7 @@ from torch import nn
 from mmseg_semi.models.data_preprocessor import (SemiDataPreProcessor,
                                                  build_preprocessor)
 from mmseg_semi.models.mixing import BatchMixer
-from mmseg_semi.models.probe import Probe, input_size
+from mmseg_semi.models.probe import Probe, input_channels, input_size
 from mmseg_semi.models.regularizers.training_plan import TrainingPlan
 from mmseg_semi.models.segmentors.wrapped import (drop_pretrained,
                                                   resolve_segmentor,
@@ -57,6 +57,7 @@ class TestClasses:
 
     @pytest.mark.parametrize('weights, fits', [([1.] * 7, True),
                                                ([1.] * C, False),
+                                               ([1.] * 8, False),
                                                (None, True)])
     def test_weights_must_be_as_many(self, weights, fits):
         cfg = segmentor('fcn')
@@ -65,7 +66,8 @@ class TestClasses:
             resolve_segmentor(cfg, 7)
             return
         with pytest.raises(
-                ValueError, match='FCNHead.*OhemCross.* 4 classes.*model 7'):
+                ValueError,
+                match='FCNHead.*OhemCross.* [48] classes.*model 7'):
             resolve_segmentor(cfg, 7)
 
     def test_one_channel_stays_one(self):
@@ -129,6 +131,16 @@ class TestProbe:
             lambda m, a, out: m.vector(out.mean((2, 3))) is None or None)
         with pytest.raises(ValueError, match='vector.*no map.*Choose'):
             Probe(net, (SIZE, SIZE))('decode_head.vector:output')
+
+    def test_images_of_other_channels(self):
+        """By the encoder, else by the mean colour."""
+        assert input_channels(dict(backbone=dict(in_channels=6))) == 6
+        assert input_channels(dict(data_preprocessor=dict(mean=[0.]))) == 1
+        assert input_channels(dict()) == 3
+        cfg = segmentor('fcn')
+        cfg['backbone']['in_channels'] = 6
+        first = build(segmentor=cfg).student.backbone.conv1
+        assert first.in_channels == 6
 
     @pytest.mark.parametrize('cfg, size', [
         (dict(backbone=dict(img_size=8), test_cfg=dict(crop_size=(1, 1))),

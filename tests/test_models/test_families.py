@@ -232,6 +232,18 @@ def test_split_keeps_the_form():
     assert one[1][1] is None and one[2] == []
 
 
+def test_a_threshold_is_of_one_channel_alone():
+    """Stock heads with a channel for each class do not use theirs."""
+    head = fcn(threshold=.01)
+    model = mean_teacher(segmentor=segmentor(decode_head=head))
+    step = model.begin(*family_batch())
+    view = step.views['unsup_teacher']
+    item = Pass('look', 'teacher', ('unsup_teacher', ), train=False)
+    out, = model.adapter.forward(model.teacher, [view], item)
+    labels = model.pseudo_labels(out, view)['cls']
+    assert torch.equal(labels, out.at(view.size).argmax(1))
+
+
 class TestOneSigmoidChannel:
     """num_classes=2 and out_channels=1."""
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ..adapters import build_adapter
 from ..data_preprocessor import build_preprocessor
+from ..decode_heads.stock_query_heads import has_queries
 from ..decode_heads.with_queries import with_queries
-from ..probe import Probe, input_size
+from ..probe import Probe, input_channels, input_size
 from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
@@ -99,7 +100,7 @@ class SemiSegmentor(BaseSegmentor):
                  train_cfg: Optional[dict] = None,
                  test_cfg: Optional[dict] = None) -> None:
         cfg = resolve_segmentor(segmentor, num_classes)
-        self._input_size = input_size(cfg)
+        self._input = input_size(cfg), input_channels(cfg)
         # Built here: mmengine's own registry would need a default scope.
         super().__init__(
             data_preprocessor=build_preprocessor(
@@ -151,11 +152,14 @@ class SemiSegmentor(BaseSegmentor):
             raise ValueError(
                 'One term wants queries that say their class and another '
                 'queries that are prototypes: a network has one kind.')
+        if has_queries(cfg.decode_head):  # its widths are not asked
+            classes = cfg.decode_head.num_classes
+            return ConfigDict(with_queries(cfg, None, classes, *wanted))
         with random_stream(0):  # it is built to be looked at
             dense = self._build_network(copy.deepcopy(cfg))
         return ConfigDict(
-            with_queries(cfg, Probe(dense, self._input_size),
-                         dense.num_classes, *wanted))
+            with_queries(cfg, Probe(dense, *self._input), dense.num_classes,
+                         *wanted))
 
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
         net = MODELS.build(cfg)
@@ -167,7 +171,7 @@ class SemiSegmentor(BaseSegmentor):
         """Build the terms, and the heads they own inside every learner."""
         first = self.net(self.learners[0])
         self.adapter, num_classes = build_adapter(first), first.num_classes
-        widths = Probe(first, self._input_size)
+        widths = Probe(first, *self._input)
         single = len(self.learners) == 1
         self.terms = nn.ModuleDict({
             name if single else f'{name}@{net}':

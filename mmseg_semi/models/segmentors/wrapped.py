@@ -98,12 +98,14 @@ def _load(source: str) -> Config:
         if not path.is_file():  # moved since: the package knows its new name
             return get_config(source)
     loaded = Config.fromfile(path, import_custom_modules=False)
-    modules = (loaded.get('custom_imports') or {}).get('imports') or []
+    wanted = loaded.get('custom_imports') or {}
+    modules = wanted.get('imports') or []
     for module in [modules] if isinstance(modules, str) else modules:
         try:
             import_modules_from_strings(module)
         except ImportError as err:
-            if module.split('.')[0] in REPLACED:
+            if wanted.get('allow_failed_imports') or module.split(
+                    '.')[0] in REPLACED:
                 continue
             raise ImportError(
                 f'{source} needs {module}, which cannot be imported ({err}). '
@@ -162,8 +164,8 @@ def _check_class_weights(cfg: dict) -> None:
             weights = part['class_weight']
             if not isinstance(weights, (list, tuple)):
                 continue
-            # Of mask classification the last one is "no object".
-            if len(weights) not in (known[0], known[0] + 1):
+            # The last one of queries is "no object".
+            if len(weights) != known[0] + has_queries(head):
                 raise ValueError(
                     f'{head.get("type")}: {part.get("type", "a loss")} has '
                     f'class_weight of {len(weights)} classes, the model '
