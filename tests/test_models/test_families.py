@@ -140,6 +140,20 @@ def test_every_family_under_ddp(gloo_pool):
         assert value == pytest.approx(two[family]), family
 
 
+@pytest.mark.parametrize('family, main', [('danet', 0), ('pidnet', 1),
+                                          ('ddrnet', 0), ('knet', -1)])
+def test_in_train_mode_the_map_that_predicts_is_the_main_one(family, main):
+    model = mean_teacher(segmentor=config(family))
+    net = model.student.train()
+    with network_mode(net, train=True, dropout=False):
+        feats = net.extract_feat(images())
+        score, aux = model.adapter.scores(net, feats)
+        maps = net.decode_head(feats)
+    assert torch.equal(score, maps[main])
+    others = [m for m in maps if m is not maps[main] and m.shape[1] == C]
+    assert len(aux) == len(others)
+
+
 def test_point_rend_refines_where_it_labels_alone():
     model = mean_teacher(segmentor=config('pointrend'))
     step = model.begin(*family_batch())

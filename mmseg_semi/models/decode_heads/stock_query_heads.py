@@ -95,7 +95,8 @@ def with_num_classes(cfg: dict, num_classes: int) -> dict:
                 'object". Give them.')
         loss['class_weight'] = [weights[0]] * num_classes + [weights[-1]]
     queries = result.get('num_queries')
-    if result.get('class_head') is False and before and queries:
+    changes = before not in (None, num_classes)
+    if result.get('class_head') is False and changes and queries:
         if queries % before:
             raise ValueError(
                 f'decode_head.num_queries={queries} is no multiple of '
