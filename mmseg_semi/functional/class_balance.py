@@ -34,7 +34,7 @@ def class_counts(labels: Tensor,
 
 @torch.no_grad()
 def balancing_weights(counts: Tensor) -> Tensor:
-    """Root of the median frequency over the frequency (spec of CMB's code).
+    """Root of the median frequency over the frequency.
 
     Args:
         counts (Tensor): (C,), pixels of every class in labels and

@@ -36,7 +36,7 @@ def class_scores(scores: Tensor,
 
     The paper prints p_c = f(sum of p_m over the class), f(x) = softmax(psi(
     sigmoid(x))) and psi(u) = u / (1 - u), so that psi(sigmoid(x)) = exp(x).
-    What is summed is open (spec 2.7 row 1), with s the dot products:
+    What is summed is open, with s the dot products:
 
     ===========  =======================================================
     assign       z_c

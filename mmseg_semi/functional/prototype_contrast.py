@@ -43,7 +43,7 @@ def draw_per_prototype(labels: Tensor, num_prototypes: int, samples: int,
 @torch.no_grad()
 def draw_partners(counts: Tensor, samples: int,
                   generator: torch.Generator) -> Tuple[Tensor, Tensor]:
-    """One random positive of every pool entry (spec 2.7 row 15).
+    """One random positive of every pool entry.
 
     Args:
         counts (Tensor): (2, P), long, used slots by network and prototype.
@@ -92,7 +92,7 @@ def prototype_contrast(pool: Tensor,
     e^(a.o/T))), with p the partner and o the entries of all other prototypes,
     those of the same class included. Anchors are counted over both networks
     and all ranks, so the sum of both shares is the mean over all anchors,
-    where the paper prints a sum (spec 2.7 row 14). Negatives come from the
+    where the paper prints a sum. Negatives come from the
     pool of the own rank.
 
     Args:
@@ -106,7 +106,7 @@ def prototype_contrast(pool: Tensor,
             None takes all.
         generator (torch.Generator, optional): Draws them.
         both_sides (bool): Positives and negatives have a gradient too, not
-            the anchors alone (spec 2.7 row 19).
+            the anchors alone.
 
     Returns:
         Tensor: 0-dim, fp32 (fp64 for an fp64 pool). 0, attached to the

@@ -38,9 +38,9 @@ def pseudo_segments(labels: Tensor,
 
     The paper's text (a class is never "no object", segments do not overlap,
     a segment is compared with the union of a class's regions) leaves one
-    segment per class (spec 3.7 row 1). A class too small to be seen on the
-    grid, or of less than ``min_area`` pixels of the image, gives none (row
-    2); its pixels stay negatives of the others.
+    segment per class. A class too small to be seen on the
+    grid, or of less than ``min_area`` pixels of the image, gives none; its
+    pixels stay negatives of the others.
 
     Args:
         labels (Tensor): (B, H, W), long, in [0, C) or ``ignore_index``.
@@ -88,7 +88,7 @@ def region_classification(class_logits: Tensor,
     """RCC: each matched query shall name its segment's class (Eq. 9).
 
     The softmax runs over C + 1 classes. As printed, queries without a
-    segment receive nothing (spec 3.7 row 13).
+    segment receive nothing.
 
     Args:
         class_logits (Tensor): (B, Q, C + 1), "no object" last.
@@ -120,8 +120,8 @@ def named_classes(class_logits: Tensor, empty_competes: bool = True) -> Tensor:
 
     Args:
         class_logits (Tensor): (B, Q, C + 1), "no object" last.
-        empty_competes (bool): "No object" may be most probable (spec 3.7 row
-            9). False leaves it out.
+        empty_competes (bool): "No object" may be most probable. False leaves
+            it out.
 
     Returns:
         Tensor: (B, Q), long, in [0, C]; C is no class.
@@ -146,7 +146,7 @@ def union_logits(mask_logits: Tensor,
     kind      logit of the union
     ========  ===========================================================
     max       largest mask logit of the members: the sigmoid is monotone,
-              so this is the fuzzy OR (spec 3.7 row 10)
+              so this is the fuzzy OR
     noisy_or  of 1 - prod(1 - mask) over the members
     soft      of the semantic score sum_q p_q(c) mask_q over all queries,
               cut at 1, where its gradient vanishes
@@ -211,9 +211,9 @@ def region_similarity(masks: Tensor,
                       kind: str = 'dice') -> Tensor:
     """Soft overlap d of every mask with every segment (Eq. 5).
 
-    The paper prints 2 |m ∩ t| / (|m| ∪ |t|), between Dice and IoU (spec 3.7
-    row 5): ``dice`` is 2 |m t| / (|m| + |t|), in [0, 1]; ``iou`` is
-    2 |m t| / (|m| + |t| - |m t|), in [0, 2].
+    The paper prints 2 |m ∩ t| / (|m| ∪ |t|), between Dice and IoU: ``dice`` is
+    2 |m t| / (|m| + |t|), in [0, 1]; ``iou`` is 2 |m t| / (|m| + |t| - |m t|),
+    in [0, 2].
 
     Args:
         masks (Tensor): (B, N, h, w), probabilities.
@@ -289,7 +289,7 @@ def region_contrast(similarity: Tensor,
     As printed, the denominator runs over the matched regions without the
     positive one, so the loss may be negative: with two segments it is
     -(d+ - d-) / temperature and never saturates. With one there is no
-    denominator, and the image counts nothing (spec 3.7 row 7).
+    denominator, and the image counts nothing.
 
     Args:
         similarity (Tensor): (B, N, N), [b, j, i] of the region matched to

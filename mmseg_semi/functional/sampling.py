@@ -46,7 +46,7 @@ def _product(rows: Tensor, cols: Tensor) -> Tuple[Tensor, Tensor]:
 @torch.no_grad()
 def jittered_positions(height: int, width: int, cells: int,
                        generator: torch.Generator) -> Tuple[Tensor, Tensor]:
-    """One random pixel in every cell of a regular grid (PCR, spec P5).
+    """One random pixel in every cell of a regular grid (PCR).
 
     The cells are ``height // cells`` by ``width // cells`` pixels, so the
     last rows and columns may belong to none (row 512 of 513).

@@ -7,9 +7,9 @@ from mmseg.registry import MODELS
 class CeilPoolResNet(ResNet):
     """A ResNet whose max pooling rounds up, as Caffe's and DeepLabV2's.
 
-    A crop of 512 becomes 65 x 65 at stride 8 instead of 64 x 64 (CMB spec
-    1.1). With ``style='caffe'`` it is the network of the COCO weights that
-    AdvSemiSeg, ClassMix and CMB start from; the keys are the same.
+    A crop of 512 becomes 65 x 65 at stride 8 instead of 64 x 64. With
+    ``style='caffe'`` it is the network of the COCO weights that AdvSemiSeg,
+    ClassMix and CMB start from; the keys are the same.
 
     Arguments are those of :class:`mmseg.models.backbones.ResNet`.
     """

@@ -14,7 +14,7 @@ from .initial_weights import DrawnWeights
 
 @MODELS.register_module()
 class CMBDeepLabV3PlusHead(DrawnWeights, BaseDecodeHead):
-    """The DeepLabV3+ decoder of ClassMix and CMB (CMB spec 1.1).
+    """The DeepLabV3+ decoder of ClassMix and CMB.
 
     It differs from :class:`DepthwiseSeparableASPPHead` by its ordinary
     convolutions, a 1x1 bottleneck and elementwise dropout: 0.5 after the

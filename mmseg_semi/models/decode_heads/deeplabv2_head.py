@@ -13,7 +13,7 @@ class DeepLabV2Head(DrawnWeights, BaseDecodeHead):
     """DeepLabV2's classifier: a sum of dilated 3x3 convolutions.
 
     AdvSemiSeg, ClassMix and CMB create the four branches of the paper but
-    sum two of them (CMB spec 1.1 and 1.12 row 19); all their numbers stand on
+    sum two of them; all their numbers stand on
     that. Parameters are named as in their checkpoints (``layer5``).
 
     Both taps, ``decoder`` and ``pre_cls``, are the backbone's map.

@@ -11,7 +11,7 @@ from .initial_weights import DrawnWeights
 class ProjectionHead(DrawnWeights, BaseModule):
     """PPS's projector Phi: Linear, BatchNorm, ReLU, Linear per pixel.
 
-    The paper says non-linear and low-dimensional (spec 2.7 row 18). It runs
+    The paper says non-linear and low-dimensional. It runs
     inside the term, on the drawn pixels alone; they make the statistics of
     the BatchNorm, those of both networks together. It predicts no classes.
 

@@ -17,7 +17,7 @@ PIXELS = 16384  # compared at once: 32 MiB of features of 512 channels
 
 def conv_projector(in_channels: int, channels: int, dropout: float,
                    norm_cfg: Optional[dict]) -> nn.Sequential:
-    """Two Conv3x3-BN-ReLU-Dropout2d blocks and a 1x1 (BRPG 4.1.3, spec S1)."""
+    """Two Conv3x3-BN-ReLU-Dropout2d blocks and a 1x1 (BRPG 4.1.3)."""
     blocks = []
     for i in range(2):
         blocks += [

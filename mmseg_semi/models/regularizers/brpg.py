@@ -55,23 +55,23 @@ class BRPG(PrototypeTerm):
         threshold (float): eta_s in [0, 1]. Defaults to 0.8.
         class_threshold (tuple[float, float], optional): Bounds of a
             threshold per class for labelled pixels, an average (momentum
-            0.999) of the class's confidence (Table 8, "EMA"; spec B3 `csp`).
+            0.999) of the class's confidence (Table 8, "EMA").
         cells (int): Grid of labelled samples, (cells + 1)**2 per image.
             Defaults to 32.
-        draws_per_image (int): M_u; pooled over the batch (spec B10-7).
+        draws_per_image (int): M_u; pooled over the batch.
             Defaults to 1000.
         confidence (tuple[float, float]): eta_0 and eta_e of Eq. 19.
         schedule_begin (int, optional): Where eta_t starts; None is T_S2
-            (Eq. 19), the official code has epoch 5 (spec B10-8).
+            (Eq. 19), the official code has epoch 5.
         momentum (float): alpha of Eq. 22. Defaults to 0.99.
         loss_weight (float): lambda_pro. Defaults to 1.
         per_gpu_scale (bool): Divide the loss by the number of GPUs as the
-            official code does without meaning to (spec B10-5).
+            official code does without meaning to.
         sync_prototypes (bool): Reduce the prototype update over ranks. The
-            official code lets every rank drift (spec B10-9).
+            official code lets every rank drift.
         pretrain_head (bool): Train the feature head on labelled pixels with
             a linear classifier until T_S1 (Table 9, I). Defaults to False.
-        kmeans (str): ``faiss`` or ``minibatch`` (official, spec B10-11).
+        kmeans (str): ``faiss`` or ``minibatch`` (official).
         seed (int): Of the clustering. Defaults to 0.
     """
     name = 'brpg'
@@ -156,7 +156,7 @@ class BRPG(PrototypeTerm):
             'prototypes': ('learner', ),
         }[self.stage(step)]
         # The statistics pass is where the teacher's head gets its BatchNorm
-        # statistics, from the start on as in the official code (spec S5).
+        # statistics, from the start on as in the official code.
         return (self.name, ) if role in ('statistics', *roles) else ()
 
     def on_labels(self, step: Step) -> None:

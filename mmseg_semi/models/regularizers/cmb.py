@@ -48,7 +48,7 @@ class CMB(Term):
         rows_per_image (str | float): New vectors per class, iteration and
             labelled image of the target domain, see
             :func:`mmseg_semi.functional.memory_rows_per_image`; all vectors
-            of a batch compete, those of all ranks together (1.12 row 14).
+            of a batch compete, those of all ranks together.
             Defaults to ``city``.
         capacity (int): psi, vectors per class (Table 7), at least 2.
             Defaults to 256.
@@ -69,20 +69,20 @@ class CMB(Term):
             (Table 8): no selectors, equal weights, ``memory_select`` is
             ``random``. Defaults to True.
         memory_attention (bool): Weigh vectors in memory too (Eq. 8). In the
-            code these weights are 1 (row 2). Defaults to True.
+            code these weights are 1. Defaults to True.
         memory_select (str): When more vectors pass than may enter, take
-            those of ``highest`` score, the ``lowest`` as the code does (row
-            1), or a ``random`` choice. Defaults to ``highest``.
+            those of ``highest`` score, the ``lowest`` as the code does, or a
+            ``random`` choice. Defaults to ``highest``.
         rank_with (str, optional): Rank by the teacher's ``memory`` selector,
             trained on projections, or by its ``feature`` selector, trained on
-            predictions (code, row 3). Defaults to ``memory`` if that one is
+            predictions (code). Defaults to ``memory`` if that one is
             trained (``memory_attention``).
         normalize_memory (bool): The memory selector sees L2-normalised
-            vectors (code, row 4). Defaults to False.
+            vectors (code). Defaults to False.
         feat_stride (int, optional): Take features at this stride of the
-            image where the network's own is finer (row 16).
+            image where the network's own is finer.
         loss_weight (tuple[float, float]): lambda_contr of labelled and of
-            unlabelled features (row 15), at least 0; 0 switches one off.
+            unlabelled features, at least 0; 0 switches one off.
             Defaults to (0.1, 0.1).
     """
     name = 'cmb'

@@ -33,11 +33,11 @@ class PixelConsistency(Term):
             iterations, as the official code does; None moves it smoothly.
         threshold (float): For ``confidence``, in [0, 1]. Defaults to 0.8.
         entropy_view (str): ``mixed`` measures the entropy of a train-mode
-            teacher pass on the mixed batch (official code, spec B10-3);
+            teacher pass on the mixed batch (official code);
             ``weak`` reuses the pass that made the labels.
         normalizer (str): See :func:`mmseg_semi.functional.cross_entropy`.
             Defaults to ``kept_boost``, the official mean over kept pixels
-            times pixels / kept (spec B10-2); ``valid`` is Eq. 6.
+            times pixels / kept; ``valid`` is Eq. 6.
         sharpen (float): The loss of a pixel is multiplied by its confidence
             to this power (CMB: 6). Defaults to 0: all alike.
         ramp (dict, optional): Arguments ``length`` and ``kind`` of

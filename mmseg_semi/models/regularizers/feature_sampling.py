@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_semi authors.
-"""Which features BRPG banks during its sampling stage (Eq. 8-9, spec B3)."""
+"""Which features BRPG banks during its sampling stage (Eq. 8-9)."""
 from typing import Dict, NamedTuple, Optional, Tuple
 
 import torch

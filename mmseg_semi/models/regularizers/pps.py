@@ -46,29 +46,29 @@ class PPS(Term):
         head (dict, optional): :class:`ProjectionHead` config; its
             ``in_channels``, the width of the pixel embedding, may be left
             out. Both networks share it.
-        prototype_weight (float): Of L_sp (row 24). Defaults to 1.5.
+        prototype_weight (float): Of L_sp. Defaults to 1.5.
         contrast_weight (float): Of L_contra; 0 leaves the projector out
             (Table 4). Defaults to 0.5.
         activation_weight (float): Of L_r; 0 leaves it out (Table 4).
             Defaults to 0.01.
         sp_resolution (str): L_sp on the grid of the ``feature`` map, or of
-            the ``image``, which needs N_p channels there (row 9); the labels
+            the ``image``, which needs N_p channels there; the labels
             are those of the feature grid, enlarged.
-        sp_labeled (bool): L_sp on labelled images too (row 10). Defaults to
+        sp_labeled (bool): L_sp on labelled images too. Defaults to
             False.
-        temperature (float): tau of Eq. 7 (row 12). Defaults to 0.1.
+        temperature (float): tau of Eq. 7. Defaults to 0.1.
         samples (int): Pixels of a prototype in the pool, half of each
-            network (row 13). Defaults to 32.
+            network. Defaults to 32.
         negatives (int, optional): r random negatives of an anchor; None, the
-            default, takes all of the pool (row 13).
+            default, takes all of the pool.
         contrast_labeled (bool): Labelled images enter the pool too, a pixel
-            with the best prototype of its class (row 17). Defaults to False.
-        both_sides (bool): Gradient also through positives and negatives
-            (row 19). Defaults to True.
+            with the best prototype of its class. Defaults to False.
+        both_sides (bool): Gradient also through positives and negatives.
+            Defaults to True.
         activation_labels (str): L_r on unlabelled images learns the class
             the ``other`` network gives, its ``own``, or ``none``: labelled
-            images alone (row 21). Defaults to ``other``.
-        begin (int): First iteration of L_contra and L_r (row 26). Defaults
+            images alone. Defaults to ``other``.
+        begin (int): First iteration of L_contra and L_r. Defaults
             to 0.
     """
     name = 'pps'
@@ -312,7 +312,7 @@ class PPS(Term):
         return cross_entropy(resized(out, logits, target.shape[-2:]), target)
 
     def _draw_one_each(self, step: Step, per_class: int) -> Tensor:
-        """The same for all images: row 20 has one draw per iteration."""
+        """The same for all images: one draw per iteration."""
         generator = torch.Generator(step.generator.device)
         generator.manual_seed(step.common.getrandbits(63))
         return draw_prototypes(self.num_classes, per_class, generator)

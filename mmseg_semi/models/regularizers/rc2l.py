@@ -37,8 +37,8 @@ class RC2L(Term):
     - RFC: so with the mean feature under the mask (Eq. 8).
 
     It takes the place of :class:`PixelConsistency`. The paper's start of the
-    unlabelled losses is the framework's ``burn_in`` (spec 3.7 row 17), its
-    teacher the framework's (rows 15 and 16). Mask consistency alone, the
+    unlabelled losses is the framework's ``burn_in``, its
+    teacher the framework's. Mask consistency alone, the
     baseline of Table 3, is ``betas=(0, 20, 0, 0), union='matched'``; the
     pixel-wise one is :class:`PixelConsistency`.
 
@@ -46,44 +46,44 @@ class RC2L(Term):
         betas (sequence[float]): Weights of RCC, SMC, RMC and RFC; one of 0
             is not computed (Table 3). Defaults to (1, 20, 4, 4).
         loss_weight (float): alpha (Table 4): 2 on VOC Train, 1 on VOC Aug
-            and Cityscapes (row 19). Defaults to 1.
+            and Cityscapes. Defaults to 1.
         smc_weights (tuple[float, float]): Of focal and dice within SMC, under
-            its beta (row 11). Defaults to (1, 0.05): with a beta of 20 they
+            its beta. Defaults to (1, 0.05): with a beta of 20 they
             weigh 20 and 1 in all, as in MaskFormer. (20, 1) is the literal
             reading, which unlearns in training (README).
         match_weights (dict, optional): Of ``cls``, ``focal`` and ``dice`` in
-            the cost of matching (row 4). ``dict(cls=0.)`` matches by masks
+            the cost of matching. ``dict(cls=0.)`` matches by masks
             alone, as the text reads. Defaults to MaskFormer's 1, 20, 1.
-        similarity (str): ``dice`` or ``iou`` in RMC (row 5), see
+        similarity (str): ``dice`` or ``iou`` in RMC, see
             :func:`mmseg_semi.functional.region_similarity`.
-        tau (tuple[float, float]): tau_m and tau_f (row 6). Defaults to
+        tau (tuple[float, float]): tau_m and tau_f. Defaults to
             (0.5, 0.5).
         include_positive (bool): The positive pair is in the denominator too,
             as in InfoNCE. Defaults to False, as printed.
-        union (str): ``max``, ``noisy_or``, ``soft`` or ``matched`` (row 10),
+        union (str): ``max``, ``noisy_or``, ``soft`` or ``matched``,
             see :func:`mmseg_semi.functional.union_logits`.
         empty_competes (bool): A query that says "no object" is in no union
-            unless matched (row 9). Defaults to True.
+            unless matched. Defaults to True.
         empty_weight (float): Of queries without a segment in RCC, which then
-            learn "no object" (row 13), wherever their masks are, over pixels
+            learn "no object", wherever their masks are, over pixels
             without a label too. Defaults to 0.
         detach_target (bool): No gradient through the mean feature under the
-            segment (row 14). Defaults to False.
-        min_area (int): Smaller segments, in pixels, are dropped (row 2).
+            segment. Defaults to False.
+        min_area (int): Smaller segments, in pixels, are dropped.
             Defaults to 16.
         threshold (float): Pixels whose best class the teacher's semantic
-            inference scores lower are without a label (row 2). Defaults to
+            inference scores lower are without a label. Defaults to
             0: all have one.
         ignore_invalid (bool): Pixels without a label (padding, unsure ones)
-            belong to no segment and count in no mask (row 24). False makes
+            belong to no segment and count in no mask. False makes
             them negatives of every segment, as MaskFormer does. Defaults to
             True.
         reduction (str): ``segment`` divides by the segments of all ranks,
             for RMC and RFC by those of images with two or more, for RCC by
             the weights of all queries; ``image`` by the images, as the
-            printed sums suggest (row 8).
+            printed sums suggest.
         deep_supervision (bool): Sum over all decoder layers, each with a
-            matching of its own (row 12). Defaults to False: the last alone.
+            matching of its own. Defaults to False: the last alone.
         views (sequence[str], optional): See :class:`Term`; their segments
             form one mean.
     """

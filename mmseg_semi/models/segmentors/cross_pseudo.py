@@ -20,7 +20,7 @@ NETWORK_STREAM = 1_000_000
 class CrossPseudo(PairedFramework):
     """Two students that start from different weights label for each other.
 
-    Order of passes with ``mixing`` (code of CPS with CutMix, spec 4.2), each
+    Order of passes with ``mixing`` (code of CPS with CutMix), each
     by both students in train mode: u0, then u1, without gradient and without
     dropout; the mixed images; the labelled images. Every one of them feeds
     the BatchNorm statistics.

@@ -15,13 +15,13 @@ DROPPED = f'{WEAK}_dropped'
 class FixMatch(PairedFramework):
     """The student labels the weak view for its own strong views.
 
-    Order of passes (code of UniMatch, spec 5): the student in eval mode on
+    Order of passes (code of UniMatch): the student in eval mode on
     the images that will be pasted, without gradient; in train mode on the
     labelled and the weak images in one forward, whose weak share makes the
     pseudo-labels and takes no gradient; then on the mixed strong views in
     one forward.
 
-    UniMatch (spec 6) is this with two strong views and ``feature_dropout``:
+    UniMatch is this with two strong views and ``feature_dropout``:
     the decoder reads the features of labelled and weak images a second time
     with half of the channels dropped, and learns the labels of the weak view
     there, the view ``unsup_teacher_dropped``.

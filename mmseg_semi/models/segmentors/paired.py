@@ -80,8 +80,8 @@ class PairedFramework(Framework):
             batch, which spares its passes.
         same_image_mix (bool): u1 shows the images of u0 in another crop: the
             branches ``partner_teacher`` (and ``partner_student``) of the
-            pipeline. The loaders of CPS' and UniMatch's code come to that
-            (spec 4.3, 5). Defaults to False.
+            pipeline. The loaders of CPS' and UniMatch's code come to that.
+            Defaults to False.
     """
 
     def __init__(self,
