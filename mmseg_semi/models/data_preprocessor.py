@@ -53,11 +53,17 @@ class SemiDataPreProcessor(Branches, SegDataPreProcessor):
     Images are padded to the largest of their batch and not to ``size``,
     which stock configs set to the crop of their own training: crops of the
     pipeline that all have one size get no padding.
+
+    Attributes:
+        pad_to_size (bool): Pad to ``size`` all the same, for encoders that
+            take images of one size alone. Defaults to False.
     """
+    pad_to_size = False
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
         given = self.size
-        if given is None or not isinstance(data['inputs'], dict):
+        if (given is None or self.pad_to_size
+                or not isinstance(data['inputs'], dict)):
             return super().forward(data, training)
         images = [
             image for branch in data['inputs'].values() for image in branch

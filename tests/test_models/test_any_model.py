@@ -23,7 +23,7 @@ from mmseg_semi.models.segmentors.wrapped import (drop_pretrained,
 from .given import build_stock
 from .given_families import config
 from .toys import NUM_CLASSES as C
-from .toys import SIZE, batch, mean_teacher, segmentor, total
+from .toys import SIZE, batch, mean_teacher, sample, segmentor, total
 
 OHEM = dict(type='OhemCrossEntropy', class_weight=[1.] * C)
 
@@ -250,6 +250,23 @@ class TestPreprocessor:
                 data_preprocessor=dict(type='Halved'),
                 augment=dict(strong=dict()))
         build(data_preprocessor=dict(type='Halved'))
+
+    @pytest.mark.parametrize('kind', ['BEiT', 'MAE', 'VisionTransformer'])
+    def test_encoders_of_one_size_get_it(self, kind):
+        options = dict(init_values=.1) if kind != 'VisionTransformer' else {}
+        cfg = dict(
+            config('setr'),
+            data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32)))
+        cfg['backbone'].update(type=kind, out_indices=[3], **options)
+        model = build(segmentor=cfg, terms=dict(consistency=None))
+        crop, item = torch.rand(3, 24, 24), sample(torch.zeros(24, 24).long())
+        data = dict(
+            inputs=dict(sup=[crop, crop]),
+            data_samples=dict(sup=[item, copy.deepcopy(item)]))
+        out = model.data_preprocessor(data, True)
+        side = 24 if kind == 'VisionTransformer' else 32
+        assert out['inputs']['sup'].shape == (2, 3, side, side)
+        assert model.loss(**out)['loss_sup'] > 0
 
     def test_anything_else_is_refused(self):
         with pytest.raises(TypeError, match="'FCNHead' is no registered pre"):

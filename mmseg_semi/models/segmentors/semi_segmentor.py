@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
-from mmseg.models import BaseSegmentor, EncoderDecoder
+from mmseg.models import BaseSegmentor, BEiT, EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -125,6 +125,9 @@ class SemiSegmentor(BaseSegmentor):
         for name in self.learners:
             with self.network_stream(name):
                 self.add_module(name, self._build_network(cfg))
+        # Its position biases (MAE's too) are of one size of image.
+        if isinstance(self.net(self.learners[0]).backbone, BEiT):
+            self.data_preprocessor.pad_to_size = True
         self._build_terms(terms, fidelity)
         self._register_load_state_dict_pre_hook(self._adopt_checkpoint)
         print_log(
