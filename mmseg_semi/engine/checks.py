@@ -27,8 +27,8 @@ def check_num_classes(model: nn.Module, dataset) -> None:
         f'The decode head ({type(head).__name__}) has '
         f'num_classes={num_classes}, but the training set '
         f'({type(dataset).__name__}) has {len(classes)} classes: '
-        f'{", ".join(map(str, classes))}. Set num_classes={len(classes)} in '
-        'the decode head and in every auxiliary head, or give the dataset '
+        f'{", ".join(map(str, classes))}. Set model.num_classes='
+        f'{len(classes)}, which reaches every head, or give the dataset '
         f'`metainfo` with the {num_classes} classes that the model has.')
 
 

@@ -17,8 +17,8 @@ STOCK = 'mmseg::fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py'
 
 def test_every_method_has_one():
     assert {
-        'brpg', 'cmb', 'cps', 'fixmatch', 'mean_teacher', 'pcr', 'pps', 'rc2l',
-        'supervised', 'u2pl', 'unimatch'
+        'brpg', 'brpg_cps', 'brpg_fixmatch', 'cmb', 'cps', 'fixmatch',
+        'mean_teacher', 'pcr', 'pps', 'rc2l', 'supervised', 'u2pl', 'unimatch'
     } <= set(BASES)
 
 

@@ -205,7 +205,7 @@ def test_too_many_truncated_unlabelled_images(bench):
 def test_num_classes_that_disagrees(bench):
     message = bench.refusal('model.segmentor.decode_head.num_classes=10')
     assert 'num_classes=10' in message and 'has 11 classes' in message
-    assert 'Set num_classes=11' in message
+    assert 'Set model.num_classes=11' in message
     assert not bench.trained()
 
 

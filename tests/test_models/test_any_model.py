@@ -310,6 +310,29 @@ class TestNames:
             mmseg_semi.find_config(name.replace('_50', '_5O'))
 
 
+class TestWrongInput:
+
+    @pytest.mark.parametrize('name, near', [
+        ('mmseg::segformer/segformer_mit-b9.py', 'segformer_mit-b'),
+        ('configs/none_here.py', 'none_here'),
+    ])
+    def test_a_config_that_is_not_there(self, name, near):
+        with pytest.raises(FileNotFoundError, match=f'no config.*{near}'):
+            resolve_segmentor(name)
+
+    @pytest.mark.parametrize('kind',
+                             ['MeanTeacher', 'FixMatch', 'CrossPseudo'])
+    def test_parts_that_are_missing_or_of_something_else(self, kind):
+        with pytest.raises(TypeError, match=f'{kind} needs model.segmentor'):
+            MODELS.build(dict(type=kind, terms=dict()))
+        with pytest.raises(TypeError, match=f'{kind} needs model.terms'):
+            MODELS.build(dict(type=kind, segmentor=segmentor()))
+        with pytest.raises(
+                TypeError, match=rf"{kind} has no option \['speed'"):
+            MODELS.build(
+                dict(type=kind, segmentor=segmentor(), terms={}, speed=1))
+
+
 class TestLength:
 
     def test_a_share_of_burn_in(self):

@@ -54,8 +54,8 @@ class CrossPseudo(PairedFramework):
     networks = learners = ('student1', 'student2')
 
     def __init__(self,
-                 segmentor,
-                 terms,
+                 segmentor=None,
+                 terms=None,
                  mixing: Optional[dict] = dict(kind='cutmix_xor', prob=1.),
                  shared: Sequence[str] = (),
                  init_seeds: Optional[Sequence[int]] = None,

@@ -43,8 +43,8 @@ class FixMatch(PairedFramework):
     labels_weak = False  # only of the mixed views
 
     def __init__(self,
-                 segmentor,
-                 terms,
+                 segmentor=None,
+                 terms=None,
                  mixing: Optional[dict] = dict(
                      kind='cutmix_single', prob=.5, per_image=True),
                  halves: bool = False,

@@ -65,8 +65,8 @@ class Framework(SemiSegmentor):
     """
 
     def __init__(self,
-                 segmentor,
-                 terms,
+                 segmentor=None,
+                 terms=None,
                  burn_in: float = 0,
                  label_padding: bool = False,
                  **kwargs) -> None:

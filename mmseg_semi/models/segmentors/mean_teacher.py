@@ -69,8 +69,8 @@ class MeanTeacher(Framework):
     learners = ('student', )
 
     def __init__(self,
-                 segmentor,
-                 terms,
+                 segmentor=None,
+                 terms=None,
                  mixing: Optional[dict] = dict(kind='cutmix'),
                  labeled_mixing: Optional[dict] = None,
                  augment: Optional[dict] = None,

@@ -85,8 +85,8 @@ class PairedFramework(Framework):
     """
 
     def __init__(self,
-                 segmentor,
-                 terms,
+                 segmentor=None,
+                 terms=None,
                  mixing: Optional[dict] = None,
                  halves: bool = True,
                  same_image_mix: bool = False,

@@ -89,16 +89,18 @@ class SemiSegmentor(BaseSegmentor):
     """Names of the networks that receive gradient."""
 
     def __init__(self,
-                 segmentor: Union[str, dict],
-                 terms: Dict[str, Optional[dict]],
-                 predict_with: str,
+                 segmentor: Union[str, dict, None] = None,
+                 terms: Optional[Dict[str, Optional[dict]]] = None,
+                 predict_with: str = '',
                  predict_head: Optional[str] = None,
                  num_classes: Optional[int] = None,
                  fidelity: str = 'paper',
                  data_preprocessor: Optional[dict] = None,
                  pretrained: Union[str, bool, None] = None,
                  train_cfg: Optional[dict] = None,
-                 test_cfg: Optional[dict] = None) -> None:
+                 test_cfg: Optional[dict] = None,
+                 **unknown) -> None:
+        self._check_given(segmentor, terms, unknown)
         cfg = resolve_segmentor(segmentor, num_classes)
         self._input = input_size(cfg), input_channels(cfg)
         # Built here: mmengine's own registry would need a default scope.
@@ -134,6 +136,28 @@ class SemiSegmentor(BaseSegmentor):
             f'{type(self).__name__} predicts with the {predict_with} network' +
             (f', prototype head {predict_head!r}' if predict_head else ''),
             'current')
+
+    @classmethod
+    def _check_given(cls, segmentor, terms, unknown: dict) -> None:
+        """Refuse a config that lacks a part or has one of something else.
+
+        Raises:
+            TypeError: Names it.
+        """
+        needed = dict(
+            segmentor=(segmentor, "'mmseg::family/name.py' or a model"),
+            terms=(terms, 'a dict of losses, as a method base brings it'))
+        for name, (value, example) in needed.items():
+            if value is None:
+                raise TypeError(f'{cls.__name__} needs model.{name}: '
+                                f'{example}.')
+        if unknown:
+            raise TypeError(
+                f'{cls.__name__} has no option {sorted(unknown)}. Options of '
+                'another framework come along when a method base of that one '
+                'is given another `type`: take a base of this framework '
+                '(configs/_base_/methods), or write the model with '
+                '_delete_=True.')
 
     def network_stream(self, name: str):
         """Context whose random numbers a learner is initialised from."""

@@ -12,6 +12,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 
 from ...config_files import PREFIX, find_config
+from ...datasets.paths import nearest
 from ..decode_heads.stock_query_heads import (has_queries, own_query_head,
                                               with_num_classes)
 from ..head_adapters import adapter_class
@@ -96,7 +97,14 @@ def _load(source: str) -> Config:
         package, name = source.split('::', 1)
         path = Path(get_installed_path(package), '.mim', 'configs', name)
         if not path.is_file():  # moved since: the package knows its new name
-            return get_config(source)
+            try:
+                return get_config(source)
+            except Exception as err:
+                raise FileNotFoundError(f'{package} has no config {name!r}. '
+                                        f'{nearest(str(path))}') from err
+    elif not path.is_file():
+        raise FileNotFoundError(
+            f'segmentor: there is no config {source}. {nearest(str(path))}')
     loaded = Config.fromfile(path, import_custom_modules=False)
     wanted = loaded.get('custom_imports') or {}
     modules = wanted.get('imports') or []
