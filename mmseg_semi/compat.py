@@ -25,6 +25,7 @@ import types
 import warnings
 from unittest import mock
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 # (import name, lowest version this package is tested with, what to install).
@@ -153,7 +154,39 @@ def _check_versions() -> None:
         if Version(found).release < Version(lowest).release:
             problems.append(f'{name} {found} is too old, {lowest} is the '
                             f'oldest supported: pip install "{spec}"')
+    problems += _torchvision_problems()
     _raise_if(problems)
+
+
+def _torchvision_problems() -> list:
+    """A torchvision made for another torch stops MMEngine's runner.
+
+    It need not be there, but where it is, the runner imports it to list the
+    environment, and fails with "operator torchvision::nms does not exist".
+    """
+    import torch
+    try:
+        lines = importlib.metadata.requires('torchvision') or []
+        found = importlib.metadata.version('torchvision')
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    wanted = [
+        str(requirement.specifier) for requirement in map(Requirement, lines)
+        if requirement.name == 'torch'
+        and not requirement.specifier.contains(torch.__version__, True)
+    ]
+    if not wanted:
+        return []
+    try:  # a build of one's own may state another torch and yet fit
+        importlib.import_module('torchvision')
+    except Exception as error:
+        return [
+            f'torchvision {found} was made for torch{wanted[0]}, found '
+            f'{torch.__version__} ({error}): install both at once (pip '
+            'install --upgrade torch torchvision), or pip uninstall '
+            'torchvision, which only mmpretrain needs'
+        ]
+    return []
 
 
 def _raise_if(problems: list) -> None:

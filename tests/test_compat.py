@@ -126,6 +126,31 @@ def test_prerelease_build_counts_as_its_release(monkeypatch):
         compat._check_versions()
 
 
+@pytest.mark.parametrize('wanted, code, refused', [
+    ('torch==1.0.1', 'raise RuntimeError("no operator nms")', True),
+    ('torch==1.0.1', '', False),
+    (f'torch=={torch.__version__.split("+")[0]}', 'raise RuntimeError', False),
+    ('numpy', 'raise RuntimeError', False),
+])
+def test_torchvision_of_another_torch(tmp_path, wanted, code, refused):
+    """Named with its remedy before MMEngine's runner stops at it."""
+    info = tmp_path / 'torchvision-0.3.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: torchvision'
+                                   f'\nVersion: 0.3.0\nRequires-Dist: {wanted}')
+    (tmp_path / 'torchvision.py').write_text(code)
+    result = run_python(f'''
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import mmseg_semi
+        ''')
+    assert (result.returncode != 0) == refused, result.stderr
+    if refused:
+        assert 'torchvision 0.3.0 was made for torch==1.0.1' in result.stderr
+        assert 'no operator nms' in result.stderr
+        assert 'pip uninstall torchvision' in result.stderr
+
+
 @pytest.mark.parametrize('missing, remedy', [
     ('pkg_resources', compat.SETUPTOOLS),
     ('mmseg', 'mmsegmentation>=1.2.2'),
