@@ -52,7 +52,8 @@ class SemiDataPreProcessor(Branches, SegDataPreProcessor):
 
     Images are padded to the largest of their batch and not to ``size``,
     which stock configs set to the crop of their own training: crops of the
-    pipeline that all have one size get no padding.
+    pipeline that all have one size get no padding. ``size_divisor`` pads as
+    in the stock one.
 
     Attributes:
         pad_to_size (bool): Pad to ``size`` all the same, for encoders that
@@ -62,7 +63,7 @@ class SemiDataPreProcessor(Branches, SegDataPreProcessor):
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
         given = self.size
-        if (given is None or self.pad_to_size
+        if (self.size_divisor is not None or self.pad_to_size
                 or not isinstance(data['inputs'], dict)):
             return super().forward(data, training)
         images = [
@@ -99,7 +100,14 @@ def build_preprocessor(wrapped: Optional[dict],
 
     Raises:
         TypeError: The type is no preprocessor.
+        ValueError: There is none: images would not be normalised.
     """
+    if wrapped is None and given is None:
+        raise ValueError(
+            'segmentor.data_preprocessor is missing: give '
+            "dict(type='SegDataPreProcessor', mean=[...], std=[...], "
+            'bgr_to_rgb=True, pad_val=0, seg_pad_val=255) with mean and std '
+            'of the images that its encoder was pretrained on.')
     given = dict(given or {})
     cfg = given if 'type' in given else {**(wrapped or {}), **given}
     kind = cfg.pop('type', 'SemiDataPreProcessor')

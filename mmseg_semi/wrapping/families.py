@@ -37,8 +37,9 @@ def config_root() -> Path:
 
 
 def config_path(config: str) -> str:
-    """The file that ``mmseg::family/name.py`` means."""
-    return str(config_root() / config.split('::', 1)[1])
+    """The file that ``mmseg::family/name.py`` means; others as they are."""
+    package, _, name = config.rpartition('::')
+    return str(config_root() / name) if package == 'mmseg' else config
 
 
 def find_families(root: Optional[Path] = None) -> Dict[str, str]:

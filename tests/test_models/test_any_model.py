@@ -244,6 +244,30 @@ class TestPreprocessor:
         assert not build_preprocessor(
             wrapped, dict(type='SemiDataPreProcessor'))._enable_normalize
 
+    @pytest.mark.parametrize('options, side', [
+        (dict(), 24),
+        (dict(size=(32, 32)), 24),
+        (dict(size_divisor=16), 32),
+    ])
+    def test_images_are_padded_to_the_largest(self, options, side):
+        pre = build_preprocessor(
+            dict(type='SegDataPreProcessor', **options), None)
+        images = [torch.rand(3, 24, 20), torch.rand(3, 17, 24)]
+        samples = [sample(torch.zeros(i.shape[1:]).long()) for i in images]
+        out = pre(
+            dict(inputs=dict(sup=images), data_samples=dict(sup=samples)),
+            True)
+        assert out['inputs']['sup'].shape == (2, 3, side, side)
+
+    def test_none_is_refused(self):
+        cfg = segmentor()
+        del cfg['data_preprocessor']
+        with pytest.raises(ValueError, match='data_preprocessor is missing.*'
+                           'mean=.*pretrained on'):
+            build(segmentor=cfg)
+        build(
+            segmentor=cfg, data_preprocessor=dict(type='SegDataPreProcessor'))
+
     def test_colours_need_one_that_says_how_it_normalises(self):
         with pytest.raises(TypeError, match='augment.*Halved does not say'):
             build(
@@ -427,3 +451,7 @@ def test_settings_of_the_wrapper_win():
         segmentor=segmentor(test_cfg=dict(mode='whole', extra=1)),
         test_cfg=dict(mode='whole', other=2))
     assert model.test_cfg == dict(mode='whole', extra=1, other=2)
+    cfg = segmentor()
+    del cfg['test_cfg']
+    model = build(segmentor=cfg)
+    assert model.test_cfg == model.student.test_cfg == dict(mode='whole')

@@ -293,8 +293,21 @@ class TestTool:
         assert status == 0
         assert '[2/2]' in out.err and 'segformer mean_teacher' in out.err
 
+    def test_a_config_of_the_user(self, main, capsys, tmp_path):
+        path = tmp_path / 'my_model.py'
+        path.write_text("_base_ = ['mmseg::_base_/models/erfnet_fcn.py']\n"
+                        "data_preprocessor = dict(type='SegDataPreProcessor')")
+        assert main(['--config', str(path), '--method', 'cps']) == 0
+        assert capsys.readouterr().out.startswith('family    cps\nmy_model  ok')
+        other = tmp_path / 'fcn.py'
+        other.write_text(path.read_text())
+        with pytest.raises(SystemExit):
+            main(['--config', str(other)])
+        assert 'another row fcn, rename' in capsys.readouterr().err
+
     @pytest.mark.parametrize('arguments, known',
                              [(['--family', 'fcm'], 'fastscnn fcn gcnet'),
+                              (['--config', 'no.py'], 'no.py does not exist'),
                               (['--method', 'BRPG'], 'brpg pcr cmb'),
                               (['--rows', 'no.json'], 'no.json')])
     def test_misuse(self, main, capsys, arguments, known):

@@ -33,6 +33,13 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar='F',
         help='folders of the config tree (default: all)')
     parser.add_argument(
+        '--config',
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='configs of your own, each a row of its name; without --family '
+        'they alone are checked')
+    parser.add_argument(
         '--method',
         nargs='+',
         action='extend',
@@ -70,6 +77,20 @@ def chosen(wanted, known, option: str, error) -> list:
     return [name for name in known if not wanted or name in wanted]
 
 
+def own_configs(paths, known, error) -> dict:
+    """Configs by the name of their file."""
+    found = {}
+    for path in paths:
+        name = Path(path).stem
+        if '::' not in path and not Path(path).is_file():
+            error(f'--config {path} does not exist.')
+        if name in known or name in found:
+            error(f'--config {path}: there is another row {name}, rename '
+                  'the file.')
+        found[name] = path
+    return found
+
+
 def read_rows(paths, cell_type, error) -> dict:
     """Cells by family and method; of later files where several have one."""
     cells = {}
@@ -86,8 +107,12 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     # Slow to import.
     from mmseg_semi import wrapping
-    found = wrapping.find_families()
-    families = chosen(args.family, list(found), '--family', args.error)
+    stock = wrapping.find_families()
+    own = own_configs(args.config, stock, args.error)
+    found = {**stock, **own}
+    families = list(own)
+    if args.family or not own:
+        families += chosen(args.family, list(stock), '--family', args.error)
     methods = chosen(args.method, list(wrapping.METHODS), '--method',
                      args.error)
     wanted = [(family, method) for family in families for method in methods]

@@ -111,12 +111,12 @@ class SemiSegmentor(BaseSegmentor):
             drop_pretrained(cfg)
         elif pretrained is not None:
             cfg.pretrained = pretrained
-        if test_cfg is not None:
-            cfg.test_cfg = ConfigDict({
-                **(cfg.get('test_cfg') or {}),
-                **test_cfg
-            })
-        self.train_cfg, self.test_cfg = train_cfg, cfg.get('test_cfg')
+        cfg.test_cfg = ConfigDict({
+            'mode': 'whole',  # as MMSegmentation reads a missing one
+            **(cfg.get('test_cfg') or {}),
+            **(test_cfg or {})
+        })
+        self.train_cfg, self.test_cfg = train_cfg, cfg.test_cfg
         check_test_cfg(self.test_cfg)
         if predict_with not in self.networks:
             raise ValueError(f'predict_with={predict_with!r} names no network '
