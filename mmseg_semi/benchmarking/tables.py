@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 
 from ..engine.evaluation_protocol import describe_evaluation
 from ..evaluation.bootstrap import (Difference, paired_difference,
@@ -93,7 +94,8 @@ class TableSpec:
             to the shipped file, read when an id comes up.
 
     Raises:
-        SpecError: If the file is no table.
+        SpecError: If the file is no table, or names a list that a shipped
+            protocol does not have.
         MissingConfigError: If a config does not exist.
         PublishedError: If there is no such figure.
     """
@@ -125,6 +127,7 @@ class TableSpec:
 
     def _row(self, part: dict, row: dict) -> Row:
         config, figure, runs = row.get('config'), None, []
+        _check_protocol(part['protocol'], self.root, self.path)
         if row.get('published'):
             self._published = self._published or Published()
             figure = self._published[row['published']]
@@ -176,6 +179,34 @@ class TableSpec:
         return list(unique.values())
 
 
+def _check_protocol(name: str, root: Path, table: Path) -> None:
+    """Refuse a list that a shipped family of lists does not have.
+
+    Any other name is that of data of the user's own.
+    """
+    family, _, size = name.split(' ')[0].rpartition('_')
+    path = root / f'configs/_base_/protocols/{family}.py'
+    if not family or not path.is_file():
+        return
+    protocol = Config.fromfile(path).protocol
+    known = [*protocol['lists'], str(protocol['images'])]
+    if size not in known:
+        raise SpecError(f'{table}: there is no protocol {name!r}. {path} has '
+                        f'lists of {", ".join(known)} images.')
+
+
+def _check_evaluation(spec: TableSpec, results: list[Result],
+                      evaluation: str) -> None:
+    """Refuse words that no row and no result has."""
+    known = {describe_evaluation(row.runs[0].cfg)
+             for row in spec.rows if row.runs}
+    known |= {result['evaluation'] for result in results}
+    if evaluation not in known:
+        names = '\n'.join(f'  {name}' for name in sorted(known - {None}))
+        raise SpecError(f'Nothing is measured as evaluation={evaluation!r}. '
+                        f'Choose one of\n{names}')
+
+
 def make_rows(spec: TableSpec,
               results: list[Result],
               evaluation: str | None = None) -> list[Row]:
@@ -192,8 +223,13 @@ def make_rows(spec: TableSpec,
         list[Row]: The rows of ``spec``, filled. Differences need the areas
         per image of the method and the baseline; only seeds that both have
         are compared.
+
+    Raises:
+        SpecError: A baseline is missing, or nothing is measured so.
     """
     spec.check_baseline()
+    if evaluation is not None:
+        _check_evaluation(spec, results, evaluation)
     for row in spec.rows:
         if not row.runs:
             continue
