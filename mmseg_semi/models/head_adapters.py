@@ -61,13 +61,13 @@ class HeadAdapter:
         ``decoder`` is the map the classification block reads (Z in the BRPG
         and PCR papers), ``pre_cls`` what the last 1x1 classifier reads,
         before its dropout. Most heads classify with one 1x1 convolution and
-        both are its input. ``feature_taps`` of the head wins.
+        both are its input. ``feature_taps`` of the head wins over all this,
+        see :func:`taps_of`.
         """
-        taps = {}
-        if hasattr(self.head, 'conv_seg'):
-            before = 'conv_seg' if self.head.dropout is None else 'dropout'
-            taps = dict.fromkeys(('decoder', 'pre_cls'), f'{before}:input')
-        return {**taps, **getattr(self.head, 'feature_taps', {})}
+        if not hasattr(self.head, 'conv_seg'):
+            return {}
+        before = 'conv_seg' if self.head.dropout is None else 'dropout'
+        return dict.fromkeys(('decoder', 'pre_cls'), f'{before}:input')
 
     def as_map(self, name: str, value: Tensor, raw) -> Tensor:
         """The tapped tensor as a feature map (B, D, h, w)."""
@@ -149,10 +149,9 @@ class DAAdapter(HeadAdapter):
     """Position, channel and both: the last classifier is called last."""
 
     def taps(self) -> Dict[str, str]:
-        taps = super().taps()
         return {
             name: spec + ':2' if spec == 'dropout:input' else spec
-            for name, spec in taps.items()
+            for name, spec in super().taps().items()
         }
 
 
@@ -172,11 +171,7 @@ class SeparableASPPAdapter(HeadAdapter):
     """The block after the skip connection classifies."""
 
     def taps(self) -> Dict[str, str]:
-        return {'decoder': 'sep_bottleneck:input', **_without(super().taps())}
-
-
-def _without(taps: Dict[str, str]) -> Dict[str, str]:
-    return {name: spec for name, spec in taps.items() if name != 'decoder'}
+        return {**super().taps(), 'decoder': 'sep_bottleneck:input'}
 
 
 @register_adapter(IterativeDecodeHead)
@@ -184,9 +179,8 @@ class KNetAdapter(HeadAdapter):
     """In train mode the scores of all stages, the last one last."""
 
     def taps(self) -> Dict[str, str]:
-        inner = adapter_of(self.head.kernel_generate_head).taps()
-        taps = {n: f'kernel_generate_head.{spec}' for n, spec in inner.items()}
-        return {**taps, **getattr(self.head, 'feature_taps', {})}
+        inner = taps_of(adapter_of(self.head.kernel_generate_head))
+        return {n: f'kernel_generate_head.{spec}' for n, spec in inner.items()}
 
     def scores(self, raw) -> Tensor:
         return raw if isinstance(raw, Tensor) else raw[-1]
@@ -197,8 +191,7 @@ class SegmenterAdapter(HeadAdapter):
     """Classifies the tokens of patches by those of classes."""
 
     def taps(self) -> Dict[str, str]:
-        taps = dict.fromkeys(('decoder', 'pre_cls'), 'decoder_norm:output')
-        return {**taps, **getattr(self.head, 'feature_taps', {})}
+        return dict.fromkeys(('decoder', 'pre_cls'), 'decoder_norm:output')
 
     def as_map(self, name: str, value: Tensor, raw) -> Tensor:
         if value.dim() == 4:
@@ -243,9 +236,6 @@ class PointAdapter(HeadAdapter):
 class QueryAdapter(HeadAdapter):
     """Heads that classify masks: the dense score is semantic inference."""
 
-    def taps(self) -> Dict[str, str]:
-        return dict(self.head.feature_taps)
-
     def scores(self, raw: QueryOut) -> Tensor:
         return self.head.dense_logits(raw)
 
@@ -287,6 +277,11 @@ def adapter_of(head: nn.Module) -> HeadAdapter:
             'cascades of them, and heads with queries (MaskQueryHead). '
             'docs/add_a_head.md shows what another head must offer.')
     return found(head)
+
+
+def taps_of(adapter: HeadAdapter) -> Dict[str, str]:
+    """Where features are read in a head; what the head itself says wins."""
+    return {**adapter.taps(), **getattr(adapter.head, 'feature_taps', {})}
 
 
 def adapter_class(head: type) -> Optional[Type[HeadAdapter]]:

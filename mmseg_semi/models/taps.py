@@ -5,7 +5,7 @@ from typing import Dict, Iterable, Iterator
 
 from torch import Tensor, nn
 
-from .head_adapters import scoring_stage
+from .head_adapters import scoring_stage, taps_of
 
 
 def resolve_tap(net: nn.Module, name: str) -> str:
@@ -27,7 +27,7 @@ def resolve_tap(net: nn.Module, name: str) -> str:
     if ':' in name:
         return name
     path, stage = scoring_stage(net)
-    taps = stage.taps()
+    taps = taps_of(stage)
     if name in taps:
         return f'{path}.{taps[name]}'
     raise KeyError(

@@ -45,6 +45,7 @@ def knet(type='IterativeDecodeHead'):
 def vit(head, **kwargs):
     return dict(
         type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor'),
         backbone=dict(
             type='VisionTransformer',
             img_size=(SIDE, SIDE),
@@ -135,6 +136,7 @@ FAMILIES = dict(
         output_cls_token=True),
     pidnet=lambda: dict(
         type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor'),
         backbone=dict(
             type='PIDNet',
             channels=4,
@@ -165,6 +167,7 @@ FAMILIES = dict(
         ]),
     ddrnet=lambda: dict(
         type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor'),
         backbone=dict(type='DDRNet', channels=4, ppm_channels=4, norm_cfg=BN),
         decode_head=dict(
             type='DDRHead',

@@ -451,7 +451,3 @@ def test_settings_of_the_wrapper_win():
         segmentor=segmentor(test_cfg=dict(mode='whole', extra=1)),
         test_cfg=dict(mode='whole', other=2))
     assert model.test_cfg == dict(mode='whole', extra=1, other=2)
-    cfg = segmentor()
-    del cfg['test_cfg']
-    model = build(segmentor=cfg)
-    assert model.test_cfg == model.student.test_cfg == dict(mode='whole')

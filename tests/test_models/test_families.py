@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_semi.functional.edges import label_edges
 from mmseg_semi.models.adapters import network_mode, perturbed, split
+from mmseg_semi.models.head_adapters import scoring_stage
 from mmseg_semi.models.step import Pass
 from mmseg_semi.models.taps import resolve_tap
 from .given_families import FAMILIES, SIDE, config, fcn, images, knet
@@ -210,6 +211,18 @@ class TestSubclasses:
         net.decode_head.feature_taps = dict(decoder='convs.0:output')
         assert resolve_tap(net, 'decoder') == 'decode_head.convs.0:output'
         assert resolve_tap(net, 'pre_cls') == 'decode_head.dropout:input'
+
+
+    @pytest.mark.parametrize('family', [*FAMILIES, 'aspp'])
+    def test_whatever_adapter_reads_it(self, family):
+        cfg = segmentor() if family == 'aspp' else config(family)
+        if family == 'aspp':
+            cfg['decode_head']['type'] = 'DepthwiseSeparableASPPHead'
+        net = mean_teacher(
+            segmentor=cfg, terms=dict(supervised=OWN)).student
+        stage = scoring_stage(net)[1]
+        stage.head.feature_taps = dict(decoder='own:output')
+        assert resolve_tap(net, 'decoder').endswith('.own:output')
 
 
 def test_edges_are_those_of_the_stock_transform():

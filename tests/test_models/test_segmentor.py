@@ -86,7 +86,10 @@ class TestStockView:
     def test_segmentor_without_test_cfg(self):
         cfg = segmentor()
         del cfg['test_cfg']
-        assert mean_teacher(segmentor=cfg).test_cfg is None
+        model = mean_teacher(segmentor=cfg).eval()
+        assert model.test_cfg == model.student.test_cfg == dict(mode='whole')
+        result, = model.predict(images(1))
+        assert result.pred_sem_seg.shape == (SIZE, SIZE)
 
     def test_tensor_mode(self):
         model = mean_teacher().eval()
