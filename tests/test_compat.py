@@ -136,8 +136,9 @@ def test_torchvision_of_another_torch(tmp_path, wanted, code, refused):
     """Named with its remedy before MMEngine's runner stops at it."""
     info = tmp_path / 'torchvision-0.3.0.dist-info'
     info.mkdir()
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: torchvision'
-                                   f'\nVersion: 0.3.0\nRequires-Dist: {wanted}')
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: torchvision\nVersion: 0.3.0\n'
+        f'Requires-Dist: {wanted}')
     (tmp_path / 'torchvision.py').write_text(code)
     result = run_python(f'''
         import sys

@@ -97,12 +97,9 @@ def check_cell(family: str, config: str, method: str) -> Cell:
     """
     start = time.process_time()
     points = Points()
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        MMLogger.get_current_instance().setLevel('ERROR')
-        with torch.random.fork_rng(devices=[]), \
-                DefaultScope.overwrite_default_scope('mmseg'):
-            difference = _check(config, METHODS[method], points)
+    with _quiet(), torch.random.fork_rng(devices=[]), \
+            DefaultScope.overwrite_default_scope('mmseg'):
+        difference = _check(config, METHODS[method], points)
     reason = '; '.join(points.reasons)
     pattern = REFUSALS.get(family)
     return Cell(
@@ -115,6 +112,20 @@ def check_cell(family: str, config: str, method: str) -> Cell:
             pattern and reason.startswith('build: ')
             and re.search(pattern, reason)),
         difference=difference)
+
+
+@contextmanager
+def _quiet():
+    """Errors alone are logged; the logger is left as it was."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(config: str, method: Method, points: Points) -> Optional[float]:

@@ -212,7 +212,6 @@ class TestSubclasses:
         assert resolve_tap(net, 'decoder') == 'decode_head.convs.0:output'
         assert resolve_tap(net, 'pre_cls') == 'decode_head.dropout:input'
 
-
     @pytest.mark.parametrize('family', [*FAMILIES, 'aspp'])
     def test_whatever_adapter_reads_it(self, family):
         cfg = segmentor() if family == 'aspp' else config(family)
