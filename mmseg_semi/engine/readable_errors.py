@@ -2,11 +2,13 @@
 """Mistakes of the user as one message instead of a traceback."""
 import dis
 import os
+import sys
 from contextlib import contextmanager
 
 from mmseg_semi.datasets.paths import nearest
 
 TRACEBACK = 'MMSEG_SEMI_TRACEBACK'
+_BROKEN_PIPE = 128 + 13  # as a shell reports a process that SIGPIPE ended
 _RAISE = dis.opmap['RAISE_VARARGS']
 
 
@@ -23,11 +25,18 @@ def readable_errors(tool: str):
         tool (str): ``__name__`` of the tool's module, whose errors count as
             ours too.
 
+    A reader that goes away, as ``head`` does, ends the tool in silence.
+
     Raises:
         SystemExit: With the message; the exit status is 1.
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # `tool | head`: the reader has enough
+        # Or Python would complain when it flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_BROKEN_PIPE) from None
     except Exception as error:
         message = _missing_config(error)
         if message is None and _is_ours(error, tool):

@@ -1,4 +1,7 @@
 # Copyright (c) mmseg_semi authors.
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -51,6 +54,24 @@ def test_errors_of_others_and_assertions_pass():
         int('x')
     with pytest.raises(AssertionError), readable_errors(__name__):
         assert not __name__
+
+
+def test_a_reader_that_has_enough():
+    """`tool | head -1`, of few lines (flushed at the end) and of many."""
+    code = """
+from mmseg_semi.engine.readable_errors import readable_errors
+with readable_errors(__name__):
+    for _ in range({}):
+        print('line' * 20)
+"""
+    for lines in (2, 100000):
+        process = subprocess.Popen([sys.executable, '-c',
+                                    code.format(lines)],
+                                   stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdout.close()
+        assert process.stderr.read() == b''
+        assert process.wait(100) == 141
 
 
 def test_missing_config(tmp_path):

@@ -35,6 +35,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_semi.engine.plan import config_plan, training_plan
+from mmseg_semi.engine.readable_errors import readable_errors
 from mmseg_semi.engine.step_benchmark import (STEPS, StepBenchmark,
                                               find_stages, summarize)
 from mmseg_semi.engine.step_timing import MIB, StepTimer, peak_memory, timed
@@ -282,4 +283,5 @@ def table(stage: dict) -> str:
 
 
 if __name__ == '__main__':
-    run(parse_args())
+    with readable_errors(__name__):
+        run(parse_args())
