@@ -13,7 +13,6 @@ from torch import Tensor
 
 BACKENDS = ('faiss', 'minibatch')
 SCATTERS = ('cosine', 'l2', 'l2_norm')
-CENTERS = ('cluster', 'prob')
 LLOYD_ITERATIONS = 30
 MINI_BATCH = 100
 """Rows per step of mini-batch k-means: the default of scikit-learn 0.20.1,
@@ -176,8 +175,6 @@ def most_scattered(scores: List[float], ratio: float) -> List[int]:
 
 def class_prototypes(features: Tensor,
                      k: int,
-                     confidence: Optional[Tensor] = None,
-                     center: str = 'cluster',
                      *,
                      normalize: bool = False,
                      seed: int = 0,
@@ -188,9 +185,6 @@ def class_prototypes(features: Tensor,
     Args:
         features (Tensor): (n, D), finite; n may be 0.
         k (int): Number of prototypes wanted.
-        confidence (Tensor, optional): (n,), non-negative. For 'prob'.
-        center (str): 'cluster': the cluster centre. 'prob': the mean of the
-            cluster's rows weighted by confidence (option of BRPG's code).
         normalize (bool): Cluster the rows as unit vectors, by direction. A
             prototype still is the mean of the rows as they are, in whose
             scale it will move.
@@ -200,24 +194,13 @@ def class_prototypes(features: Tensor,
 
     Returns:
         Tensor: (k', D), k' <= k.
-
-    Raises:
-        ValueError: Unknown centre, or 'prob' without confidence.
     """
-    if center not in CENTERS:
-        raise ValueError(f'center={center!r} is not one of {CENTERS}.')
-    if center == 'prob' and confidence is None:
-        raise ValueError("center='prob' needs `confidence`.")
     rows = F.normalize(features, dim=1) if normalize else features
     centers, assignment = kmeans(
         rows, k, seed=seed, backend=backend, nredo=nredo)
-    if center == 'cluster' and not normalize:
+    if not normalize:
         return centers
-    weight = confidence.to(features.dtype) if center == 'prob' else \
-        features.new_ones(len(features))
-    sums = torch.zeros_like(centers).index_add_(0, assignment,
-                                                features * weight[:, None])
-    totals = weight.new_zeros(len(centers)).index_add_(0, assignment, weight)
-    # A cluster of confidence 0 keeps its centre.
-    weighted = sums / totals.clamp_min(torch.finfo(totals.dtype).tiny)[:, None]
-    return torch.where(totals[:, None] > 0, weighted, centers)
+    sums = torch.zeros_like(centers).index_add_(0, assignment, features)
+    counts = torch.bincount(assignment, minlength=len(centers))[:, None]
+    # A cluster without rows keeps its centre.
+    return torch.where(counts > 0, sums / counts.clamp_min(1), centers)
