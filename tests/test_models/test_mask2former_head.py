@@ -98,6 +98,29 @@ def test_every_parameter_learns(class_head):
         assert p.grad.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize('class_head', [True, False])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_mixed_precision(class_head, dtype):
+    """Losses as in full precision, up to the rounding of the layers."""
+    module = head(class_head=class_head).train()
+
+    def step():
+        torch.manual_seed(1)
+        module.zero_grad()
+        losses = module.loss_by_feat(module(maps()), samples(truth()))
+        sum(losses.values()).backward()
+        return losses, {n: p.grad for n, p in module.named_parameters()}
+
+    wanted, _ = step()
+    with torch.autocast('cpu', dtype):
+        found, grads = step()
+    for name, value in wanted.items():
+        assert found[name].dtype == torch.float32, name
+        torch.testing.assert_close(
+            found[name], value, rtol=.05, atol=.02, msg=name)
+    assert all(grad.isfinite().all() for grad in grads.values())
+
+
 def test_without_class_head_queries_are_prototypes():
     module = head(class_head=False)
     out = module(maps())
