@@ -245,6 +245,19 @@ class TestModel:
     def test_prediction(self, segformer):
         logits = checks.predicted(segformer, image_batch(64), NUM_CLASSES)
         assert logits.shape == (NUM_CLASSES, 64, 64)
+        handles = [
+            net.decode_head.pixel_embed.register_forward_hook(
+                lambda module, args, out: out + torch.rand(()))
+            for net in (segformer.student, segformer.teacher)
+        ]
+        noisy = [
+            checks.predicted(segformer, image_batch(64), NUM_CLASSES)
+            for _ in range(2)
+        ]
+        for handle in handles:
+            handle.remove()
+        assert not torch.equal(noisy[0], logits)
+        checks.check_same(*noisy)
         with pytest.raises(Gap, match='logits are'):
             checks.predicted(segformer, image_batch(64), NUM_CLASSES + 1)
 
@@ -280,6 +293,25 @@ def test_refusals(monkeypatch, family, error, refused):
     assert not found.ok and found.refused == refused
     assert found.reason == f'build: ImportError: {error}'
     assert logger.level == level != logging.ERROR
+
+
+@pytest.mark.parametrize('reasons, tried', [
+    ((['gradients: gradient is zero in all steps for x'], []), [0, 1]),
+    ((['teacher: the teacher does not move: x'], ) * 3, [0, 1, 2]),
+    ((['predict: Error: y'], []), [0]),
+    (([], ), [0]),
+])
+def test_chance_is_given_other_weights(monkeypatch, reasons, tried):
+    seeds = []
+
+    def check(config, method, points, seed):
+        points.reasons.extend(reasons[len(seeds)])
+        seeds.append(seed)
+
+    monkeypatch.setattr(cell, '_check', check)
+    found = cell.check_cell('fcn', 'mmseg::x', 'brpg')
+    assert seeds == tried
+    assert found.reason == '; '.join(reasons[len(tried) - 1])
 
 
 class TestTool:
