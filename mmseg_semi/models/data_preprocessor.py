@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Preprocessors of batches with several branches."""
 from functools import lru_cache
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
@@ -56,26 +56,40 @@ class SemiDataPreProcessor(Branches, SegDataPreProcessor):
     in the stock one.
 
     Attributes:
-        pad_to_size (bool): Pad to ``size`` all the same, for encoders that
-            take images of one size alone. Defaults to False.
+        only_size (tuple[int, int], optional): Height and width of an encoder
+            that takes images of one size alone: all are padded to it.
+            Defaults to None.
     """
-    pad_to_size = False
+    only_size: Optional[Tuple[int, int]] = None
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
-        given = self.size
-        if (self.size_divisor is not None or self.pad_to_size
-                or not isinstance(data['inputs'], dict)):
+        if not isinstance(data['inputs'], dict) or (self.only_size is None and
+                                                    self.size_divisor):
             return super().forward(data, training)
-        images = [
-            image for branch in data['inputs'].values() for image in branch
-            if image is not None
-        ]
-        self.size = tuple(
-            max(image.shape[dim] for image in images) for dim in (-2, -1))
+        given = self.size, self.size_divisor
+        self.size, self.size_divisor = self._side(data['inputs']), None
         try:
             return super().forward(data, training)
         finally:
-            self.size = given
+            self.size, self.size_divisor = given
+
+    def _side(self, inputs: Dict[str, list]) -> Tuple[int, int]:
+        """Height and width to which all images of a batch are padded."""
+        images = [
+            image for branch in inputs.values() for image in branch
+            if image is not None
+        ]
+        height, width = largest = tuple(
+            max(image.shape[dim] for image in images) for dim in (-2, -1))
+        if self.only_size is None:
+            return largest
+        if height > self.only_size[0] or width > self.only_size[1]:
+            raise ValueError(
+                f'Images of {height} x {width} are larger than the one size '
+                f'that this encoder takes, {self.only_size[0]} x '
+                f'{self.only_size[1]}: crop them in the pipeline, or set '
+                "the backbone's img_size.")
+        return self.only_size
 
 
 @lru_cache(maxsize=None)

@@ -280,7 +280,7 @@ class TestPreprocessor:
         options = dict(init_values=.1) if kind != 'VisionTransformer' else {}
         cfg = dict(
             config('setr'),
-            data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32)))
+            data_preprocessor=dict(type='SegDataPreProcessor', size=(48, 48)))
         cfg['backbone'].update(type=kind, out_indices=[3], **options)
         model = build(segmentor=cfg, terms=dict(consistency=None))
         crop, item = torch.rand(3, 24, 24), sample(torch.zeros(24, 24).long())
@@ -291,6 +291,11 @@ class TestPreprocessor:
         side = 24 if kind == 'VisionTransformer' else 32
         assert out['inputs']['sup'].shape == (2, 3, side, side)
         assert model.loss(**out)['loss_sup'] > 0
+        if kind != 'VisionTransformer':
+            data['inputs']['sup'] = [torch.rand(3, 33, 20)]
+            data['data_samples']['sup'] = [item]
+            with pytest.raises(ValueError, match='33 x 20.*one size.*32 x 32'):
+                model.data_preprocessor(data, True)
 
     def test_anything_else_is_refused(self):
         with pytest.raises(TypeError, match="'FCNHead' is no registered pre"):

@@ -127,9 +127,10 @@ class SemiSegmentor(BaseSegmentor):
         for name in self.learners:
             with self.network_stream(name):
                 self.add_module(name, self._build_network(cfg))
+        backbone = self.net(self.learners[0]).backbone
         # Its position biases (MAE's too) are of one size of image.
-        if isinstance(self.net(self.learners[0]).backbone, BEiT):
-            self.data_preprocessor.pad_to_size = True
+        if isinstance(backbone, BEiT):
+            self.data_preprocessor.only_size = tuple(backbone.img_size)
         self._build_terms(terms, fidelity)
         self._register_load_state_dict_pre_hook(self._adopt_checkpoint)
         print_log(
