@@ -181,8 +181,8 @@ class EfficientNetLite(BaseModule):
             ('arch', self.arch, self.arch in ARCHS, f'one of {list(ARCHS)}'),
             ('out_indices', indices, ascending and set(indices) <= set(stages),
              f'ascending numbers from {list(stages)}'),
-            ('output_stride', output_stride, output_stride in OUTPUT_STRIDES,
-             f'one of {OUTPUT_STRIDES}'),
+            ('output_stride', output_stride, output_stride
+             in OUTPUT_STRIDES, f'one of {OUTPUT_STRIDES}'),
             ('frozen_stages', self.frozen_stages, self.frozen_stages
              in range(-1,
                       max(indices, default=0) + 2),
@@ -190,8 +190,8 @@ class EfficientNetLite(BaseModule):
              'needs'),
             ('drop_path_rate', drop_path_rate, 0 <= drop_path_rate < 1,
              'at least 0 and below 1'),
-            ('init_cfg', self.init_cfg, not (self.init_cfg
-                                             and self.pretrained),
+            ('init_cfg', self.init_cfg,
+             not (self.init_cfg and self.pretrained),
              f'None where pretrained={self.pretrained!r}'),
         ):
             if not fits:
