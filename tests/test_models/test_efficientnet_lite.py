@@ -2,6 +2,7 @@
 """EfficientNet-Lite against a table of its layers and a slow forward."""
 import importlib
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -18,14 +19,12 @@ from mmseg_semi.engine.checkpoint import CheckpointError
 from mmseg_semi.engine.efficientnet_lite_weights import (
     convert_efficientnet_lite, fit_channels, installed_weights,
     load_efficientnet_lite)
-from mmseg_semi.models import MeanTeacher
 from mmseg_semi.models.backbones import EfficientNetLite
 from .lite_reference import (REPEATS, WIDTHS, Reference, blocks,
                              made_up_weights, shapes)
 
-CONFIG = (
-    Path(__file__).parents[2] /
-    'configs/_base_/models/deeplabv3plus_efficientnet-lite0.py')
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/_base_/models/deeplabv3plus_efficientnet-lite0.py'
 ARCHS = ['lite0', 'lite1', 'lite2']
 ALL = (0, 1, 2, 3, 4)
 DEPTHS = {
@@ -418,26 +417,30 @@ def test_other_values_are_refused(options, words):
         lite(**options)
 
 
-def test_the_base_config_trains_wrapped():
-    segmentor = Config.fromfile(CONFIG).segmentor
-    segmentor.backbone.output_stride = 32
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        model = MeanTeacher(
-            segmentor=segmentor,
-            num_classes=5,
-            pretrained=False,
-            terms=dict(
-                supervised=dict(type='SupervisedLoss', criterion=None),
-                consistency=dict(type='PixelConsistency')))
-    assert isinstance(model.student.backbone, EfficientNetLite)
-    assert model.student.backbone.pretrained is None
-    preprocessor = model.data_preprocessor
-    assert preprocessor.mean.unique().tolist() == [127]
-    assert preprocessor.std.unique().tolist() == [128]
-    head = model.student.decode_head
-    widths = model.student.backbone.out_channels
+def test_the_page_wraps_the_base_config(tmp_path):
+    """As docs/pretrained_weights.md prints it; nothing else is needed."""
+    page = (ROOT / 'docs/pretrained_weights.md').read_text()
+    text, = re.findall(r'```python\n(.*?)```', page, re.S)
+    (tmp_path / 'mine.py').write_text(text)
+    (tmp_path / 'my_data.py').write_text('')
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    assert cfg.model.segmentor.backbone.pretrained is True
+    with torch.device('meta'), DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(dict(cfg.model, pretrained=False))
+    net, preprocessor = model.student, model.data_preprocessor
+    assert isinstance(net.backbone, EfficientNetLite)
+    assert net.backbone.pretrained is None
+    assert net.decode_head.num_classes == 5
+    assert cfg.segmentor.data_preprocessor.mean == [127.] * 3
+    assert cfg.segmentor.data_preprocessor.std == [128.] * 3
+    assert preprocessor.channel_conversion
+    widths = net.backbone.out_channels
+    head = net.decode_head
     assert head.in_channels == widths[head.in_index]
     assert head.c1_bottleneck.in_channels == widths[0]
+    millions = sum(p.numel() for p in net.parameters()) / 1e6
+    assert f'{millions:.1f} million' in CONFIG.read_text().replace(
+        '\n# ', ' ')
 
 
 @pytest.mark.parametrize('arch, side, wanted', [

