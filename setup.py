@@ -102,6 +102,7 @@ setup(
     package_data={'mmseg_semi': ['**/*.json']},
     install_requires=read_requirements('runtime'),
     extras_require={
+        'lite': read_requirements('lite'),
         'mim': read_requirements('mminstall'),
         'tests': read_requirements('tests'),
         'optional': read_requirements('optional'),
