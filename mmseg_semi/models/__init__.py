@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 from .augment import ViewAugment
-from .backbones import CeilPoolResNet, DeepStemResNet, Xception65
+from .backbones import (CeilPoolResNet, DeepStemResNet, EfficientNetLite,
+                        Xception65)
 from .banks import ClassBank
 from .data_preprocessor import SemiDataPreProcessor
 from .decode_heads import (CMBDeepLabV3PlusHead, ContrastHead, DeepLabV2Head,
@@ -16,8 +17,8 @@ from .segmentors import (CrossPseudo, FixMatch, Framework, MeanTeacher,
 __all__ = [
     'BRPG', 'BatchMixer', 'CMB', 'CMBDeepLabV3PlusHead', 'CeilPoolResNet',
     'ClassBalance', 'ClassBank', 'ContrastHead', 'CrossPseudo',
-    'DeepLabV2Head', 'DeepStemResNet', 'EntropyMinimization', 'FixMatch',
-    'Framework', 'MaskQueryHead', 'MeanTeacher', 'PCR', 'PPS',
+    'DeepLabV2Head', 'DeepStemResNet', 'EfficientNetLite',
+    'EntropyMinimization', 'FixMatch', 'Framework', 'MaskQueryHead', 'MeanTeacher', 'PCR', 'PPS',
     'PixelConsistency', 'ProjectionHead', 'PrototypeHead',
     'PublishedDeepLabV3PlusHead', 'PublishedFCNHead', 'RC2L',
     'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term',
