@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """The sets of a config, built without loading an image."""
 import copy
+import errno
+import os.path as osp
 from contextlib import contextmanager
 
 from mmengine.config import Config
@@ -144,7 +146,13 @@ class _Builder:
         try:
             yield
         except Exception as error:  # of whatever the dataset does
-            if not quiet:
+            if getattr(error, 'errno', None) == errno.ELOOP:
+                self.findings.append(
+                    Finding('link-loop', ERROR, name,
+                            _first_link(error.filename),
+                            'a symbolic link that leads in a circle',
+                            'Remove the link: the search does not end.'))
+            elif not quiet:
                 self.findings.append(
                     Finding('set-not-built', ERROR, name, where,
                             ' '.join(str(error).split()), _MEND))
@@ -207,6 +215,13 @@ def _color_type(pipeline: list) -> str | None:
             if getattr(kind, '__name__', kind) in _LOADERS:
                 return transform.get('color_type', 'color')
     return 'color' if not pipeline else None
+
+
+def _first_link(path: str) -> str:
+    """The shortest part of a path that is a symbolic link."""
+    parent = osp.dirname(path)
+    above = _first_link(parent) if parent not in ('', path) else path
+    return above if osp.islink(above) else path
 
 
 def _as_config(cfg: dict | list) -> dict:

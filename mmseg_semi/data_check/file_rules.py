@@ -96,7 +96,7 @@ def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
         share = f'{first}: {len(paths)} of {len(images.images)} images'
         if bits > 8 or kind != 'uint':
             yield from _deep(images, facts, paths, share)
-        elif bands != 3 and images.color_type != 'unchanged':
+        elif bands != 3 and images.color_type.startswith('color'):
             text = ('one band is copied to three'
                     if bands == 1 else 'three bands are kept')
             yield from gather(

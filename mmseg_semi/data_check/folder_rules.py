@@ -31,7 +31,7 @@ def hidden(images: ImageSet) -> Iterator[Finding]:
     found = [
         path for path in images.images
         if any(is_hidden(osp.relpath(path, folder)) for folder in
-               images.folders if _is_below(path, folder))
+               images.folders if _is_below(path, folder)) and osp.exists(path)
     ]
     yield from gather(
         'hidden-folder', WARNING, images.name, found,
