@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -42,7 +43,9 @@ class FileFacts:
         orientation (int): EXIF orientation, 1 to 8; 1 is upright.
         frames (int): Pages of a TIFF, pictures of an animation.
         decoded (bool): Whether the pixels were looked at. If not, nothing
-            below is known but ``digest``, which is that of the file.
+            below is known but ``digest``, which is that of the file: it is
+            too large, or nothing here decodes it.
+        too_large (bool): Whether it was not tried.
         digest (str): Equal for equal pixels.
         plain (bool): Whether all pixels are equal.
         opaque (bool): Whether there is no alpha, or it hides nothing.
@@ -66,6 +69,7 @@ class FileFacts:
     orientation: int = 1
     frames: int = 1
     decoded: bool = False
+    too_large: bool = False
     digest: str = ''
     plain: bool = False
     opaque: bool = True
@@ -101,8 +105,7 @@ def read_facts(path: str, role: str) -> FileFacts:
     try:
         with open(path, 'rb') as file:
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                facts, _ = _header(file)
-                return _undecoded(facts, file)
+                return _too_large(_header(file)[0], file)
             data = file.read()
     except OSError as error:
         return FileFacts(problem=f'cannot be read ({error.strerror or error})')
@@ -126,18 +129,19 @@ def _header(file: BinaryIO) -> tuple[FileFacts, Image.Image | None]:
     facts = FileFacts('', *image.size, image.format, image.mode, pixels.bands,
                       pixels.bits, pixels.kind)
     if image.format == 'TIFF':  # Pillow turns a TIFF by itself
-        facts.frames = image.n_frames
+        facts.frames = _or_1(lambda: image.n_frames)
     else:
-        facts.orientation = _orientation(image)
+        facts.orientation = _or_1(
+            lambda: image.getexif().get(_ORIENTATION, 1))
     return facts, image
 
 
-def _orientation(image: Image.Image) -> int:
+def _or_1(read: Callable[[], int]) -> int:
+    """What is read; 1 if it is damaged, as loaders do without it."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF: loaders do without it
+        return int(read())
+    except Exception:  # of whatever parses it
         return 1
-    return value if value in range(1, 9) else 1
 
 
 def _content(data: bytes, role: str) -> FileFacts:
@@ -148,28 +152,25 @@ def _content(data: bytes, role: str) -> FileFacts:
     if facts.problem:
         return facts
     if facts.width * facts.height > MAX_PIXELS:
-        return _undecoded(facts, io.BytesIO(data))
+        return _too_large(facts, io.BytesIO(data))
     look = _look_at_mask if role == MASK else _look_at_image
     try:
         facts.decoded = look(facts, image, data)
     except Exception as error:  # decoders raise their own types
         facts.problem = f'cannot be decoded ({error})'
-    if not facts.decoded and not facts.problem:
-        return _undecoded(facts, io.BytesIO(data))
+    if not facts.decoded:
+        facts.digest = _file_digest(io.BytesIO(data))
     return facts
 
 
-def _undecoded(facts: FileFacts, file: BinaryIO) -> FileFacts:
-    """Facts without pixels: the digest is that of the file."""
+def _too_large(facts: FileFacts, file: BinaryIO) -> FileFacts:
+    """Facts without pixels."""
+    facts.too_large = True
+    facts.digest = _file_digest(file)
     if (facts.width * facts.height > PILLOW_LIMIT
             and facts.format not in _WITHOUT_LIMIT):
         facts.problem = (f'has {facts.width} x {facts.height} pixels, more '
                          f'than the {PILLOW_LIMIT:,} that Pillow decodes')
-    digest = _new_digest()
-    file.seek(0)
-    while block := file.read(1 << 20):
-        digest.update(block)
-    facts.digest = digest.hexdigest()
     return facts
 
 
@@ -248,6 +249,14 @@ def _is_lossy(image: Image.Image, data: bytes) -> bool:
 
 def _new_digest():
     return hashlib.blake2b(digest_size=16)
+
+
+def _file_digest(file: BinaryIO) -> str:
+    digest = _new_digest()
+    file.seek(0)
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _image_digest(image: Image.Image) -> str:

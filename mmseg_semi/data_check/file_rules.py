@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_semi authors.
 """Rules about the files of one set: whole, of one size, of which format."""
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from .facts import IMAGE, MASK, MAX_PIXELS, FileFacts
+from .facts import IMAGE, MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
 from .scan import Facts
 from .sets import TEST, ImageSet
@@ -15,8 +15,7 @@ _FEW_LEVELS = 64
 
 def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     """Files that are missing, damaged, no images or too large."""
-    bad = [(path, facts[path, IMAGE].problem) for path in images.images
-           if facts[path, IMAGE].problem]
+    bad = _problems(images, images.images, IMAGE, facts)
     tolerated = 0 < len(bad) <= images.tolerated
     for path, problem in bad:
         yield Finding(
@@ -24,8 +23,7 @@ def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
             path, problem,
             'Training skips and records these images.' if tolerated else
             'Replace these images or take them off their list.')
-    bad = [(path, facts[path, MASK].problem) for path in images.masks or ()
-           if facts[path, MASK].problem]
+    bad = _problems(images, images.masks or (), MASK, facts)
     if images.name == TEST and len(bad) == len(images.images):
         yield from gather(
             'no-masks', WARNING, images.name, [path for path, _ in bad],
@@ -88,7 +86,7 @@ def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     members = defaultdict(list)
     for path in images.images:
         image = facts[path, IMAGE]
-        if not image.problem:
+        if image.decoded or image.too_large:
             members[_bands(image), image.bits if image.bits > 8 else 8,
                     image.kind].append(path)
     for (bands, bits, kind), paths in sorted(members.items()):
@@ -114,12 +112,28 @@ def huge(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     """Files whose pixels were not looked at."""
     for path, role in images.files():
         found = facts[path, role]
-        if found.problem or found.width * found.height <= MAX_PIXELS:
+        if found.problem or not found.too_large:
             continue
         yield Finding(
             'huge-image', WARNING, images.name, path,
             f'{_text(found.size)} pixels; the header alone was checked',
             'Cut it into tiles: it is decoded as a whole for every crop.')
+
+
+def _problems(images: ImageSet, paths: Iterable[str], role: str,
+              facts: Facts) -> list[tuple[str, str]]:
+    """Path and problem of the files that this set's loader cannot read."""
+    bad = []
+    for path in paths:
+        found = facts[path, role]
+        problem = found.problem
+        if not (problem or found.decoded or found.too_large) and (
+                role == MASK or images.color_type is not None):
+            problem = (f'has {found.pixel_format}: neither Pillow nor OpenCV '
+                       'decodes that')
+        if problem:
+            bad.append((path, problem))
+    return bad
 
 
 def _deep(images: ImageSet, facts: Facts, paths: list[str],

@@ -1,5 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 import os
+import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -165,16 +167,57 @@ def test_several_pages(tree):
 
 def test_huge_images_by_their_header(tree, monkeypatch):
     monkeypatch.setattr(facts, 'MAX_PIXELS', 1100)
-    monkeypatch.setattr('mmseg_semi.data_check.file_rules.MAX_PIXELS', 1100)
     tree.add('labelled', 'l99', size=(64, 64))
     report = tree.check('labelled')
     assert kinds(report) == [('warning', 'huge-image', 'labelled')] * 2
     assert '64 x 64' in report.findings[0].value
 
 
+def test_large_files_by_their_header(tree, monkeypatch):
+    monkeypatch.setattr(facts, 'MAX_BYTES', 1000)
+    report = tree.check('unlabelled')
+    assert kinds(report) == [('warning', 'huge-image', 'unlabelled')] * 5
+    shutil.copy(tree.photos('unlabelled')[0], tree.root / 'labelled/photos')
+    shutil.copy(tree.masks()[0], tree.root / 'labelled/masks/u00.png')
+    path = tree.root / 'validation/photos/v99.png'
+    shutil.copy(tree.photos('unlabelled')[0], path)
+    shutil.copy(tree.masks()[0], tree.root / 'validation/masks/v99.png')
+    found = [f.kind for f in tree.check().findings]
+    assert found.count('shared-image') == 2  # files are equal
+
+
+def write_tiff(path, size, bands, data):
+    """An uncompressed TIFF of 8 bits in one strip."""
+    width, height = size
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, bands, 200),
+               (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 300),
+               (277, 3, 1, bands), (278, 4, 1, height),
+               (279, 4, 1, len(data))]
+    if bands == 1:
+        entries[2] = (258, 3, 1, 8)
+    head = b'II*\0' + struct.pack('<IH', 8, len(entries))
+    head += b''.join(struct.pack('<HHII', *entry) for entry in entries)
+    head = (head + bytes(4)).ljust(200, b'\0') + struct.pack(
+        f'<{bands}H', *[8] * bands)
+    path.write_bytes(head.ljust(300, b'\0') + data)
+
+
+def test_tiff_of_five_bands(tree):
+    """Pillow does not open it; its header is known all the same."""
+    path = tree.photos('unlabelled')[0]
+    path.unlink()
+    path = path.with_suffix('.tif')
+    write_tiff(path, (6, 4), 5, bytes(range(120)))
+    found = facts.read_facts(str(path), 'image')
+    assert (found.size, str(found.pixel_format)) == ((6, 4),
+                                                     '5 bands of 8 bits')
+    expected = 'pixel-format' if found.decoded else 'unreadable-image'
+    assert [f.kind for f in tree.check('unlabelled').findings] == [expected]
+
+
 def test_decompression_bomb(tree):
     path = tree.root / 'unlabelled/photos/huge.tif'
-    Image.new('1', (19000, 19000)).save(path, compression='group4')
+    write_tiff(path, (19000, 19000), 1, b'0')
     limit = Image.MAX_IMAGE_PIXELS
     finding = only(
         tree.check(tolerated=3), 'unreadable-image', 'warning', 'unlabelled')
