@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mmengine.config import Config
 
-from . import (file_rules, folder_rules, mask_rules, overlap_rules,
-               pair_rules)
+from . import file_rules, folder_rules, mask_rules, overlap_rules, pair_rules
 from .cache import FactCache
 from .config_sets import sets_from_config
 from .findings import ERROR, Finding, Report

@@ -159,6 +159,18 @@ def test_supervised_and_test_only_configs(tree):
     assert check_config(cfg).images == dict(test=4)
 
 
+def test_missing_test_set_stops_nothing(tree):
+    """A config that changes two of three sets still trains."""
+    cfg = config(tree)
+    cfg.test_dataloader = dict(
+        dataset=stock(tree, 'test', data_root=str(tree.root / 'none')))
+    report = check_config(cfg)
+    assert report.errors == [] and {(f.kind, f.set)
+                                    for f in report.findings} == {
+                                        ('set-not-built', 'test')
+                                    }
+
+
 def test_other_loaders_are_not_judged(tree):
     own = stock(tree, 'labelled', pipeline=[dict(type='LoadTiffOfMine')])
     assert sets_from_config(config(tree, own))[0][0].color_type is None
@@ -178,6 +190,7 @@ def test_digit_scenes_have_no_findings(tmp_path):
                     cfg.train_dataloader.dataset.unlabeled,
                     cfg.val_dataloader.dataset):
         dataset.data_root = str(tmp_path / 'digits')
+    cfg.test_dataloader = cfg.val_dataloader
     cfg.train_dataloader.dataset.labeled.ann_file = (
         'ImageSets/Semi/digits-60.txt')
     report = check_config(cfg)
@@ -198,6 +211,7 @@ def test_miniatures_have_no_errors(tmp_path, kind, file, split):
     for dataset in (train.labeled, train.unlabeled,
                     cfg.val_dataloader.dataset):
         dataset.data_root = str(root)
+    cfg.test_dataloader = cfg.val_dataloader
     train.verify_split = False
     train.labeled.ann_file = f'ImageSets/Semi/{split}.txt'
     report = check_config(cfg)

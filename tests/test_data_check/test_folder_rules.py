@@ -48,9 +48,9 @@ def test_link_loop(tree):
 
 
 def test_images_of_hidden_folders(tree):
-    hidden = tree.root / 'unlabelled/photos/.ipynb_checkpoints'
-    hidden.mkdir()
     path = tree.photos('unlabelled')[0]
+    hidden = path.parent / '.ipynb_checkpoints'
+    hidden.mkdir()
     path.rename(hidden / path.name)
     assert tree.check().findings == []  # a folder set leaves them out
     images = tree.set('unlabelled')
