@@ -86,7 +86,7 @@ def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     members = defaultdict(list)
     for path in images.images:
         image = facts[path, IMAGE]
-        if image.decoded or image.too_large:
+        if not image.problem and (image.decoded or image.too_large):
             members[_bands(image), image.bits if image.bits > 8 else 8,
                     image.kind].append(path)
     for (bands, bits, kind), paths in sorted(members.items()):

@@ -130,10 +130,11 @@ def class_pixels(group: Sequence[ImageSet],
         facts (dict): Of their files.
 
     Returns:
-        tuple[dict[str, int], bool]: Class -> pixels, empty if the classes
-        are not known; and whether all masks could be counted.
+        tuple[dict[str, int], bool]: Class -> pixels, empty if there are no
+        masks or the classes are not known; and whether all masks could be
+        counted.
     """
-    if any(images.classes is None for images in group):
+    if any(not (images.classes and images.masks) for images in group):
         return {}, False
     total, complete = Counter(), True
     for images in group:

@@ -76,7 +76,8 @@ def _no_evidence(gains: np.ndarray) -> bool:
     if len(gains) < _FEWEST:
         return False
     error = gains.std(ddof=1) / len(gains)**0.5
-    return gains.mean() <= (error if len(gains) >= 3 * _FEWEST else 0)
+    limit = error if len(gains) >= 3 * _FEWEST else 0
+    return bool(gains.mean() <= limit)
 
 
 def _comparable(path: str, mask_path: str, facts: Facts) -> bool:

@@ -15,6 +15,7 @@ def test_a_right_tree_has_no_findings(tree):
     report = tree.check()
     assert report.findings == []
     assert report.images == dict(labelled=6, unlabelled=5, validation=4)
+    assert set(report.pixels) == {'labelled', 'validation'}
     ids = np.stack([np.asarray(Image.open(p)) for p in tree.masks()])
     assert list(report.pixels['labelled'].values()) == np.bincount(
         ids.ravel(), minlength=3).tolist()
