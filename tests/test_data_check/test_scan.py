@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_semi.data_check import FactCache, default_cache, scan
+from mmseg_semi.data_check import FactCache
 from mmseg_semi.data_check import cache as cache_module
+from mmseg_semi.data_check import default_cache, scan
 from mmseg_semi.data_check.facts import read_facts
 from .trees import Tree
 
