@@ -1,0 +1,235 @@
+# Copyright (c) mmseg_semi authors.
+"""The sets of a config, built without loading an image."""
+import copy
+import errno
+import os.path as osp
+from contextlib import contextmanager
+
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from mmseg_semi.datasets import UnlabeledSegDataset, audit
+from mmseg_semi.datasets.paths import join, require
+from .findings import ERROR, WARNING, Finding
+from .sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION, ImageSet
+
+_LOADERS = ('LoadStrictImage', 'LoadImageFromFile')
+_MEND = 'Mend what the message names; then the rest of this set is checked.'
+
+
+def sets_from_config(cfg: Config) -> tuple[list[ImageSet], list[Finding]]:
+    """The sets of the data loaders of a config.
+
+    They are found in the steps of :class:`mmseg_semi.datasets.SemiSegDataset`,
+    but each by itself, so that one fault does not hide the others: what keeps
+    a set from being built is a finding.
+
+    Args:
+        cfg (Config): ``train_dataloader.dataset`` may be a
+            ``SemiSegDataset`` or a labelled set; other loaders may be
+            missing. It is not changed.
+
+    Returns:
+        tuple[list[ImageSet], list[Finding]]: The sets, and what was noticed
+        while building them. The test set is left out if it is the validation
+        set.
+    """
+    builder = _Builder()
+    train = _dataset(cfg, 'train')
+    where = 'train_dataloader.dataset'
+    if 'labeled' in train:
+        builder.verify = train.get('verify_split', True)
+        builder.semi(train, where)
+    elif train:
+        builder.labelled(LABELLED, train, where)
+    for name, loader in ((VALIDATION, 'val'), (TEST, 'test')):
+        dataset = _dataset(cfg, loader)
+        if dataset and (loader == 'val' or dataset != _dataset(cfg, 'val')):
+            builder.labelled(name, dataset, f'{loader}_dataloader.dataset')
+    return builder.sets, builder.findings
+
+
+class _Builder:
+    """Sets and findings of one config."""
+
+    def __init__(self) -> None:
+        self.sets = []
+        self.findings = []
+        self.verify = True
+
+    def semi(self, cfg: dict, where: str) -> None:
+        """The sets of a SemiSegDataset."""
+        self.labelled(LABELLED, cfg['labeled'], f'{where}.labeled')
+        if cfg.get('labeled_source'):
+            self.labelled(SOURCE, cfg['labeled_source'],
+                          f'{where}.labeled_source')
+        labelled, val_lists = list(self.sets), []
+        with self.noting(LABELLED, f'{where}.val_ann_file'):
+            val_lists = audit.val_lists(
+                _as_config(cfg['labeled']), cfg.get('val_ann_file', ()),
+                self.verify)
+        for images in labelled:
+            if images.name == LABELLED:
+                with self.noting(LABELLED, f'{where}.val_ann_file'):
+                    suffix = images.suffixes[0]
+                    audit.check_overlap(
+                        [path.removesuffix(suffix) for path in images.images],
+                        val_lists,
+                        nested_ok=False)
+        if cfg.get('unlabeled'):
+            with self.noting(UNLABELLED, f'{where}.unlabeled'):
+                self.unlabelled(cfg['unlabeled'], labelled, val_lists,
+                                f'{where}.unlabeled')
+
+    def labelled(self, name: str, cfg: dict, where: str) -> None:
+        """A set with masks: a dataset, a wrapper or a concatenation."""
+        for leaf in audit._leaf_configs(_as_config(cfg)):
+            reason = _unknown(leaf)
+            if reason:
+                self.findings.append(
+                    Finding('not-checked', WARNING, name, where, reason,
+                            'Check these files by other means.'))
+                continue
+            sound = self.folders(name, leaf, where)
+            with self.noting(name, where, quiet=not sound):
+                self.sets.append(_labelled_set(name, leaf, where))
+
+    def folders(self, name: str, cfg: dict, where: str) -> bool:
+        """Note missing folders and lists; whether all of them are sound."""
+        before = len(self.findings)
+        root = cfg.get('data_root')
+        wanted = [('data_root', root, True)] + [
+            (f'data_prefix.{key}', join(root, folder), True)
+            for key, folder in (cfg.get('data_prefix') or {}).items()
+        ]
+        for setting, path, folder in wanted:
+            with self.noting(name, where):
+                if path:
+                    require(path, setting, folder)
+        lists = cfg.get('ann_file')
+        if lists and audit._is_text_list(lists):
+            with self.noting(name, where):
+                audit.verify_lists([join(root, lists)], self.verify)
+        return len(self.findings) == before
+
+    def unlabelled(self, cfg: dict, labelled: list[ImageSet],
+                   val_lists: list[str], where: str) -> None:
+        """An UnlabeledSegDataset without the files of the labelled sets."""
+        cfg = dict(dict(type='UnlabeledSegDataset'), **_stripped(cfg, True))
+        if labelled and labelled[0].classes:
+            cfg['metainfo'] = dict(classes=labelled[0].classes)
+        color_type = _color_type(cfg.pop('pipeline'))
+        dataset = DATASETS.build(dict(cfg, pipeline=[]))
+        if not isinstance(dataset, UnlabeledSegDataset):
+            raise TypeError(f'it is a {type(dataset).__name__}, which may '
+                            'open masks. Use UnlabeledSegDataset')
+        audit.verify_lists([*dataset.ann_file, *dataset.exclude], self.verify)
+        dataset.exclude += tuple(val_lists)
+        dataset.drop_labeled(
+            [path for images in labelled for path in images.images],
+            [path for images in labelled for path in images.masks or ()])
+        dataset.full_init()
+        self.sets.append(
+            ImageSet(
+                UNLABELLED, [info['img_path'] for info in dataset.data_list],
+                folders=tuple(dataset.data_prefix['img_path']),
+                suffixes=tuple(dataset.img_suffix),
+                searched=not dataset.ann_file,
+                color_type=color_type,
+                tolerated=dataset.bad_images.limit,
+                where=where))
+
+    @contextmanager
+    def noting(self, name: str, where: str, quiet: bool = False):
+        """Make a finding of an error, unless its reason is known."""
+        try:
+            yield
+        except Exception as error:  # of whatever the dataset does
+            if getattr(error, 'errno', None) == errno.ELOOP:
+                self.findings.append(
+                    Finding('link-loop', ERROR, name,
+                            _first_link(error.filename),
+                            'a symbolic link that leads in a circle',
+                            'Remove the link: the search does not end.'))
+            elif not quiet:
+                # Configs often leave the test set of their base as it is.
+                severity = WARNING if name == TEST else ERROR
+                self.findings.append(
+                    Finding('set-not-built', severity, name, where,
+                            ' '.join(str(error).split()), _MEND))
+
+
+def _labelled_set(name: str, cfg: dict, where: str) -> ImageSet:
+    classes = (cfg.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str):
+        raise ValueError(
+            f'metainfo.classes is the string {classes!r}; it must be a list '
+            f'of names. One class is written ({classes!r}, ), with a comma.')
+    cfg = _stripped(cfg, False)
+    color_type = _color_type(cfg.pop('pipeline'))
+    dataset = DATASETS.build(dict(cfg, pipeline=[]))
+    infos = dataset.data_list
+    with_masks = all('seg_map_path' in info for info in infos)
+    if name != TEST and not with_masks:
+        raise ValueError('The set has no masks. Set its '
+                         'data_prefix.seg_map_path.')
+    classes = dataset.metainfo.get('classes')
+    ann_file = dataset.ann_file
+    return ImageSet(
+        name, [info['img_path'] for info in infos],
+        [info['seg_map_path'] for info in infos] if with_masks else None,
+        None if classes is None else tuple(classes),
+        bool(dataset.reduce_zero_label),
+        dataset.label_map,
+        dataset.ignore_index,
+        folders=(dataset.data_prefix.get('img_path') or '.', ),
+        suffixes=(dataset.img_suffix, ),
+        any_case=False,
+        searched=not ann_file,
+        color_type=color_type,
+        where=where)
+
+
+def _stripped(cfg: dict, lazy: bool) -> dict:
+    """A config of a dataset that only finds its files."""
+    cfg = copy.deepcopy(dict(cfg))
+    cfg.setdefault('pipeline', [])
+    return dict(cfg, lazy_init=lazy, serialize_data=False)
+
+
+def _unknown(cfg: dict) -> str:
+    """Why the files of a dataset cannot be known; empty if they can."""
+    kind = cfg.get('type')
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
+        return f'{kind} is no BaseSegDataset and does not say its files'
+    if not audit._is_local(cfg.get('backend_args')):
+        return f'backend_args={dict(cfg["backend_args"])}: files elsewhere'
+    return ''
+
+
+def _color_type(pipeline: list) -> str | None:
+    """How the first transform loads images; None for another loader."""
+    for transform in pipeline:
+        if isinstance(transform, dict):
+            kind = transform.get('type')
+            if getattr(kind, '__name__', kind) in _LOADERS:
+                return transform.get('color_type', 'color')
+    return 'color' if not pipeline else None
+
+
+def _first_link(path: str) -> str:
+    """The shortest part of a path that is a symbolic link."""
+    parent = osp.dirname(path)
+    above = _first_link(parent) if parent not in ('', path) else path
+    return above if osp.islink(above) else path
+
+
+def _as_config(cfg: dict | list) -> dict:
+    return dict(datasets=cfg) if isinstance(cfg, (list, tuple)) else cfg
+
+
+def _dataset(cfg: Config, loader: str) -> dict:
+    """The dataset of a loader; empty if there is none."""
+    return (cfg.get(f'{loader}_dataloader') or {}).get('dataset') or {}

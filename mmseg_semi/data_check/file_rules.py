@@ -1,0 +1,177 @@
+# Copyright (c) mmseg_semi authors.
+"""Rules about the files of one set: whole, of one size, of which format."""
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from .facts import IMAGE, MASK, FileFacts
+from .findings import ERROR, WARNING, Finding, gather
+from .scan import Facts
+from .sets import TEST, ImageSet
+
+# 16 bits are cut to 8 by leaving out the lower ones.
+_GREY_LEVEL = 256
+_FEW_LEVELS = 64
+
+
+def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
+    """Files that are missing, damaged, no images or too large."""
+    bad = _problems(images, images.images, IMAGE, facts)
+    tolerated = 0 < len(bad) <= images.tolerated
+    for path, problem in bad:
+        yield Finding(
+            'unreadable-image', WARNING if tolerated else ERROR, images.name,
+            path, problem,
+            'Training skips and records these images.' if tolerated else
+            'Replace these images or take them off their list.')
+    bad = _problems(images, images.masks or (), MASK, facts)
+    if images.name == TEST and len(bad) == len(images.images):
+        yield from gather(
+            'no-masks', WARNING, images.name, [path for path, _ in bad],
+            'no mask of the test set can be read',
+            'Without masks there are no scores: `tools/test.py --out` only.')
+        return
+    for path, problem in bad:
+        yield Finding(
+            'unreadable-mask', ERROR, images.name, path, problem,
+            'Every image of this set needs a mask: add it, replace it, or '
+            'take the image off the list (data_prefix.seg_map_path and '
+            'seg_map_suffix say where masks are looked for).')
+
+
+def sizes(images: ImageSet, facts: Facts) -> Iterator[Finding]:
+    """Masks must have the size of their images."""
+    for path, mask_path in images.pairs():
+        image, mask = facts[path, IMAGE], facts[mask_path, MASK]
+        if image.problem or mask.problem:
+            continue
+        loaded = _turned(image) if images.turns else image.size
+        if mask.size == loaded:
+            continue
+        value = (f'mask {_text(mask.size)}, image {_text(loaded)} '
+                 f'(width x height; {path})')
+        remedy = ('Make the mask again in the size of its image, or pair it '
+                  'with the right one.')
+        if image.orientation > 4 and mask.size in (image.size,
+                                                   image.size[::-1]):
+            value += f'; EXIF orientation {image.orientation}'
+            remedy = ('The photo is stored lying and turned when it is '
+                      'loaded, its mask is not. Save the photo upright '
+                      'without EXIF, or load it with '
+                      'color_type="color_ignore_orientation".')
+        yield Finding('size-differs', ERROR, images.name, mask_path, value,
+                      remedy)
+
+
+def rotations(images: ImageSet, facts: Facts) -> Iterator[Finding]:
+    """Images that are turned while the size cannot tell whether masks are."""
+    turned = []
+    for path, mask_path in images.pairs():
+        image = facts[path, IMAGE]
+        square = image.width == image.height
+        if images.turns and not image.problem and image.orientation > (
+                1) and (image.orientation < 5 or square):
+            turned.append(path)
+    yield from gather(
+        'exif-orientation', WARNING, images.name, turned,
+        'turned or mirrored by EXIF when loaded; the sizes cannot tell '
+        'whether the masks are drawn that way',
+        'Look at one of them with its mask; save the photos upright without '
+        'EXIF if they disagree.')
+
+
+def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
+    """Images that are something else than three bands of 8 bits."""
+    if images.color_type is None:
+        return
+    members = defaultdict(list)
+    for path in images.images:
+        image = facts[path, IMAGE]
+        if not image.problem and (image.decoded or image.too_large):
+            members[_bands(image), image.bits if image.bits > 8 else 8,
+                    image.kind].append(path)
+    for (bands, bits, kind), paths in sorted(members.items()):
+        first = facts[paths[0], IMAGE].pixel_format
+        share = f'{first}: {len(paths)} of {len(images.images)} images'
+        if bits > 8 or kind != 'uint':
+            yield from _deep(images, facts, paths, share)
+        elif bands != 3 and images.color_type.startswith('color'):
+            text = ('one band is copied to three'
+                    if bands == 1 else 'three bands are kept')
+            yield from gather(
+                'pixel-format', WARNING, images.name, paths,
+                f'{share}; {text}',
+                'Nothing to do if that is meant; else load them with a '
+                'transform that keeps all bands.')
+    pages = [p for p in images.images if facts[p, IMAGE].frames > 1]
+    yield from gather('several-pages', WARNING, images.name, pages,
+                      'several pages in a file; the first one is loaded',
+                      'Save every page as a file of its own if all count.')
+
+
+def huge(images: ImageSet, facts: Facts) -> Iterator[Finding]:
+    """Files whose pixels were not looked at."""
+    for path, role in images.files():
+        found = facts[path, role]
+        if found.problem or not found.too_large:
+            continue
+        yield Finding(
+            'huge-image', WARNING, images.name, path,
+            f'{_text(found.size)} pixels; the header alone was checked',
+            'Cut it into tiles: it is decoded as a whole for every crop.')
+
+
+def _problems(images: ImageSet, paths: Iterable[str], role: str,
+              facts: Facts) -> list[tuple[str, str]]:
+    """Path and problem of the files that this set's loader cannot read."""
+    bad = []
+    for path in paths:
+        found = facts[path, role]
+        problem = found.problem
+        if not (problem or found.decoded or found.too_large) and (
+                role == MASK or images.color_type is not None):
+            problem = (f'has {found.pixel_format}: neither Pillow nor OpenCV '
+                       'decodes that')
+        if problem:
+            bad.append((path, problem))
+    return bad
+
+
+def _deep(images: ImageSet, facts: Facts, paths: list[str],
+          share: str) -> Iterator[Finding]:
+    """More than 8 bits: what is left of the range after loading."""
+    lows = [facts[p, IMAGE].low for p in paths]
+    highs = [facts[p, IMAGE].high for p in paths]
+    lows = [value for value in lows if value is not None]
+    highs = [value for value in highs if value is not None]
+    if lows:
+        share += f', values {min(lows):g} to {max(highs):g}'
+    remedy = ('Scale the values to 0..255 and save 8 bits, or load them with '
+              'a transform that knows their range.')
+    is_16 = facts[paths[0], IMAGE].pixel_format.bits == 16 and facts[
+        paths[0], IMAGE].kind == 'uint'
+    if images.color_type == 'unchanged':
+        severity, effect = WARNING, 'they are loaded as they are'
+        remedy = 'Set mean and std of the preprocessor for this range.'
+    elif not is_16:
+        severity, effect = ERROR, 'the loader of 8-bit images refuses them'
+    else:
+        levels = int(max(highs, default=65535)) // _GREY_LEVEL + 1
+        severity = ERROR if levels < _FEW_LEVELS else WARNING
+        effect = f'cut to 8 bits when loaded, {levels} of 256 levels are left'
+    yield from gather('pixel-range', severity, images.name, paths,
+                      f'{share}; {effect}', remedy)
+
+
+def _bands(image: FileFacts) -> int:
+    """Bands that matter: an alpha that hides nothing is none."""
+    if image.opaque and image.mode in ('LA', 'PA', 'RGBA') and image.decoded:
+        return image.bands - 1
+    return image.bands
+
+
+def _turned(image: FileFacts) -> tuple[int, int]:
+    return image.size[::-1] if image.orientation > 4 else image.size
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f'{size[0]} x {size[1]}'
