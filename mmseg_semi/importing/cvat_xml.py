@@ -36,7 +36,7 @@ class CvatXmlLabels:
     def __init__(self, root: Path, options: ImportOptions, findings: Findings,
                  track) -> None:
         path = cvat_file(root)
-        tree = ElementTree.parse(path).getroot()
+        tree = _parse(path)
         self.labels, self.facts, found = [], {}, []
         self._shapes: dict[int, list[Shape]] = {}
         for number, image in enumerate(tree.iter('image')):
@@ -61,6 +61,14 @@ class CvatXmlLabels:
         """Draw a mask, see :meth:`~.labels.LabelSet.mask`."""
         return draw_shapes(self._shapes[label.key], self.table.mapping, size,
                            self._classes.fill, self._overlap)
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(f'{path} is no XML file: {error}. Export the '
+                         'annotations again.') from error
 
 
 def _size(image: ElementTree.Element, where: str,

@@ -85,8 +85,8 @@ def import_labels(photos: str,
     inside = [label_root] if label_root.is_dir() else []
     images = find_photos(photo_root, inside, findings)
     labels = read_labels(label_root, options, findings, track)
-    own = {label.path for label in labels.labels}
-    images = [photo for photo in images if str(photo.path) not in own]
+    own = {os.path.abspath(label.path) for label in labels.labels}
+    images = [p for p in images if os.path.abspath(p.path) not in own]
     check_photos(images, findings)
     findings.stop_on_errors()
     pairs, tail = match(labels.labels, images, options.label_tail, findings)
