@@ -73,14 +73,19 @@ def look_around() -> dict:
 
 def describe(report: dict) -> str:
     """The report as text."""
-    compiled = {True: 'compiled', False: 'not compiled (most models need none)'}
+    compiled = {
+        True: 'compiled',
+        False: 'not compiled (most models need none)'
+    }
     lines = [
         f'Python      {report["python"]} ({report["executable"]})',
         f'platform    {report["platform"]}',
         f'mmseg_semi  {report["mmseg_semi"]}'
     ]
-    lines += [f'{name:<11} {version or "-"}'
-              for name, version in report['packages'].items()]
+    lines += [
+        f'{name:<11} {version or "-"}'
+        for name, version in report['packages'].items()
+    ]
     lines.append('operators   ' +
                  compiled.get(report['operators'], 'mmcv is missing'))
     lines += [
@@ -108,9 +113,10 @@ def _problems() -> list[str]:
         from .. import compat
         compat.install()
     except ImportError as error:
-        problems += [line.removeprefix('  - ')
-                     for line in str(error).splitlines()
-                     if line.startswith('  - ')] or [str(error)]
+        problems += [
+            line.removeprefix('  - ')
+            for line in str(error).splitlines() if line.startswith('  - ')
+        ] or [str(error)]
     except Exception as error:  # a broken library raises what it likes
         problems.append(f'{type(error).__name__}: {error}; install the '
                         'versions of docs/install.md')
@@ -176,8 +182,10 @@ def _gpus() -> tuple[list[dict], list[str]]:
         if not torch.cuda.is_available():
             built = torch.version.cuda or torch.version.hip
             if built or not shutil.which('nvidia-smi'):
-                return [], ['no GPU that PyTorch can use: training runs on '
-                            'the CPU, which is slow']
+                return [], [
+                    'no GPU that PyTorch can use: training runs on '
+                    'the CPU, which is slow'
+                ]
             return [], [
                 'this PyTorch was built without CUDA, but there is an NVIDIA '
                 'driver: pip install --force-reinstall torch --index-url '

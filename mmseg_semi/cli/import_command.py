@@ -194,8 +194,7 @@ def _as_text(report) -> str:
         f'{report.out} ({report.state})',
         f'  {MASKS}/  index PNG, 255 is ignored: photo.jpg -> photo.jpg.png',
         f'  {CLASSES}  {len(classes["names"])} classes: '
-        f'{", ".join(classes["names"])}',
-        f'  {SPLIT}  what decided the lists',
+        f'{", ".join(classes["names"])}', f'  {SPLIT}  what decided the lists',
         *(f'  {path}  {images[name]} photos'
           for name, path in LISTS.items() if images[name]),
         'These lines of a config use it:', *config_lines(report.out)

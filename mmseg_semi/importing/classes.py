@@ -33,8 +33,8 @@ class ClassTable:
         width = max(map(len, self.mapping), default=0)
         return [
             f'{source:>{width}} -> ' +
-            ('ignored (255)' if target == IGNORED else
-             f'{target} {self.names[target]}') +
+            ('ignored (255)'
+             if target == IGNORED else f'{target} {self.names[target]}') +
             (f'   {counts[source]}' if source in counts else '')
             for source, target in self.mapping.items()
         ]
@@ -80,7 +80,8 @@ def _palette(names: Sequence[str], given: dict[str,
                                                Color]) -> tuple[Color, ...]:
     """Given colours; black for a background; hues for the others."""
     made = {
-        name: tuple(
+        name:
+        tuple(
             round(255 * part)
             for part in colorsys.hsv_to_rgb(number / len(names), 1, 1))
         for number, name in enumerate(names)

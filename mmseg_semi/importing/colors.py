@@ -73,7 +73,8 @@ def _read_json(path: str) -> dict[str, Color]:
     try:
         table = json.loads(Path(path).read_text(encoding='utf-8'))
         return {
-            str(name): parse_hex(color) if isinstance(color, str) else tuple(
+            str(name):
+            parse_hex(color) if isinstance(color, str) else tuple(
                 int(value) for value in color)
             for name, color in table.items()
         }
@@ -147,8 +148,8 @@ def color_targets(counts: dict[Color, int], options: ImportOptions,
 def _color_key(text: str) -> str:
     """A colour, or a grey value as a colour; names stay."""
     key = source_key(text)
-    return hex_color((int(key), ) * 3) if key.isdigit() and int(
-        key) <= 255 else key
+    return hex_color(
+        (int(key), ) * 3) if key.isdigit() and int(key) <= 255 else key
 
 
 def _check_found(counts: dict[Color, int]) -> None:

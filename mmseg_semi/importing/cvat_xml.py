@@ -49,9 +49,10 @@ class CvatXmlLabels:
             found += [(shape.label, where) for shape in shapes]
         findings.stop_on_errors()
         colors = _labels(tree)
-        self._classes = NamedClasses(
-            found, colors, options, findings,
-            {name: color for name, color in colors.items() if color})
+        self._classes = NamedClasses(found, colors, options, findings, {
+            name: color
+            for name, color in colors.items() if color
+        })
         self.table, self.counts = self._classes.table, self._classes.counts
         self.notes = self._classes.notes + note_empty(
             options.empty, sum(label.empty for label in self.labels))
@@ -144,10 +145,11 @@ def _box(label: str, item: ElementTree.Element) -> Shape:
 def _turned(point: tuple, middle: tuple, angle: float) -> tuple:
     """A point turned clockwise by so many degrees."""
     x, y = point[0] - middle[0], point[1] - middle[1]
-    sine, cosine = math.sin(math.radians(angle)), math.cos(
-        math.radians(angle))
-    return middle[0] + x * cosine - y * sine, middle[
-        1] + x * sine + y * cosine
+    sine, cosine = (f(math.radians(angle)) for f in (math.sin, math.cos))
+    turned = (middle[0] + x * cosine - y * sine,
+              middle[1] + x * sine + y * cosine)
+    # Right angles shall give whole numbers, which Pillow rounds down.
+    return tuple(round(value, 6) for value in turned)
 
 
 def _ellipse(label: str, item: ElementTree.Element) -> Shape:

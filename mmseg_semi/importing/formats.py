@@ -80,11 +80,10 @@ def detect(root: Path) -> str:
         return next(iter(found))
     kinds = first_few(f'{name} ({number})' for name, number in found.items())
     suffixes = first_few(sorted({path.suffix for path in files}))
-    raise ValueError(
-        f'--masks: {root} holds ' +
-        (f'labels of several formats, {kinds}: choose with --format.' if found
-         else f'no labels that are known; its files end with {suffixes}. '
-         f'Known formats are {", ".join(FORMATS)}.'))
+    raise ValueError(f'--masks: {root} holds ' + (
+        f'labels of several formats, {kinds}: choose with --format.' if found
+        else f'no labels that are known; its files end with {suffixes}. '
+        f'Known formats are {", ".join(FORMATS)}.'))
 
 
 def _kind(path: Path) -> str | None:

@@ -63,14 +63,17 @@ def _named(values: list[int], ids: list[int],
         targets = {str(value): names[value] for value in ids}
         if IGNORED not in values or len(names) > IGNORED:
             return targets, []
-        return targets | {'255': None}, [
+        return targets | {
+            '255': None
+        }, [
             f'255 is none of the {len(names)} classes and taken for ignored '
             'pixels'
         ]
     if len(values) == len(names):
-        return {str(v): name for v, name in zip(values, names)}, [
-            'the values in ascending order are the classes of --classes'
-        ]
+        return {
+            str(v): name
+            for v, name in zip(values, names)
+        }, ['the values in ascending order are the classes of --classes']
     raise ValueError(
         f'The masks hold the values {first_few(values, 20)}, --classes names '
         f'{len(names)} classes ({first_few(names)}): neither are all values '

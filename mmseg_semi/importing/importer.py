@@ -208,8 +208,8 @@ class _Job:
             try:
                 mask = self.labels.mask(label, label.size or photo.size)
             except ValueError as error:
-                findings.error('label that cannot be drawn', label.path,
-                               error, 'Mend it, or take it away.')
+                findings.error('label that cannot be drawn', label.path, error,
+                               'Mend it, or take it away.')
                 continue
             if photo in self.turned:
                 mask = upright(mask, photo.orientation)
@@ -235,11 +235,9 @@ class _Job:
                 for source, target in table.mapping.items()
             },
             photos=self.photo_root.replace(os.sep, '/'),
-            pixels=dict(zip(table.names,
-                            counts[:, :number].sum(0).tolist())),
+            pixels=dict(zip(table.names, counts[:, :number].sum(0).tolist())),
             ignored_pixels=int(counts[:, IGNORED].sum()),
             images=dict(
-                zip(table.names,
-                    (counts[:, :number] > 0).sum(0).tolist())),
+                zip(table.names, (counts[:, :number] > 0).sum(0).tolist())),
             notes=self.labels.notes,
             **self.labels.facts)

@@ -39,8 +39,7 @@ class LabelMeLabels:
         self.labels, self.facts = [], {}
         self._shapes: dict[Path, list[Shape]] = {}
         files = [root] if root.is_file() else [
-            path for path in find_files(root)
-            if path.suffix.lower() == '.json'
+            path for path in find_files(root) if path.suffix.lower() == '.json'
         ]
         self._folder = root.parent if root.is_file() else root
         for path in track(files, 'Reading LabelMe files'):
@@ -94,9 +93,10 @@ def _shape(item: dict, number: int, path: Path,
     few = len(points) < wanted.get(kind, 0)
     many = kind != 'polygon' and len(points) > wanted.get(kind, 0)
     if kind not in wanted or few or many or not np.isfinite(points).all():
-        findings.error('shape that cannot be drawn', path, what,
-                       'Polygons need three points or more, rectangles, '
-                       'circles and masks two; mend it in LabelMe.')
+        findings.error(
+            'shape that cannot be drawn', path, what,
+            'Polygons need three points or more, rectangles, '
+            'circles and masks two; mend it in LabelMe.')
         return None
     if kind == 'polygon':
         return Shape(label, 'polygon', points)

@@ -52,10 +52,9 @@ def match(labels: Sequence[Label], photos: Sequence[Photo], tail: str | None,
                 'Give labels the folders of their photos, or the photos '
                 'different names.')
         else:
-            findings.warn(
-                'label without photo', label.path,
-                f'there is no photo {label.name}{_hint(tail)}',
-                'It is left out; check names and folders.')
+            findings.warn('label without photo', label.path,
+                          f'there is no photo {label.name}{_hint(tail)}',
+                          'It is left out; check names and folders.')
     for photo, several in taken.items():
         if len(several) > 1:
             findings.error('photo with several labels', photo.path,
@@ -68,10 +67,7 @@ def match(labels: Sequence[Label], photos: Sequence[Photo], tail: str | None,
             f'photos {first_few([p.name for p in photos], 3)}',
             'Labels must be called like their photos; for something after '
             'the name, say --label-tail _mask.')
-    return {
-        photo: taken[photo][0]
-        for photo in photos if photo in taken
-    }, tail
+    return {photo: taken[photo][0] for photo in photos if photo in taken}, tail
 
 
 def _hint(tail: str) -> str:

@@ -61,11 +61,9 @@ class NamedClasses:
         self.fill = IGNORED
         if background:
             self.fill = self.table.names.index(BACKGROUND)
-        word = ('the class background'
-                if background else 'ignored (255)') + (
-                    '' if options.unlabelled else
-                    '; the other way is --unlabelled '
-                    f'{"ignore" if background else BACKGROUND}')
+        word = ('the class background' if background else 'ignored (255)') + (
+            '' if options.unlabelled else '; the other way is --unlabelled '
+            f'{"ignore" if background else BACKGROUND}')
         self.notes.append(f'pixels outside of all shapes are {word}')
 
     def _targets(self, sources: list[str], background: bool,
@@ -96,8 +94,8 @@ class NamedClasses:
 
     def _check_options(self, sources: list[str],
                        options: ImportOptions) -> None:
-        for option, given in (('--mapping', options.mapping or ()),
-                              ('--ignore', options.ignore)):
+        for option, given in (('--mapping', options.mapping
+                               or ()), ('--ignore', options.ignore)):
             absent = [label for label in given if label not in sources]
             if absent:
                 raise ValueError(

@@ -111,8 +111,9 @@ def find_photos(folder: Path, outside: Iterable[Path],
             f'PHOTOS: {folder} holds no image (suffixes '
             f'{", ".join(IMAGE_SUFFIXES)}, any case; hidden folders are not '
             'searched). Name the folder of your photos.')
-    photos = [Photo(path.relative_to(folder).as_posix(), path)
-              for path in files]
+    photos = [
+        Photo(path.relative_to(folder).as_posix(), path) for path in files
+    ]
     for photo in photos:
         fault = line_fault(photo.name)
         if photo.name != photo.name.strip() or '\n' in photo.name:

@@ -130,15 +130,27 @@ class RasterLabels:
             self.format = format or ('palette' if palette else 'grey')
         self._require_targets(targets, names)
         self.table = class_table(targets, names, colors)
-        if format is None and not self._by_color and not palette and all(
-                source == str(number) or number == IGNORED
-                for source, number in self.table.mapping.items()):
-            self.format = 'index'
+        self._check_ids(format, totals)
         pixels = sum(totals.values())
         self.counts = {
             key: f'{totals[code] / pixels:.2%} of the pixels'
             for key, code in self._codes().items() if totals[code]
         }
+
+    def _check_ids(self, format: str | None, totals: Counter) -> None:
+        """Call grey values that stay as they are an index."""
+        if self._by_color:
+            return
+        ids = all(source == str(number) or number == IGNORED
+                  for source, number in self.table.mapping.items())
+        if ids and self.format == 'grey':
+            self.format = format or 'index'
+        if not ids and format == 'index' and self._options.mapping is None:
+            raise ValueError(
+                '--format index: the masks hold the values '
+                f'{first_few(sorted(totals), 10)}, which are no ids 0, 1, 2 '
+                'and so on. Say what they mean with --mapping, or leave '
+                '--format out to take them for grey values.')
 
     def _check_countable(self, counted: list) -> None:
         strange = [
@@ -171,8 +183,9 @@ class RasterLabels:
                 f'--mapping or --ignore: {first_few(wrong)}: the masks hold '
                 f'{kind}; write them as '
                 f'{"#ff0000" if self._by_color else "0, 1, 255"}.')
-        absent = {name for name in targets.values() if name} - set(
-            names or targets.values())
+        absent = {name
+                  for name in targets.values()
+                  if name} - set(names or targets.values())
         if absent:
             raise ValueError(f'--mapping names {first_few(sorted(absent))}, '
                              '--classes does not.')
@@ -248,8 +261,9 @@ class VocLabels(RasterLabels):
         if names.is_file() and not (options.classes or options.mapping):
             options = replace(
                 options,
-                classes=tuple(n.strip('_') for n in read_lines(names)
-                              if n != '__ignore__'))
+                classes=tuple(
+                    n.strip('_') for n in read_lines(names)
+                    if n != '__ignore__'))
         super().__init__(_inside(root), options, findings, track, 'palette')
         self.format = 'voc'
         if names.is_file():

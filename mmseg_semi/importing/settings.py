@@ -19,8 +19,10 @@ def dataset_settings(out: str) -> dict:
     folder = Path(out)
     content = tree.read_json(folder / tree.CLASSES)
     classes = tuple(content['names'])
-    has = {name: (folder / path).is_file()
-           for name, path in tree.LISTS.items()}
+    has = {
+        name: (folder / path).is_file()
+        for name, path in tree.LISTS.items()
+    }
 
     def listed(name: str, **settings) -> dict | None:
         return dict(settings, ann_file=tree.LISTS[name]) if has[name] else None
@@ -54,8 +56,10 @@ def config_lines(out: str) -> list[str]:
                      f"{settings['labeled']['ann_file']!r}, "
                      'pipeline=train_pipeline)')
     if settings['unlabeled']:
-        parts.append('unlabeled=dict(' + ', '.join(
-            f'{k}={v!r}' for k, v in settings['unlabeled'].items()) + ')')
+        parts.append('unlabeled=dict(' +
+                     ', '.join(f'{k}={v!r}'
+                               for k, v in settings['unlabeled'].items()) +
+                     ')')
     if settings['val']:
         parts.append(f"val_ann_file={settings['val']['ann_file']!r}")
     lines = [

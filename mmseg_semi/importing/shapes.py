@@ -64,8 +64,7 @@ class Shape:
 
 
 def draw_shapes(shapes: Sequence[Shape], ids: dict[str, int],
-                size: tuple[int, int], fill: int,
-                overlap: str) -> np.ndarray:
+                size: tuple[int, int], fill: int, overlap: str) -> np.ndarray:
     """Draw shapes over each other.
 
     Args:

@@ -46,8 +46,8 @@ def check_sizes(pairs: dict[Photo, Label], rotate: bool,
                 turned.add(photo)
                 continue
             findings.warn(
-                'photo with an EXIF rotation that sizes cannot tell', photo.
-                path, f'orientation {photo.orientation}, {_text(size)}',
+                'photo with an EXIF rotation that sizes cannot tell',
+                photo.path, f'orientation {photo.orientation}, {_text(size)}',
                 'Look whether its label was drawn on the turned picture; if '
                 'not, turn it (--rotate-masks).')
         elif size == photo.size:

@@ -56,8 +56,10 @@ def split(labelled: Sequence[Photo], unlabelled: Sequence[Photo],
         group_by=group_by,
         groups=len({groups[p]
                     for p in labelled}),
-        images={name: len(entries)
-                for name, entries in lists.items()},
+        images={
+            name: len(entries)
+            for name, entries in lists.items()
+        },
         images_per_class={
             name: dict(zip(names, presence[chosen].sum(0).tolist()))
             for name, chosen in (('train', ~in_val), ('val', in_val))

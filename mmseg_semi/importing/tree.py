@@ -78,9 +78,8 @@ def _recipe_of(out: Path) -> dict:
 
 def _difference(out: Path, written: dict, recipe: dict) -> str | None:
     """What tells the folder from the one that is asked for."""
-    changed = sorted(
-        key for key in written.keys() | recipe.keys()
-        if written.get(key) != recipe.get(key))
+    changed = sorted(key for key in written.keys() | recipe.keys()
+                     if written.get(key) != recipe.get(key))
     if changed:
         return f'of other inputs or settings ({", ".join(changed)})'
     try:

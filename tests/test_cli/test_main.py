@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from mmseg_semi.cli import main as cli
-
 from ..test_importing.helpers import add_photos, drawn, save
 
 

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from mmseg_semi.importing import ImportOptions, import_labels
-
 from .helpers import (HEIGHT, WIDTH, add_photos, drawn, faults, lines, load,
                       run, save)
 
@@ -206,10 +205,11 @@ def test_classes_that_a_set_lacks(tmp_path):
     report = run(tmp_path, val=.5, classes=tuple('abcde'))
     kinds = {(w.kind, w.path) for w in report.warnings}
     assert ('class without a pixel', 'e') in kinds
-    assert {k for k, path in kinds if path == 'd'} & {
-        'class that no training image has',
-        'class that no validation image has'
-    }
+    assert {k
+            for k, path in kinds if path == 'd'} & {
+                'class that no training image has',
+                'class that no validation image has'
+            }
 
 
 def test_missing_places(tmp_path):

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .helpers import (HEIGHT, WIDTH, add_photos, drawn, faults, load, run,
-                      save)
+from .helpers import HEIGHT, WIDTH, add_photos, drawn, faults, load, run, save
 
 COLORS = np.array([[0, 0, 0], [255, 0, 0], [0, 128, 64]], np.uint8)
 
@@ -106,6 +105,12 @@ def test_one_value_is_refused(tmp_path):
         run(tmp_path)
 
 
+def test_format_index_wants_ids(tmp_path):
+    put(tmp_path, drawn(255, 255))
+    with pytest.raises(ValueError, match='--format index.*values 0, 255'):
+        run(tmp_path, format='index')
+
+
 def palette_picture(indices, colors):
     picture = Image.fromarray(indices, 'P')
     full = np.zeros((256, 3), np.uint8)
@@ -130,8 +135,7 @@ def test_palettes_that_differ_go_by_colour(tmp_path):
     (tmp_path / 'masks').mkdir()
     palette_picture(drawn(), COLORS).save(tmp_path / 'masks/p0.png')
     swapped = np.array([0, 2, 1], np.uint8)[drawn()]
-    palette_picture(swapped, COLORS[[0, 2, 1]]).save(tmp_path /
-                                                     'masks/p1.png')
+    palette_picture(swapped, COLORS[[0, 2, 1]]).save(tmp_path / 'masks/p1.png')
     report = run(tmp_path)
     assert any('--format palette' in note for note in report.notes)
     masks = [load(tmp_path / 'out', f'p{n}.jpg') for n in (0, 1)]

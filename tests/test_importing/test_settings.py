@@ -5,7 +5,6 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmseg_semi.importing import config_lines, dataset_settings
-
 from .helpers import add_photos, drawn, run, save
 
 NAMES = ('a.jpg', 'b.JPG', 'c d.jpeg', 'e/f.png', 'e/g.tif', 'e/h.jpg')
@@ -21,8 +20,7 @@ def test_training_reads_it(tmp_path):
     pipeline = [
         dict(type='LoadStrictImage'),
         dict(
-            type='LoadStrictAnnotations',
-            num_classes=len(settings['classes']))
+            type='LoadStrictAnnotations', num_classes=len(settings['classes']))
     ]
     cfg = Config.fromstring(
         f'train_pipeline = {pipeline}\n' + '\n'.join(config_lines(out)), '.py')

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from mmseg_semi.importing.shapes import Shape
-
-from .helpers import (HEIGHT, WIDTH, add_photos, drawn, faults, load, run)
+from .helpers import HEIGHT, WIDTH, add_photos, drawn, faults, load, run
 
 # The boxes of `drawn`, with their last pixels.
 FIRST, SECOND = [(3, 2), (10, 7)], [(8, 5), (15, 11)]
@@ -130,9 +129,7 @@ def test_options_of_other_formats_are_refused(tmp_path):
 def coco(tmp_path, *annotations, names=('leaf', 'weed')):
     add_photos(tmp_path / 'photos', 'a/p0.jpg')
     content = dict(
-        images=[
-            dict(id=7, file_name='a/p0.jpg', width=WIDTH, height=HEIGHT)
-        ],
+        images=[dict(id=7, file_name='a/p0.jpg', width=WIDTH, height=HEIGHT)],
         categories=[dict(id=3 + i, name=name) for i, name in enumerate(names)],
         annotations=[
             dict(annotation, id=i, image_id=7)
@@ -148,8 +145,7 @@ def runs(mask):
     flat = mask.T.ravel()
     edges = np.flatnonzero(np.diff(flat, prepend=0, append=~flat[-1] & 1))
     return dict(
-        size=list(mask.shape),
-        counts=np.diff(edges, prepend=0).tolist())
+        size=list(mask.shape), counts=np.diff(edges, prepend=0).tolist())
 
 
 def test_coco_polygons_and_run_lengths(tmp_path):
@@ -197,7 +193,8 @@ def cvat_runs(mask):
     flat = mask.ravel()
     edges = np.flatnonzero(np.diff(flat, prepend=0))
     return ', '.join(
-        map(str, np.diff(edges, prepend=0, append=flat.size).tolist()))
+        map(str,
+            np.diff(edges, prepend=0, append=flat.size).tolist()))
 
 
 def test_cvat_polygon_box_and_mask(tmp_path):
