@@ -2,6 +2,7 @@
 """The data sets of this package read what an import wrote."""
 import numpy as np
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmseg_semi.importing import config_lines, dataset_settings
@@ -11,6 +12,7 @@ NAMES = ('a.jpg', 'b.JPG', 'c d.jpeg', 'e/f.png', 'e/g.tif', 'e/h.jpg')
 
 
 def test_training_reads_it(tmp_path):
+    init_default_scope('mmseg')
     add_photos(tmp_path / 'photos', *NAMES, 'free/x.JPG')
     for name in NAMES:
         save(drawn(), tmp_path / 'masks' / f'{name.split(".")[0]}.png')
@@ -31,7 +33,7 @@ def test_training_reads_it(tmp_path):
             type='SemiSegDataset',
             unlabeled=dict(data.unlabeled, pipeline=[])))
     assert dataset.source_lengths == (5, 1)
-    assert dataset.metainfo['classes'] == settings['classes']
+    assert tuple(dataset.metainfo['classes']) == settings['classes']
     for index in range(5):
         sample = dataset[index]
         assert sample['img'].shape[:2] == drawn().shape
