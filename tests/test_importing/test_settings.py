@@ -1,8 +1,9 @@
 # Copyright (c) mmseg_semi authors.
 """The data sets of this package read what an import wrote."""
 import numpy as np
+import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmseg_semi.importing import config_lines, dataset_settings
@@ -11,8 +12,13 @@ from .helpers import add_photos, drawn, run, save
 NAMES = ('a.jpg', 'b.JPG', 'c d.jpeg', 'e/f.png', 'e/g.tif', 'e/h.jpg')
 
 
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
 def test_training_reads_it(tmp_path):
-    init_default_scope('mmseg')
     add_photos(tmp_path / 'photos', *NAMES, 'free/x.JPG')
     for name in NAMES:
         save(drawn(), tmp_path / 'masks' / f'{name.split(".")[0]}.png')
