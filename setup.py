@@ -99,6 +99,9 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_semi', 'mmseg_semi.*']),
+    entry_points={
+        'console_scripts': ['mmseg-semi = mmseg_semi.cli.main:main']
+    },
     package_data={'mmseg_semi': ['**/*.json']},
     install_requires=read_requirements('runtime'),
     extras_require={

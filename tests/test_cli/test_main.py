@@ -1,0 +1,150 @@
+# Copyright (c) mmseg_semi authors.
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mmseg_semi.cli import main as cli
+from ..test_importing.helpers import add_photos, drawn, save
+
+
+def call(*arguments):
+    """Exit status of the command."""
+    try:
+        return cli.main(list(map(str, arguments)))
+    except SystemExit as stop:
+        if isinstance(stop.code, str):  # Python prints it and ends with 1
+            print(stop.code, file=sys.stderr)
+            return 1
+        return stop.code
+
+
+def folder(tmp_path):
+    for index in range(5):
+        add_photos(tmp_path / 'photos', f'p{index}.jpg')
+        save(drawn(), tmp_path / 'masks' / f'p{index}.png')
+    return [
+        'import', tmp_path / 'photos', '--masks', tmp_path / 'masks', '--out',
+        tmp_path / 'out'
+    ]
+
+
+def test_every_subcommand_has_help_with_an_example(capsys):
+    for name in cli.commands():
+        assert call(name, '--help') == 0
+        text = capsys.readouterr().out
+        assert f'mmseg-semi {name}' in text and 'example' in text
+        assert '--json' in text
+
+
+@pytest.mark.parametrize(
+    'arguments', [[], ['nothing'], ['import'], ['import', 'x', '--what'],
+                  ['import', 'x', '--masks', 'y', '--val', '1.5'],
+                  ['import', 'x', '--masks', 'y', '--overlap', 'middle']])
+def test_misuse_is_2(arguments, capsys):
+    assert call(*arguments) == 2
+    assert 'usage: mmseg-semi' in capsys.readouterr().err
+
+
+def test_import_prints_mapping_layout_and_config(tmp_path, capsys):
+    arguments = folder(tmp_path)
+    assert call(*arguments) == 0
+    text = capsys.readouterr().out
+    before, after = text.split(f'{tmp_path / "out"} (written)')
+    assert '1 -> 1 class_1' in before
+    assert 'lists/train.txt  4 photos' in after
+    assert 'lists/val.txt  1 photos' in after
+    assert after.count('_dataloader = ') == 3
+    assert call(*arguments) == 0
+    assert '(unchanged)' in capsys.readouterr().out
+
+
+def test_json(tmp_path, capsys):
+    assert call(*folder(tmp_path), '--json') == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report['classes']['names'][0] == 'background'
+    assert report['config']['images']['img_suffix'] == ''
+    assert call(*folder(tmp_path), '--json', '--seed', 3) == 1
+    captured = capsys.readouterr()
+    assert '--force' in json.loads(captured.out)['error']
+    assert '--force' in captured.err
+
+
+def test_faults_of_the_data_are_1_and_all_in_json(tmp_path, capsys):
+    arguments = folder(tmp_path)
+    save(drawn()[:5], tmp_path / 'masks/p0.png')
+    (tmp_path / 'masks/p1.png').write_bytes(b'')
+    assert call(*arguments) == 1
+    text = capsys.readouterr().err
+    assert 'p1.png: cannot be read' in text and 'Traceback' not in text
+    save(drawn()[:4], tmp_path / 'masks/p1.png')
+    assert call(*arguments, '--json') == 1
+    found = json.loads(capsys.readouterr().out)['findings']
+    assert sorted(f['path'][-6:] for f in found) == ['p0.png', 'p1.png']
+    assert all(f['remedy'] for f in found)
+
+
+@pytest.mark.parametrize('option, value', [('--mapping', '0background'),
+                                           ('--group-by', 'moon'),
+                                           ('--classes', 'nonesuch'),
+                                           ('--colors', 'nonesuch.txt')])
+def test_settings_that_do_not_fit_are_1(tmp_path, capsys, option, value):
+    assert call(*folder(tmp_path), option, value) == 1
+    text = capsys.readouterr().err
+    assert value in text and 'Traceback' not in text
+
+
+def test_doctor(capsys):
+    status = call('doctor', '--json')
+    report = json.loads(capsys.readouterr().out)
+    assert status == int(bool(report['problems']))
+    assert report['python'] == sys.version.split()[0]
+    assert report['packages']['torch'] and report['disk'] > 0
+    assert call('doctor') == status
+    assert report['packages']['mmengine'] in capsys.readouterr().out
+
+
+def test_doctor_names_what_is_missing(monkeypatch, capsys):
+    from mmseg_semi import compat
+    from mmseg_semi.cli import environment
+
+    def fail():
+        raise ImportError('cannot run:\n  - torch is not installed: pip '
+                          'install "torch>=2.1"\nSee docs.')
+
+    monkeypatch.setattr(compat, 'install', fail)
+    monkeypatch.setattr(environment, '_find', lambda name: None)
+    assert call('doctor') == 1
+    text = capsys.readouterr().out
+    assert 'error: torch is not installed: pip install "torch>=2.1"' in text
+    assert 'pip install pycocotools' in text
+
+
+def test_help_and_doctor_need_no_torch():
+    code = ('import sys; sys.argv = ["mmseg-semi", "--help"]\n'
+            'from mmseg_semi.cli.main import main\n'
+            'try: main()\n'
+            'except SystemExit: pass\n'
+            'print("torch" in sys.modules, "numpy" in sys.modules)')
+    result = subprocess.run([sys.executable, '-c', code],
+                            capture_output=True,
+                            text=True,
+                            timeout=300)
+    assert result.stdout.endswith('False False\n'), result.stderr
+
+
+@pytest.mark.slow
+def test_as_a_module():
+    result = subprocess.run([sys.executable, '-m', 'mmseg_semi', 'import'],
+                            capture_output=True,
+                            text=True,
+                            timeout=300)
+    assert result.returncode == 2
+    assert 'mmseg-semi import' in result.stderr
+    code = 'import mmseg_semi, sys; print("mmseg" in sys.modules)'
+    result = subprocess.run([sys.executable, '-c', code],
+                            capture_output=True,
+                            text=True,
+                            timeout=300)
+    assert result.stdout.endswith('True\n'), result.stderr
