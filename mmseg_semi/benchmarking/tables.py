@@ -198,8 +198,10 @@ def _check_protocol(name: str, root: Path, table: Path) -> None:
 def _check_evaluation(spec: TableSpec, results: list[Result],
                       evaluation: str) -> None:
     """Refuse words that no row and no result has."""
-    known = {describe_evaluation(row.runs[0].cfg)
-             for row in spec.rows if row.runs}
+    known = {
+        describe_evaluation(row.runs[0].cfg)
+        for row in spec.rows if row.runs
+    }
     known |= {result['evaluation'] for result in results}
     if evaluation not in known:
         names = '\n'.join(f'  {name}' for name in sorted(known - {None}))

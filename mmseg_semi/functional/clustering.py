@@ -4,7 +4,7 @@
 Runs once per training, on the host, so it may loop and synchronise.
 """
 import math
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 import numpy as np
 import torch

@@ -18,9 +18,9 @@ __all__ = [
     'BRPG', 'BatchMixer', 'CMB', 'CMBDeepLabV3PlusHead', 'CeilPoolResNet',
     'ClassBalance', 'ClassBank', 'ContrastHead', 'CrossPseudo',
     'DeepLabV2Head', 'DeepStemResNet', 'EfficientNetLite',
-    'EntropyMinimization', 'FixMatch', 'Framework', 'MaskQueryHead', 'MeanTeacher', 'PCR', 'PPS',
-    'PixelConsistency', 'ProjectionHead', 'PrototypeHead',
-    'PublishedDeepLabV3PlusHead', 'PublishedFCNHead', 'RC2L',
+    'EntropyMinimization', 'FixMatch', 'Framework', 'MaskQueryHead',
+    'MeanTeacher', 'PCR', 'PPS', 'PixelConsistency', 'ProjectionHead',
+    'PrototypeHead', 'PublishedDeepLabV3PlusHead', 'PublishedFCNHead', 'RC2L',
     'SemiDataPreProcessor', 'SemiSegmentor', 'SupervisedLoss', 'Term',
     'ViewAugment', 'Xception65'
 ]

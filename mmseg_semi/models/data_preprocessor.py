@@ -63,8 +63,8 @@ class SemiDataPreProcessor(Branches, SegDataPreProcessor):
     only_size: Optional[Tuple[int, int]] = None
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
-        if not isinstance(data['inputs'], dict) or (self.only_size is None and
-                                                    self.size_divisor):
+        if not isinstance(data['inputs'], dict) or (self.only_size is None
+                                                    and self.size_divisor):
             return super().forward(data, training)
         given = self.size, self.size_divisor
         self.size, self.size_divisor = self._side(data['inputs']), None

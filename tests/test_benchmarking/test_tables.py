@@ -285,10 +285,11 @@ def test_what_was_measured_otherwise_is_kept_apart(root):
         load(root), [*records, tested], root, evaluation=windows)[1]
     assert (row.outcomes[0].last, row.evaluation) == (12.3, windows)
     assert list(row.outcomes) == [0]
-    with pytest.raises(SpecError, match='evaluation=\'window\'(.|\n)*'
-                       f'  whole images\n  {windows}'):
-        rows_with(
-            load(root), [*records, tested], root, evaluation='window')
+    with pytest.raises(
+            SpecError,
+            match='evaluation=\'window\'(.|\n)*'
+            f'  whole images\n  {windows}'):
+        rows_with(load(root), [*records, tested], root, evaluation='window')
 
 
 @pytest.mark.parametrize('name, right', [
@@ -301,14 +302,15 @@ def test_what_was_measured_otherwise_is_kept_apart(root):
 ])
 def test_lists_of_a_shipped_protocol(root, name, right):
     (root / 'configs/_base_/protocols').mkdir(parents=True)
-    (root / 'configs/_base_/protocols/voc.py').write_text(
-        "protocol = dict(images=80, lists={'50': 'a.txt'})")
+    (root / 'configs/_base_/protocols/voc.py'
+     ).write_text("protocol = dict(images=80, lists={'50': 'a.txt'})")
     spec = dict(SPEC, parts=[dict(SPEC['parts'][0], protocol=name)])
     (root / 'toy.json').write_text(json.dumps(spec))
     if right:
         load(root)
         return
-    with pytest.raises(SpecError, match="no protocol 'voc_100'.* 50, 80 images"):
+    with pytest.raises(
+            SpecError, match="no protocol 'voc_100'.* 50, 80 images"):
         load(root)
 
 

@@ -91,13 +91,13 @@ def test_ids_are_changed_as_by_the_dataset(tree):
 def test_labelled_and_excluded_images_are_not_unlabelled(tree):
     everything = dict(
         data_root=str(tree.root),
-        data_prefix=dict(img_path=['labelled/photos', 'validation/photos',
-                                   'unlabelled/photos']))
+        data_prefix=dict(img_path=[
+            'labelled/photos', 'validation/photos', 'unlabelled/photos'
+        ]))
     cfg = config(tree, unlabelled=everything)
     finding = only(check_config(cfg), 'shared-image', 'error', 'unlabelled')
     assert len(finding.files) == 4
-    cfg = config(
-        tree, unlabelled=everything, val_ann_file='../validation.txt')
+    cfg = config(tree, unlabelled=everything, val_ann_file='../validation.txt')
     report = check_config(cfg)
     assert report.findings == [] and report.images['unlabelled'] == 5
 
@@ -146,8 +146,7 @@ def test_link_loop(tree):
 def test_unknown_datasets_are_said(tree):
     cfg = config(tree, validation=dict(type='BaseCDDataset'))
     only(check_config(cfg), 'not-checked', 'warning', 'validation')
-    remote = stock(
-        tree, 'validation', backend_args=dict(backend='http'))
+    remote = stock(tree, 'validation', backend_args=dict(backend='http'))
     cfg = config(tree, validation=remote)
     only(check_config(cfg), 'not-checked', 'warning', 'validation')
 
@@ -166,9 +165,8 @@ def test_missing_test_set_stops_nothing(tree):
         dataset=stock(tree, 'test', data_root=str(tree.root / 'none')))
     report = check_config(cfg)
     assert report.errors == [] and {(f.kind, f.set)
-                                    for f in report.findings} == {
-                                        ('set-not-built', 'test')
-                                    }
+                                    for f in report.findings
+                                    } == {('set-not-built', 'test')}
 
 
 def test_other_loaders_are_not_judged(tree):

@@ -39,9 +39,8 @@ def test_truncated_files(tree, end):
     path = tree.root / f'labelled/photos/l99{end}'
     image.save(path)
     Image.open(tree.masks()[0]).save(tree.root / 'labelled/masks/l99.png')
-    assert [k[1] for k in kinds(tree.check('labelled'))] != [
-        'unreadable-image'
-    ]
+    assert [k[1]
+            for k in kinds(tree.check('labelled'))] != ['unreadable-image']
     path.write_bytes(path.read_bytes()[:-40])
     only(tree.check('labelled'), 'unreadable-image', 'error')
 
@@ -191,8 +190,7 @@ def write_tiff(path, size, bands, data):
     width, height = size
     entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, bands, 200),
                (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 300),
-               (277, 3, 1, bands), (278, 4, 1, height),
-               (279, 4, 1, len(data))]
+               (277, 3, 1, bands), (278, 4, 1, height), (279, 4, 1, len(data))]
     if bands == 1:
         entries[2] = (258, 3, 1, 8)
     head = b'II*\0' + struct.pack('<IH', 8, len(entries))

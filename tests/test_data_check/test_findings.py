@@ -64,15 +64,14 @@ def test_accept():
 def test_gather():
     assert gather('mask-ids', 'error', 'test', [], 'v', 'r') == []
     assert gather('mask-ids', 'error', 'test', ['a'], 'v', 'r')[0].files == ()
-    assert gather('mask-ids', 'error', 'test', 'ab',
-                  'v', 'r')[0].files == ('a', 'b')
+    assert gather('mask-ids', 'error', 'test', 'ab', 'v',
+                  'r')[0].files == ('a', 'b')
 
 
 def test_kinds_are_those_of_the_rules_and_of_the_page():
-    source = ''.join(
-        path.read_text()
-        for path in Path(data_check.__file__).parent.glob('*.py')
-        if path.name != 'findings.py')
+    source = ''.join(path.read_text()
+                     for path in Path(data_check.__file__).parent.glob('*.py')
+                     if path.name != 'findings.py')
     used = set(re.findall(r"'([a-z0-9]+(?:-[a-z0-9]+)+)'", source))
     assert used & set(KINDS) == set(KINDS)
     page = (ROOT / 'docs/data_check.md').read_text()

@@ -68,10 +68,9 @@ def test_suffixes_that_a_set_leaves_out(tree):
     stock.images = [p for p in stock.images if p.endswith('.png')]
     stock.masks = stock.masks[2:]
     report = check_sets([stock])
-    assert [(f.kind, f.value.split(';')[0]) for f in report.findings] == [
-        ('left-out', '1 with the suffix .PNG'),
-        ('left-out', '1 with the suffix .tif')
-    ]
+    assert [(f.kind, f.value.split(';')[0]) for f in report.findings
+            ] == [('left-out', '1 with the suffix .PNG'),
+                  ('left-out', '1 with the suffix .tif')]
     named = dataclasses.replace(stock, searched=False)
     assert check_sets([named]).findings == []
 

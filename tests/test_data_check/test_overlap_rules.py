@@ -23,8 +23,9 @@ def copy(tree, source, name, how):
         target = target.with_suffix('.bmp')
         Image.open(image).save(target)
     else:
-        dict(link=os.symlink, hard=os.link, content=shutil.copy)[how](image,
-                                                                      target)
+        dict(
+            link=os.symlink, hard=os.link, content=shutil.copy)[how](image,
+                                                                     target)
     if name != 'unlabelled':
         mask = tree.root / source / 'masks' / f'{image.stem}.png'
         shutil.copy(mask, tree.root / name / 'masks/copy.png')
@@ -45,8 +46,7 @@ def test_the_same_files_in_two_sets(tree):
     labelled = tree.set('labelled')
     validation = tree.set('labelled')
     validation.name = 'validation'
-    finding = only(
-        check_sets([labelled, validation]), 'shared-image', 'error')
+    finding = only(check_sets([labelled, validation]), 'shared-image', 'error')
     assert finding.value.startswith('6 images are also in the validation set')
     assert len(finding.files) == 6
     validation.name = 'test'
@@ -81,9 +81,9 @@ def test_accepted_overlap_is_a_warning(tree):
 def test_copies_within_a_set(tree):
     target, image = copy(tree, 'labelled', 'labelled', 'content')
     finding = only(tree.check(), 'repeated-image', 'warning')
-    assert {finding.path, finding.value.split()[-1]} == {
-        str(target), str(image)
-    }
+    assert {finding.path,
+            finding.value.split()[-1]} == {str(target),
+                                           str(image)}
 
 
 def test_one_image_with_two_masks(tree):

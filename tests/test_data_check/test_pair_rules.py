@@ -36,8 +36,8 @@ def test_masks_of_other_images(tree, name, fault):
         Image.fromarray(ids).save(path)
     found = tree.check().findings
     # Six masks are few: by chance they may fit others better.
-    assert [f.kind for f in found] == ['mask-of-another'
-                                       ] or name == 'validation'
+    assert [f.kind
+            for f in found] == ['mask-of-another'] or name == 'validation'
 
 
 def test_border_against_a_loop(tmp_path):

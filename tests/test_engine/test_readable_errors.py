@@ -65,10 +65,10 @@ with readable_errors(__name__):
         print('line' * 20)
 """
     for lines in (2, 100000):
-        process = subprocess.Popen([sys.executable, '-c',
-                                    code.format(lines)],
-                                   stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, '-c', code.format(lines)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
         process.stdout.close()
         assert process.stderr.read() == b''
         assert process.wait(100) == 141

@@ -262,8 +262,10 @@ class TestPreprocessor:
     def test_none_is_refused(self):
         cfg = segmentor()
         del cfg['data_preprocessor']
-        with pytest.raises(ValueError, match='data_preprocessor is missing.*'
-                           'mean=.*pretrained on'):
+        with pytest.raises(
+                ValueError,
+                match='data_preprocessor is missing.*'
+                'mean=.*pretrained on'):
             build(segmentor=cfg)
         build(
             segmentor=cfg, data_preprocessor=dict(type='SegDataPreProcessor'))

@@ -439,8 +439,7 @@ def test_the_page_wraps_the_base_config(tmp_path):
     assert head.in_channels == widths[head.in_index]
     assert head.c1_bottleneck.in_channels == widths[0]
     millions = sum(p.numel() for p in net.parameters()) / 1e6
-    assert f'{millions:.1f} million' in CONFIG.read_text().replace(
-        '\n# ', ' ')
+    assert f'{millions:.1f} million' in CONFIG.read_text().replace('\n# ', ' ')
 
 
 @pytest.mark.parametrize('arch, side, wanted', [

@@ -217,8 +217,7 @@ class TestSubclasses:
         cfg = segmentor() if family == 'aspp' else config(family)
         if family == 'aspp':
             cfg['decode_head']['type'] = 'DepthwiseSeparableASPPHead'
-        net = mean_teacher(
-            segmentor=cfg, terms=dict(supervised=OWN)).student
+        net = mean_teacher(segmentor=cfg, terms=dict(supervised=OWN)).student
         stage = scoring_stage(net)[1]
         stage.head.feature_taps = dict(decoder='own:output')
         assert resolve_tap(net, 'decoder').endswith('.own:output')

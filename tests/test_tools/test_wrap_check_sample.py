@@ -37,8 +37,9 @@ def quick_families(page):
     return {
         family.strip()
         for family, *entries in rows
-        if all(re.fullmatch(r' ok [\d.]+ ', entry) for entry in entries)
-        and max(float(entry.split()[1]) for entry in entries) <= LONGEST
+        if all(re.fullmatch(r' ok [\d.]+ ', entry)
+               for entry in entries) and max(
+                   float(entry.split()[1]) for entry in entries) <= LONGEST
     }
 
 
