@@ -70,9 +70,8 @@ class FactCache:
         for start in range(0, len(keys), _BATCH):
             wanted = {_row(key): key for key in keys[start:start + _BATCH]}
             marks = ','.join('?' * len(wanted))
-            rows = self._query(
-                f'SELECT * FROM facts WHERE path IN ({marks})',
-                [row[0] for row in wanted])
+            rows = self._query(f'SELECT * FROM facts WHERE path IN ({marks})',
+                               [row[0] for row in wanted])
             for *row, text in rows:
                 key, facts = wanted.get(tuple(row)), _from_text(text)
                 if key is not None and facts is not None:

@@ -13,8 +13,7 @@ from .sets import LABELLED, VALIDATION, ImageSet
 
 _OF_A_SET = (file_rules.unreadable, file_rules.sizes, file_rules.rotations,
              file_rules.formats, file_rules.huge, mask_rules.mask_formats,
-             mask_rules.ids, pair_rules.repeated_masks,
-             overlap_rules.repeated)
+             mask_rules.ids, pair_rules.repeated_masks, overlap_rules.repeated)
 _OF_ITS_PATHS = (folder_rules.empty, folder_rules.hidden, folder_rules.loops,
                  folder_rules.equal_names)
 _OF_ALL_SETS = (overlap_rules.shared, overlap_rules.masks_as_images)

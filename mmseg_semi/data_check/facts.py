@@ -131,8 +131,7 @@ def _header(file: BinaryIO) -> tuple[FileFacts, Image.Image | None]:
     if image.format == 'TIFF':  # Pillow turns a TIFF by itself
         facts.frames = _or_1(lambda: image.n_frames)
     else:
-        facts.orientation = _or_1(
-            lambda: image.getexif().get(_ORIENTATION, 1))
+        facts.orientation = _or_1(lambda: image.getexif().get(_ORIENTATION, 1))
     return facts, image
 
 

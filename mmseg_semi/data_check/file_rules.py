@@ -20,9 +20,8 @@ def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     for path, problem in bad:
         yield Finding(
             'unreadable-image', WARNING if tolerated else ERROR, images.name,
-            path, problem,
-            'Training skips and records these images.' if tolerated else
-            'Replace these images or take them off their list.')
+            path, problem, 'Training skips and records these images.' if
+            tolerated else 'Replace these images or take them off their list.')
     bad = _problems(images, images.masks or (), MASK, facts)
     if images.name == TEST and len(bad) == len(images.images):
         yield from gather(
@@ -68,8 +67,8 @@ def rotations(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     for path, mask_path in images.pairs():
         image = facts[path, IMAGE]
         square = image.width == image.height
-        if images.turns and not image.problem and image.orientation > (
-                1) and (image.orientation < 5 or square):
+        if images.turns and not image.problem and image.orientation > (1) and (
+                image.orientation < 5 or square):
             turned.append(path)
     yield from gather(
         'exif-orientation', WARNING, images.name, turned,

@@ -87,8 +87,8 @@ class Report:
     def __post_init__(self) -> None:
         self.findings = sorted(
             self.findings,
-            key=lambda f: (f.severity != ERROR, f.kind, f.remedy, f.set, f.path
-                           ))
+            key=lambda f:
+            (f.severity != ERROR, f.kind, f.remedy, f.set, f.path))
 
     @property
     def errors(self) -> list[Finding]:

@@ -29,9 +29,9 @@ def empty(images: ImageSet) -> Iterator[Finding]:
 def hidden(images: ImageSet) -> Iterator[Finding]:
     """Images of hidden folders, such as .ipynb_checkpoints."""
     found = [
-        path for path in images.images
-        if any(is_hidden(osp.relpath(path, folder)) for folder in
-               images.folders if _is_below(path, folder)) and osp.exists(path)
+        path for path in images.images if any(
+            is_hidden(osp.relpath(path, folder)) for folder in images.folders
+            if _is_below(path, folder)) and osp.exists(path)
     ]
     yield from gather(
         'hidden-folder', WARNING, images.name, found,

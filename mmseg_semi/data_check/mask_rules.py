@@ -26,8 +26,7 @@ def mask_formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
         'the ids back.')
     odd = [path for path, mask in masks if mask.odd]
     yield from gather(
-        'mask-not-whole', ERROR, images.name, odd,
-        'holds NaN or fractions: '
+        'mask-not-whole', ERROR, images.name, odd, 'holds NaN or fractions: '
         f'{sum(mask.odd for _, mask in masks)} pixels',
         'A label map holds whole numbers: save 255 where there is no label.')
     for mode in sorted({m.mode for _, m in masks if _is_colour(m)}):
@@ -39,9 +38,10 @@ def mask_formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
             f'{colours or "more than 256"} colours in the first one',
             'Map every colour to its class id and save one band (grey or '
             'palette PNG).')
-    large = [(path, max(mask.counts)) for path, mask in masks
-             if mask.counts and (max(mask.counts) > 255 or min(mask.counts) < 0
-                                 )]
+    large = [
+        (path, max(mask.counts)) for path, mask in masks
+        if mask.counts and (max(mask.counts) > 255 or min(mask.counts) < 0)
+    ]
     yield from gather(
         'mask-ids-over-255', ERROR, images.name, [path for path, _ in large],
         f'ids below 0 or above 255, up to '
@@ -112,9 +112,8 @@ def contents(group: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
     ]
     number = sum(len(images.masks or ()) for images in group)
     yield from gather(
-        'mask-all-ignored',
-        ERROR if len(ignored) == number else WARNING, name, ignored,
-        f'{len(ignored)} of {number} masks hold no labelled pixel',
+        'mask-all-ignored', ERROR if len(ignored) == number else WARNING, name,
+        ignored, f'{len(ignored)} of {number} masks hold no labelled pixel',
         'Label them or take them off the list: nothing is learnt from them '
         'and nothing scored.')
     if complete and pixels and len(ignored) < number:
@@ -169,14 +168,12 @@ def _classes_found(images: ImageSet, pixels: dict) -> Iterator[Finding]:
         'leave the classes out.')
 
 
-def _read_masks(images: ImageSet,
-                facts: Facts) -> list[tuple[str, FileFacts]]:
+def _read_masks(images: ImageSet, facts: Facts) -> list[tuple[str, FileFacts]]:
     masks = [(path, facts[path, MASK]) for path in images.masks or ()]
     return [(p, m) for p, m in masks if m.decoded and not m.problem]
 
 
-def _usable(images: ImageSet,
-            facts: Facts) -> Iterator[tuple[str, FileFacts]]:
+def _usable(images: ImageSet, facts: Facts) -> Iterator[tuple[str, FileFacts]]:
     """Masks with ids from 0 to 255 and nothing else."""
     for path, mask in _read_masks(images, facts):
         if mask.counts and not mask.lossy and not mask.odd and min(

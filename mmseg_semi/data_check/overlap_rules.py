@@ -36,8 +36,8 @@ def shared(sets: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
                 'shared-image', severity, first.name,
                 [path for path, _ in pairs],
                 f'{count} image{"s are" if count > 1 else " is"} also in the '
-                f'{second.name} set: {manner} {other}', _remedy(
-                    first.name, second.name))
+                f'{second.name} set: {manner} {other}',
+                _remedy(first.name, second.name))
 
 
 def repeated(images: ImageSet, facts: Facts) -> Iterator[Finding]:
@@ -50,22 +50,22 @@ def repeated(images: ImageSet, facts: Facts) -> Iterator[Finding]:
             groups[key].append(path)
     groups = [paths for paths in groups.values() if len(paths) > 1]
     differing = [
-        paths for paths in groups if len(
-            {facts[masks[p], MASK].digest
-             for p in paths if p in masks}) > 1
+        paths for paths in groups
+        if len({facts[masks[p], MASK].digest
+                for p in paths if p in masks}) > 1
     ]
     for kind, members, value, remedy in (
         ('masks-contradict', differing,
          'the same image with another mask than',
          'Keep the right mask of each and remove the other image.'),
-        ('repeated-image', [g for g in groups if g not in differing],
-         'the same image as',
+        ('repeated-image', [g for g in groups
+                            if g not in differing], 'the same image as',
          'Remove the copies, unless they are meant to count more.')):
         if members:
             yield from gather(
                 kind, WARNING, images.name,
-                [path for paths in members for path in paths[1:]],
-                f'{value} {members[0][0]}', remedy)
+                [path for paths in members
+                 for path in paths[1:]], f'{value} {members[0][0]}', remedy)
 
 
 def masks_as_images(sets: Sequence[ImageSet],
