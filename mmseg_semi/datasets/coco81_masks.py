@@ -72,16 +72,9 @@ class Instances:
                     'with the 80 categories of COCO are converted')
 
     def _check_images(self) -> None:
-        stray = sorted(
-            set(self._coco.imgToAnns) - set(self._coco.imgs), key=str)
-        if stray:
-            self._fail(f'images {first_few(stray)} have annotations, but are '
-                       'not among its images')
+        self._check_sizes()
         stems = {}
         for number, image in self._coco.imgs.items():
-            sides = image.get('height'), image.get('width')
-            if not all(isinstance(side, int) and side > 0 for side in sides):
-                self._fail(f'image {number} has the height and width {sides}')
             name = image.get('file_name', '')
             stem = Path(name).stem
             if not stem or os.path.basename(name) != name or '\\' in name:
@@ -91,6 +84,18 @@ class Instances:
                 self._fail(f'images {stems[stem]} and {number} would have '
                            f'one mask, {stem}.png')
             stems[stem] = number
+
+    def _check_sizes(self) -> None:
+        """Every annotated image is known, and its size."""
+        stray = sorted(
+            set(self._coco.imgToAnns) - set(self._coco.imgs), key=str)
+        if stray:
+            self._fail(f'images {first_few(stray)} have annotations, but are '
+                       'not among its images')
+        for number, image in self._coco.imgs.items():
+            sides = image.get('height'), image.get('width')
+            if not all(isinstance(side, int) and side > 0 for side in sides):
+                self._fail(f'image {number} has the height and width {sides}')
 
     def mask(self, number: int, overlap: str = 'last') -> np.ndarray:
         """Mask of an image.

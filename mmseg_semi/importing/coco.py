@@ -33,15 +33,8 @@ class OwnInstances(Instances):
                        'one of them twice')
 
     def _check_images(self) -> None:
-        stray = sorted(
-            set(self._coco.imgToAnns) - set(self._coco.imgs), key=str)
-        if stray:
-            self._fail(f'images {first_few(stray)} have annotations, but are '
-                       'not among its images')
+        self._check_sizes()
         for number, image in self._coco.imgs.items():
-            sides = image.get('height'), image.get('width')
-            if not all(isinstance(side, int) and side > 0 for side in sides):
-                self._fail(f'image {number} has the height and width {sides}')
             if not isinstance(image.get('file_name'), str):
                 self._fail(f'image {number} has no file name')
 
