@@ -10,6 +10,8 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from .rare_classes import RareClasses
+
 _NAMES = ('labelled', 'unlabelled', 'source')
 _WITHOUT = dict(
     labelled='',
@@ -90,6 +92,12 @@ class SemiSampler(Sampler):
             source images, for ``alternate``. Defaults to 100.
         accumulate (int): K, batches of one rank that make an iteration. The
             training loop sets it by its own ``accumulate``. Defaults to 1.
+        rare_class_temperature (float, optional): T of rare class sampling
+            (DAFormer, CVPR'22, Eq. 9): instead of walking in passes, every
+            draw from the labelled images chooses a class c with the
+            probability softmax((1 - f_c) / T), f_c being its share of the
+            labelled pixels, and an image that shows it. Small T prefers rare
+            classes more; the paper has 0.01. Defaults to None: passes.
 
     Attributes:
         counts (tuple[int]): As given, in all.
@@ -100,8 +108,8 @@ class SemiSampler(Sampler):
     Raises:
         TypeError: If ``dataset`` has no ``source_lengths``.
         ValueError: If ``counts`` do not fit the sources, W x ``accumulate``
-            does not divide them, ``seed`` is negative, or there is nothing to
-            alternate with.
+            does not divide them, ``seed`` is negative, there is nothing to
+            alternate with, or ``rare_class_temperature`` is not positive.
     """
 
     def __init__(self,
@@ -111,7 +119,8 @@ class SemiSampler(Sampler):
                  shuffle: bool = True,
                  alternate: bool = False,
                  target_only_last: int = 100,
-                 accumulate: int = 1) -> None:
+                 accumulate: int = 1,
+                 rare_class_temperature: float | None = None) -> None:
         lengths = getattr(dataset, 'source_lengths', None)
         if lengths is None:
             raise TypeError(
@@ -136,6 +145,9 @@ class SemiSampler(Sampler):
         self.shuffle = shuffle
         self._offsets = np.cumsum((0, ) + self.source_lengths[:-1]).tolist()
         self._orders = {}
+        self._rare = None
+        if rare_class_temperature is not None:
+            self._rare = RareClasses(dataset, rare_class_temperature)
         self._start = 0
         self._position = 0
         self._warn_small_sources()
@@ -220,6 +232,9 @@ class SemiSampler(Sampler):
 
     def _draw(self, source: int, draw: int) -> int:
         """Dataset index of draw number ``draw`` of a source."""
+        if self._rare is not None and source == 0:
+            return self._rare.draw(
+                np.random.default_rng([self.seed, source, draw, 1]))
         length = self.source_lengths[source]
         number, place = divmod(draw, length)
         if self.shuffle:

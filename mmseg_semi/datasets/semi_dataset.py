@@ -5,11 +5,13 @@ import copy
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from . import audit
+from .class_pixels import class_pixels
 from .paths import first_few
 from .sampler import StreamIndex
 from .seeding import position_seed
@@ -106,6 +108,19 @@ class SemiSegDataset(Dataset):
 
     def full_init(self) -> None:
         """Nothing: the constructor has built everything."""
+
+    def class_pixels(self) -> np.ndarray:
+        """Labelled pixels of every labelled image of the target domain.
+
+        Reads all masks that no check of the data has read.
+
+        Returns:
+            np.ndarray: int64 (labelled images, classes).
+
+        Raises:
+            ValueError: If a mask is no label map.
+        """
+        return class_pixels(self.labeled)
 
     def set_work_dir(self, work_dir: str) -> None:
         """Say where ``bad_images.txt`` goes, before workers start."""

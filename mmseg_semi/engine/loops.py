@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """The training loop."""
 import logging
+from dataclasses import replace
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
@@ -190,6 +191,10 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             plan = TrainingPlan(self._max_iters, None, None, 0, 0)
         else:
             plan = training_plan(self._batch_plan())
+        dataset = self.dataloader.dataset
+        if hasattr(dataset, 'class_pixels'):
+            plan = replace(
+                plan, class_pixels=lambda: dataset.class_pixels().sum(0))
         model.plan_training(plan)
 
     def _batch_plan(self) -> dict:

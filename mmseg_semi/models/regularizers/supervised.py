@@ -1,16 +1,24 @@
 # Copyright (c) mmseg_semi authors.
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Union
 
+import torch
+from mmengine.logging import print_log
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...functional import (cross_entropy, ohem_cross_entropy, pixel_losses,
+from ...functional import (balancing_weights, cross_entropy, ohem_cross_entropy, pixel_losses,
                            weights_at)
 from ..adapters import build_adapter
+from ..class_weights import (BALANCED, check_class_weight,
+                             weighable_losses)
 from ..step import Step
 from .term import Term
+from .training_plan import TrainingPlan
 
+_ONLY_CROSS_ENTROPY = (
+    'Class weights ({0}) apply to the criterion "cross_entropy" alone, not to '
+    '{1.criterion}: change the criterion of SupervisedLoss or remove {0}.')
 CRITERIA = dict(cross_entropy=cross_entropy, ohem=ohem_cross_entropy)
 
 
@@ -33,6 +41,11 @@ class SupervisedLoss(Term):
             the weighted sum by the number of pixels, as CMB's Eq. 3 prints,
             and not by the sum of the weights, as its code does. Defaults to
             False.
+        class_weight (str | Sequence[float], optional): Weights of the classes
+            in all losses of pixels: a number for each, or ``'balanced'``, the
+            root of the median frequency over the frequency in the labelled
+            masks (:func:`.balancing_weights`). None leaves the losses as they
+            are declared.
         until (int, optional): From this iteration on its weight is 0 (PCR
             Table 4, 2); the heads stay in the graph, because DDP wants a
             gradient for them. None is never.
@@ -44,9 +57,14 @@ class SupervisedLoss(Term):
                  loss_weight: float = 1.,
                  aux_weight: float = .4,
                  by_pixels: bool = False,
+                 class_weight: Union[str, Sequence[float], None] = None,
                  until: Optional[int] = None,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        self.class_weight = check_class_weight(class_weight,
+                                               self.num_classes)
+        # Known from the data: not state of a checkpoint.
+        self.register_buffer('_weights', None, persistent=False)
         self.criterion = criterion and [dict(c) for c in criterion]
         self.aux_weight, self.by_pixels = aux_weight, by_pixels
         self.until, self.loss_weight = until, loss_weight
@@ -69,6 +87,33 @@ class SupervisedLoss(Term):
             adapter = build_adapter(net)
             self.head_losses = lambda out, samples: adapter.losses(
                 net, out, samples)
+        if self.class_weight is None:
+            return
+        if self.criterion is None:
+            self._weighable = weighable_losses(net)
+        elif not self._weighs_classes():
+            raise ValueError(_ONLY_CROSS_ENTROPY.format('class_weight', self))
+        if self.class_weight != BALANCED:
+            self._weigh(torch.tensor(self.class_weight))
+
+    def plan(self, training: TrainingPlan) -> None:
+        if self.class_weight != BALANCED:
+            return
+        if training.class_pixels is None:
+            raise ValueError(
+                f'supervised: class_weight={BALANCED!r} follows from the '
+                'pixels of the labelled masks, which this data set does not '
+                'count. Train on SemiSegDataset, or give the weights.')
+        pixels = torch.as_tensor(training.class_pixels())
+        self._weigh(balancing_weights(pixels))
+        print_log(
+            'Weights of the classes: ' +
+            ', '.join(f'{w:.3g}' for w in self._weights.tolist()), 'current')
+
+    def _weigh(self, weights: Tensor) -> None:
+        self._weights = weights.float()
+        for loss in getattr(self, '_weighable', ()):
+            loss.class_weight = self._weights.tolist()
 
     def _criteria(self,
                   logits: Tensor,
@@ -106,10 +151,12 @@ class SupervisedLoss(Term):
         out, view = step.learner(self.net, 'sup'), step.views['sup']
         weights = step.class_weights
         if weights is not None and not self._weighs_classes():
-            raise ValueError(
-                'Class weights (ClassBalance) apply to the criterion '
-                f'"cross_entropy" alone, not to {self.criterion}: change the '
-                'criterion of SupervisedLoss or remove ClassBalance.')
+            raise ValueError(_ONLY_CROSS_ENTROPY.format('ClassBalance', self))
+        if weights is None:
+            weights = self._weights
+        elif self.class_weight is not None:
+            raise ValueError('class_weight and ClassBalance both weigh the '
+                             'classes: remove one of them.')
         if self.criterion is None:
             return self.head_losses(out, view.samples)
         losses = dict(

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """How long a training is, and what the papers' recipes are in it."""
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 VOC_EPOCHS = 80  # BRPG and PCR on VOC; one epoch of labelled images alone
 CMB_ITERATIONS = 80_000
@@ -21,6 +21,9 @@ class TrainingPlan:
         unlabeled_batch (int): Unlabelled ones.
         burn_in (int): Iterations at the start with labelled images alone;
             the framework fills it in. Defaults to 0.
+        class_pixels (callable, optional): Gives the pixels of every class in
+            the labelled masks; reading them may take a while, so only terms
+            that need them ask. None if nobody can tell.
     """
     total_iters: int
     labeled_images: Optional[int]
@@ -28,6 +31,7 @@ class TrainingPlan:
     labeled_batch: int
     unlabeled_batch: int
     burn_in: int = 0
+    class_pixels: Optional[Callable[[], Sequence[int]]] = None
 
     def cmb_iteration(self, iteration: int) -> int:
         """Where an iteration of CMB's 80,000 is in this training.

@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..adapters import build_adapter
+from ..class_weights import allow_ignored_pixels
 from ..data_preprocessor import build_preprocessor
 from ..decode_heads.stock_query_heads import has_queries
 from ..decode_heads.with_queries import with_queries
@@ -192,6 +193,7 @@ class SemiSegmentor(BaseSegmentor):
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
         net = MODELS.build(cfg)
         check_segmentor(type(net))
+        allow_ignored_pixels(net)
         return _without_sync_on_cpu(net)
 
     def _build_terms(self, cfgs: Dict[str, Optional[dict]],
