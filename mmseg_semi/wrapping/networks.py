@@ -41,26 +41,13 @@ def small_input(config: str, size: int) -> dict:
         another data set, are left out.
     """
     # By its path: `mmseg::` reads the list of all models each time.
-    cfg = resolve_segmentor(config_path(config))
+    cfg = resolve_segmentor(config_path(config), class_weight=False)
     drop_pretrained(cfg)
-    _drop_class_weights(cfg)
     given = cfg.get('backbone', {}).get('img_size')
     if given is not None:
         both = isinstance(given, (tuple, list))
         cfg.backbone.img_size = (size, size) if both else size
     return cfg
-
-
-def _drop_class_weights(cfg) -> None:
-    """In place; those of queries end with that of "no object"."""
-    parts = cfg.values() if isinstance(cfg, dict) else cfg
-    for part in parts:
-        if isinstance(part, (dict, list, tuple)):
-            _drop_class_weights(part)
-    if isinstance(cfg, dict) and 'class_weight' in cfg:
-        weights = cfg['class_weight']
-        if weights is not None and len(set(weights[:-1])) > 1:
-            cfg['class_weight'] = None
 
 
 def build_stock(cfg):

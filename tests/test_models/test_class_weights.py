@@ -4,7 +4,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 
 from mmseg_semi.models.decode_heads.query_decoder import decoder_layer
@@ -213,7 +212,8 @@ class TestIgnoredPixels:
         step = step_of(model, inputs, samples)
         out, view = step.learner('student', 'sup'), step.views['sup']
         scores = out.at(view.labels.shape[-2:])
-        stock = CrossEntropyLoss(class_weight=WEIGHTS)
+        stock = MODELS.build(
+            dict(type='CrossEntropyLoss', class_weight=WEIGHTS))
         return (model.terms.supervised.loss(step)['decode.loss_ce'], scores,
                 view.labels, stock)
 
@@ -228,3 +228,35 @@ class TestIgnoredPixels:
             weighted(scores, labels, WEIGHTS).item(), 1e-5)
         with pytest.raises(IndexError):
             stock(scores, labels, ignore_index=255)
+
+
+class TestOfTheModel:
+
+    def test_they_replace_those_of_the_config(self):
+        for given, wanted in ((None, None), (WEIGHTS, WEIGHTS)):
+            cfg = segmentor()
+            cfg['decode_head']['loss_decode'] = dict(
+                type='CrossEntropyLoss', class_weight=[1.] * 19)
+            model = mean_teacher(
+                segmentor=cfg, class_weight=given, terms=supervised())
+            found = model.student.decode_head.loss_decode.class_weight
+            assert found == wanted
+
+    def test_without_them_the_number_is_checked(self):
+        cfg = segmentor()
+        cfg['decode_head']['loss_decode'] = [
+            dict(type='CrossEntropyLoss', class_weight=[1.] * 19)
+        ]
+        with pytest.raises(ValueError, match='19 classes.*class_weight: None'):
+            mean_teacher(segmentor=cfg, terms=supervised())
+
+    def test_another_of_the_term(self):
+        with pytest.raises(ValueError, match='for its term .supervised.'):
+            mean_teacher(
+                class_weight='balanced',
+                terms=supervised(class_weight=WEIGHTS))
+
+    def test_no_term_that_could_have_them(self):
+        with pytest.raises(ValueError, match='no SupervisedLoss'):
+            mean_teacher(
+                class_weight='balanced', terms=dict(supervised=None))

@@ -13,12 +13,13 @@ from ..adapters import build_adapter
 from ..class_weights import (BALANCED, check_class_weight,
                              weighable_losses)
 from ..step import Step
-from .term import Term
+from .term import Term, term_class
 from .training_plan import TrainingPlan
 
 _ONLY_CROSS_ENTROPY = (
     'Class weights ({0}) apply to the criterion "cross_entropy" alone, not to '
     '{1.criterion}: change the criterion of SupervisedLoss or remove {0}.')
+DECLARED = 'declared'
 CRITERIA = dict(cross_entropy=cross_entropy, ohem=ohem_cross_entropy)
 
 
@@ -192,3 +193,38 @@ def _weighted(value, weight: float):
     if isinstance(value, Tensor):
         return value * weight
     return [part * weight for part in value]
+
+
+def with_class_weight(terms: Dict[str, Optional[dict]],
+                      value: Union[str, Sequence[float], None]) -> dict:
+    """Terms whose supervised losses weigh the classes.
+
+    Args:
+        terms (dict[str, dict | None]): Configs by name.
+        value (str | Sequence[float], optional): ``class_weight`` of
+            :class:`SupervisedLoss`.
+
+    Returns:
+        dict: A copy.
+
+    Raises:
+        ValueError: There is no supervised loss, or it has other weights.
+    """
+    found = {
+        name: cfg
+        for name, cfg in terms.items()
+        if cfg is not None and issubclass(term_class(cfg), SupervisedLoss)
+    }
+    if not found and value is not None:
+        raise ValueError(f'model.class_weight={value!r}, but model.terms has '
+                         'no SupervisedLoss whose classes could be weighed.')
+    for name, cfg in found.items():
+        if cfg.get('class_weight', value) != value:
+            raise ValueError(
+                f'class_weight is {value!r} for the model and '
+                f'{cfg["class_weight"]!r} for its term {name!r}: remove one.')
+    return {
+        **terms,
+        **{name: dict(cfg, class_weight=value)
+           for name, cfg in found.items()}
+    }

@@ -19,6 +19,7 @@ from ..data_preprocessor import build_preprocessor
 from ..decode_heads.stock_query_heads import has_queries
 from ..decode_heads.with_queries import with_queries
 from ..probe import Probe, input_channels, input_size
+from ..regularizers.supervised import DECLARED, with_class_weight
 from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
@@ -69,6 +70,11 @@ class SemiSegmentor(BaseSegmentor):
         predict_with (str): The network that predicts.
         num_classes (int, optional): Of the data set, for all heads that
             score its classes. None takes what the wrapped config says.
+        class_weight (str | Sequence[float], optional): Weights of the
+            classes in the supervised losses, see :class:`.SupervisedLoss`:
+            a number for each class, ``'balanced'``, or None for none.
+            Defaults to ``'declared'``: those that the wrapped config and the
+            terms declare.
         predict_head (str, optional): Predict with a term's prototype head of
             this name instead of the decode head.
         fidelity (str): ``paper`` or ``official``, handed to every term that
@@ -95,6 +101,8 @@ class SemiSegmentor(BaseSegmentor):
                  predict_with: str = '',
                  predict_head: Optional[str] = None,
                  num_classes: Optional[int] = None,
+                 class_weight: Union[str, Sequence[float],
+                                     None] = DECLARED,
                  fidelity: str = 'paper',
                  data_preprocessor: Optional[dict] = None,
                  pretrained: Union[str, bool, None] = None,
@@ -102,7 +110,10 @@ class SemiSegmentor(BaseSegmentor):
                  test_cfg: Optional[dict] = None,
                  **unknown) -> None:
         self._check_given(segmentor, terms, unknown)
-        cfg = resolve_segmentor(segmentor, num_classes)
+        if class_weight != DECLARED:
+            terms = with_class_weight(terms, class_weight)
+        cfg = resolve_segmentor(segmentor, num_classes,
+                                class_weight == DECLARED)
         self._input = input_size(cfg), input_channels(cfg)
         # Built here: mmengine's own registry would need a default scope.
         super().__init__(

@@ -27,7 +27,8 @@ PREDICTION = ('predict', 'inference', 'whole_inference', 'slide_inference',
 
 
 def resolve_segmentor(cfg: Union[str, dict],
-                      num_classes: Optional[int] = None) -> ConfigDict:
+                      num_classes: Optional[int] = None,
+                      class_weight: bool = True) -> ConfigDict:
     """The model part of a stock config.
 
     Args:
@@ -37,6 +38,8 @@ def resolve_segmentor(cfg: Union[str, dict],
             other keys are merged over the file's.
         num_classes (int, optional): For all heads that score the classes of
             the data set. None leaves them as they are.
+        class_weight (bool): Losses keep their weights of classes; those of
+            queries do in any case. Defaults to True.
 
     Returns:
         ConfigDict: A model config, a copy.
@@ -63,6 +66,8 @@ def resolve_segmentor(cfg: Union[str, dict],
         resolved.decode_head = ConfigDict(own_query_head(resolved.decode_head))
     if num_classes is not None:
         _give_classes(resolved, num_classes)
+    if not class_weight:
+        _drop_class_weights(resolved)
     _check_class_weights(resolved)
     return resolved
 
@@ -177,9 +182,15 @@ def _check_class_weights(cfg: dict) -> None:
                 raise ValueError(
                     f'{head.get("type")}: {part.get("type", "a loss")} has '
                     f'class_weight of {len(weights)} classes, the model '
-                    f'{known[0]}. Give as many weights, or class_weight='
-                    'None: segmentor=dict(config=..., decode_head=dict('
-                    'loss_decode=dict(class_weight=None))).')
+                    f'{known[0]}. Set model.class_weight: None for no '
+                    "weights, 'balanced' for those of your labelled masks, "
+                    'or a number for each class.')
+
+
+def _drop_class_weights(cfg: dict) -> None:
+    for head in _head_configs(cfg):
+        for part in [] if has_queries(head) else _parts(head, 'class_weight'):
+            part['class_weight'] = None
 
 
 def drop_pretrained(cfg: dict) -> None:
