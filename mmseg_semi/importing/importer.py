@@ -19,7 +19,7 @@ from .labels import Label, LabelSet
 from .matching import match
 from .options import IGNORED, ImportOptions
 from .photos import Photo, find_files, find_photos, upright
-from .sizes import check_photos, check_sizes
+from .sizes import check_sizes, readable_photos
 from .splitting import check_split, split
 
 Say = Callable[[str], None]
@@ -87,9 +87,9 @@ def import_labels(photos: str,
     labels = read_labels(label_root, options, findings, track)
     own = {os.path.abspath(label.path) for label in labels.labels}
     images = [p for p in images if os.path.abspath(p.path) not in own]
-    check_photos(images, findings)
-    findings.stop_on_errors()
     pairs, tail = match(labels.labels, images, options.label_tail, findings)
+    images = readable_photos(images, pairs, findings)
+    findings.stop_on_errors()
     notes = _notes(labels, tail, options)
     say(f'{label_root}: {len(labels.labels)} labels of the format '
         f'{labels.format}, {len(pairs)} of them with a photo; {photo_root}: '

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Whether labels fit their photographs."""
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from .findings import Findings
 from .labels import Label
@@ -10,14 +10,34 @@ _TURN = ('Save the photo upright (its pixels turned, the EXIF tag gone) or '
          'turn the label; --rotate-masks turns the masks of all such photos.')
 
 
-def check_photos(photos: Iterable[Photo], findings: Findings) -> None:
-    """Note photographs whose header cannot be read."""
+def readable_photos(photos: Iterable[Photo], labelled: Container[Photo],
+                    findings: Findings) -> list[Photo]:
+    """Photographs whose header can be read.
+
+    Args:
+        photos (Iterable[Photo]): All.
+        labelled (Container[Photo]): Those with a label.
+        findings (Findings): Gets the others: errors where a label would be
+            lost, else warnings.
+
+    Returns:
+        list[Photo]: What is left.
+    """
+    readable = []
     for photo in photos:
         try:
             photo.size
         except Exception as error:  # decoders raise types of their own
-            findings.error('photo that cannot be read', photo.path, error,
-                           'Replace the file, or take it away.')
+            if photo in labelled:
+                findings.error('labelled photo that cannot be read',
+                               photo.path, error,
+                               'Replace the file, or take its label away.')
+            else:
+                findings.warn('photo that cannot be read', photo.path, error,
+                              'It is left out. Replace the file to have it.')
+        else:
+            readable.append(photo)
+    return readable
 
 
 def check_sizes(pairs: dict[Photo, Label], rotate: bool,

@@ -87,6 +87,17 @@ def test_sizes_are_listed_together_and_counted(tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_broken_photos_are_left_out_unless_labelled(tmp_path):
+    add_photos(tmp_path / 'photos', 'p.jpg', 'free.jpg')
+    save(drawn(), tmp_path / 'masks/p.png')
+    (tmp_path / 'photos/page.jpg').write_text('<html>')
+    report = run(tmp_path)
+    assert [f.path for f in report.warnings
+            if f.kind == 'photo that cannot be read'
+            ] == [str(tmp_path / 'photos/page.jpg')]
+    assert lines(tmp_path / 'out', 'unlabelled') == ['free.jpg']
+
+
 def rotated(tmp_path, orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
