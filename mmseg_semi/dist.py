@@ -5,9 +5,15 @@ They carry no gradient. A tensor that is reduced in place while autograd holds
 it silently scales its gradient by 1 / world size, so each function works on a
 detached copy.
 """
+import datetime
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.distributed as torch_dist
 from torch import Tensor
+
+_PATIENCE = datetime.timedelta(days=1)
 
 
 def world_size() -> int:
@@ -103,3 +109,37 @@ def broadcast_from_main(tensor: Tensor) -> Tensor:
     if world_size() > 1:
         torch_dist.broadcast(copy, src=0)
     return copy
+
+
+def call_on_main(function: Callable, *args) -> Any:
+    """Call a function on rank 0 alone; its result is everybody's.
+
+    The other ranks wait a day and not as long as a collective, which a look
+    at many files would exceed.
+
+    Args:
+        function (Callable): What it returns or raises must pickle.
+        *args: Its arguments.
+
+    Returns:
+        Any: The same on every rank.
+
+    Raises:
+        Exception: What ``function`` raised, on every rank.
+    """
+    if world_size() == 1:
+        return function(*args)
+    outcome = [None, None]
+    if rank() == 0:
+        try:
+            outcome[0] = function(*args)
+        except Exception as error:  # or the others would wait for ever
+            outcome[1] = error
+    group = torch_dist.new_group(
+        backend='gloo' if torch_dist.is_gloo_available() else None,
+        timeout=_PATIENCE)
+    torch_dist.broadcast_object_list(outcome, src=0, group=group)
+    torch_dist.destroy_process_group(group)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]

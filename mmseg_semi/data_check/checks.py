@@ -1,13 +1,15 @@
 # Copyright (c) mmseg_semi authors.
 """All rules, on all sets."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from mmengine.config import Config
 
 from . import file_rules, folder_rules, mask_rules, overlap_rules, pair_rules
 from .cache import FactCache
-from .config_sets import sets_from_config
+from .config_sets import build_sets
 from .findings import ERROR, Finding, Report
+from .pipelines import branches_differ, try_pipeline
 from .scan import Facts, scan
 from .sets import LABELLED, VALIDATION, ImageSet
 
@@ -20,7 +22,7 @@ _OF_ALL_SETS = (overlap_rules.shared, overlap_rules.masks_as_images)
 
 
 def check_config(cfg: Config, **kwargs) -> Report:
-    """Check the data of a training config; no image is loaded by a pipeline.
+    """Check the data of a training config, and its pipelines on some of them.
 
     Args:
         cfg (Config): With ``train_dataloader``, ``val_dataloader`` or
@@ -30,8 +32,16 @@ def check_config(cfg: Config, **kwargs) -> Report:
     Returns:
         Report: Also what kept a set from being built.
     """
-    sets, findings = sets_from_config(cfg)
-    return check_sets(sets, findings=findings, **kwargs)
+    built = build_sets(cfg)
+    report = check_sets(built.sets, findings=built.findings, **kwargs)
+    bad = set()
+    for finding in report.findings:
+        if finding.severity == ERROR or finding.kind == 'unreadable-image':
+            bad.update(finding.files or (finding.path, ))
+    found = list(branches_differ(built.trials))
+    for trial in built.trials:
+        found += try_pipeline(trial, bad)
+    return replace(report, findings=report.findings + found)
 
 
 def check_sets(sets: Sequence[ImageSet],

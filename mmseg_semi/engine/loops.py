@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """The training loop."""
 import logging
+from collections.abc import Sequence
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
@@ -13,6 +14,7 @@ from ..datasets.sampler import SemiSampler
 from ..models.regularizers.training_plan import TrainingPlan
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
+from .checked_data import check_training_data
 from .checks import (check_layer_decay, check_no_lr_scaling,
                      check_norm_batches, check_num_classes)
 from .plan import batch_plan, plan_text, training_plan
@@ -61,6 +63,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - runs a validation that a killed run still owed. A checkpoint is written
       before the validation of the same iteration, so one that was resumed may
       lack that validation's result;
+    - checks the data of all sets, before any is built (docs/data_check.md):
+      errors stop the training, warnings are printed;
     - refuses, before training, a batch that the processes cannot share
       equally and a number of classes that does not fit the dataset; warns if
       the number of processes, the batch size or the split changed since the
@@ -85,10 +89,14 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             iteration: a batch has that fraction of the images, so that a
             small GPU trains the same experiment. Needs :class:`SemiSampler`
             and :class:`SemiBatchSampler`. Defaults to 1.
+        check_data (bool | Sequence[str]): Whether to check the data; kinds of
+            findings, such as ``['shared-image']``, whose errors shall count
+            as warnings. Defaults to True.
         **kwargs: ``val_begin``, ``val_interval`` and the other arguments of
             :class:`mmengine.runner.IterBasedTrainLoop`.
 
     Raises:
+        DataError: If the data are not fit for training.
         ValueError: If batch size and sampler do not fit, or the processes
             and batches cannot share the images of an iteration equally.
     """
@@ -98,7 +106,11 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                  dataloader,
                  max_iters: int,
                  accumulate: int = 1,
+                 check_data: bool | Sequence[str] = True,
                  **kwargs) -> None:
+        if check_data is not False:
+            accept = () if check_data is True else check_data
+            check_training_data(runner, dataloader, accept)
         if isinstance(dataloader, dict):
             dataloader = runner.build_dataloader(
                 with_accumulation(dataloader, accumulate),
