@@ -68,7 +68,10 @@ def check_sets(sets: Sequence[ImageSet],
     groups = {}
     for images in sets:
         groups.setdefault(images.name, []).append(images)
-    found = [*findings, *_apply(sets, facts), *classes_differ(sets)]
+    found = [
+        *findings, *_apply(sets, facts), *classes_differ(sets),
+        *one_class(sets)
+    ]
     report = Report(found)
     for name, group in groups.items():
         report.images[name] = sum(len(images.images) for images in group)
@@ -93,6 +96,18 @@ def classes_differ(sets: Sequence[ImageSet]) -> Iterator[Finding]:
             'the ids of the masks with them.' if order else
             'Give all sets the same `metainfo` (or dataset type) with the '
             'same classes.')
+
+
+def one_class(sets: Sequence[ImageSet]) -> Iterator[Finding]:
+    """Sets to train on must have two classes."""
+    for images in sets:
+        if images.name == LABELLED and len(images.classes or 'ab') == 1:
+            name = images.classes[0]
+            yield Finding(
+                'one-class', ERROR, images.name, images.where,
+                f'there is one class, "{name}", and nothing to tell apart',
+                f"Give the rest a class, too: classes=('background', "
+                f'{name!r}), ids 0 and 1 in the masks, model.num_classes=2.')
 
 
 def _apply(sets: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from ..evaluation.protocol import evaluation_protocol
 from ..models.segmentors.wrapped import resolve_segmentor, settings_of
 from .evaluation_protocol import describe_evaluation
+from .pretrained_files import pretrained_files
 from .plan import config_plan, list_facts, stage_plan, training_plan
 from .run_records import config_hash
 
@@ -63,7 +64,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
             dict(zip(('role', 'name', 'count', 'sha256'), fact))
             for fact in list_facts(cfg)
         ],
-        weights=pretrained_files(resolve_segmentor(cfg.model.segmentor)),
+        weights=_weights(cfg.model),
         stages=stage_plan(plan, model),
         local_rules=model.local_rules(accumulate),
         optimizer=optimizer,
@@ -73,6 +74,14 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
         evaluation=evaluation(cfg))
 
 
+def _weights(model: dict) -> list[str]:
+    """What a wrapper's networks start from; its own word goes first."""
+    given = model.get('pretrained')
+    if given is not None:
+        return [given] if given else []
+    return pretrained_files(resolve_segmentor(model.segmentor))
+
+
 def _build(cfg: dict):
     """The model, on the meta device unless its constructor reads numbers."""
     try:
@@ -80,23 +89,6 @@ def _build(cfg: dict):
             return MODELS.build(copy.deepcopy(cfg))
     except (RuntimeError, NotImplementedError):
         return MODELS.build(copy.deepcopy(cfg))
-
-
-def pretrained_files(cfg) -> list[str]:
-    """Checkpoints that the ``init_cfg`` of a model's parts name."""
-    if isinstance(cfg, dict):
-        init = cfg.get('init_cfg')
-        inits = init if isinstance(init, (list, tuple)) else [init]
-        own = [
-            item['checkpoint'] for item in inits
-            if item and item.get('checkpoint')
-        ]
-        parts = [pretrained_files(value) for value in cfg.values()]
-    elif isinstance(cfg, (list, tuple)):
-        own, parts = [], [pretrained_files(value) for value in cfg]
-    else:
-        return []
-    return list(dict.fromkeys(sum(parts, own)))
 
 
 def learning_rates(model, wrapper: dict) -> tuple[dict, list[dict]]:

@@ -72,6 +72,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - gives the model ``total_iters``, ``seed``, ``iteration`` and
       ``accumulate``, the sampler, if it has them, ``total_iters``, and the
       dataset, if it has ``set_work_dir``, the work directory;
+    - lets weights that come by ``load_from`` be those of other classes, all
+      but the layers of the classes;
     - tells the model how long the training is (``model.plan_training()``);
     - registers the hooks that the model needs (``model.hooks()``) and the
       config does not have;
@@ -126,6 +128,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
         add_hooks(runner)
+        model = unwrap(runner.model)
+        if hasattr(model, 'takes_other_classes'):
+            model.takes_other_classes = not runner._resume
         self.accumulate = accumulate
         self.dataloader = dataloader
         self._plan_training()

@@ -232,6 +232,42 @@ def test_cascades_are_judged_by_the_last_head():
         check_num_classes(with_head(cascade[:1]), dataset)
 
 
+class Classes:
+    """A data set that only names its classes."""
+
+    def __init__(self, *classes):
+        self.metainfo = dict(classes=classes)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match=r"'leaf'.*'background', 'leaf'"):
+        check_num_classes(with_head(Head(1)), Classes('leaf'))
+
+
+@pytest.mark.parametrize('head', [Head(2), nn.ModuleList([Head(3), Head(2)])])
+def test_auxiliary_heads_have_the_classes_too(head):
+    model = with_head(Head(3))
+    model.auxiliary_head = head
+    with pytest.raises(ValueError, match='auxiliary head.*num_classes=2'):
+        check_num_classes(model, Classes(*'abc'))
+    model.auxiliary_head = Head(19)  # of a stock config: does no harm
+    check_num_classes(model, Classes(*'abc'))
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_only_a_new_training_takes_weights_of_other_classes(tmp_path, resume):
+    train(tmp_path / 'old', max_iters=2)
+    model = ToySemi()
+    model.takes_other_classes = None
+    train(
+        tmp_path / 'new',
+        max_iters=3,
+        model=model,
+        load_from=str(tmp_path / 'old/iter_2.pth'),
+        resume=resume)
+    assert model.takes_other_classes is not resume
+
+
 @pytest.fixture
 def warnings_logged(monkeypatch):
     messages = []

@@ -21,6 +21,7 @@ from ..probe import Probe, input_channels, input_size
 from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
+from .downloads import readable_downloads
 from .sliding import check_test_cfg, slide_inference
 from .wrapped import (check_segmentor, drop_pretrained, predicts_itself,
                       resolve_segmentor)
@@ -87,6 +88,10 @@ class SemiSegmentor(BaseSegmentor):
     """Names of all networks, those that learn first."""
     learners: Sequence[str] = ()
     """Names of the networks that receive gradient."""
+    takes_other_classes = False
+    """Whether a checkpoint of another number of classes is loaded without
+    what belongs to them. The training loop says so when it starts a training
+    from a checkpoint; one that is resumed or tested must fit."""
 
     def __init__(self,
                  segmentor: Union[str, dict, None] = None,
@@ -322,7 +327,8 @@ class SemiSegmentor(BaseSegmentor):
         """Initialise a learner and the heads that terms own inside it."""
         net = self.net(name)
         with self.network_stream(name):
-            net.init_weights()
+            with readable_downloads(net):
+                net.init_weights()
         with own_random_stream(self.learners.index(name)):
             for head in net.semi_heads.values():
                 head.init_weights()
