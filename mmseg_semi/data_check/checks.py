@@ -21,12 +21,13 @@ _OF_ITS_PATHS = (folder_rules.empty, folder_rules.hidden, folder_rules.loops,
 _OF_ALL_SETS = (overlap_rules.shared, overlap_rules.masks_as_images)
 
 
-def check_config(cfg: Config, **kwargs) -> Report:
+def check_config(cfg: Config, pipelines: bool = True, **kwargs) -> Report:
     """Check the data of a training config, and its pipelines on some of them.
 
     Args:
         cfg (Config): With ``train_dataloader``, ``val_dataloader`` or
             ``test_dataloader``.
+        pipelines (bool): Whether to try the pipelines.
         **kwargs: Of :func:`check_sets`.
 
     Returns:
@@ -34,6 +35,8 @@ def check_config(cfg: Config, **kwargs) -> Report:
     """
     built = build_sets(cfg)
     report = check_sets(built.sets, findings=built.findings, **kwargs)
+    if not pipelines:
+        return report
     bad = set()
     for finding in report.findings:
         if finding.severity == ERROR or finding.kind == 'unreadable-image':

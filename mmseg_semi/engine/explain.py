@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """A training explained by its config, without data and without training."""
 import copy
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
@@ -19,7 +20,10 @@ _NOT_OPTIONS = ('params', 'foreach', 'maximize', 'capturable',
                 'differentiable', 'fused', 'initial_lr')
 
 
-def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
+def explain(cfg: Config,
+            gpus: int = 1,
+            accumulate: int | None = None,
+            images: Sequence[int | None] | None = None) -> dict:
     """What a config is going to train.
 
     The model is built, without weights where it can be, so that stages and
@@ -30,6 +34,9 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
         gpus (int): Number of processes.
         accumulate (int, optional): Batches of a process that make an
             iteration. Defaults to what the config says.
+        images (Sequence[int | None], optional): Those of the sets, in the
+            order of :data:`mmseg_semi.engine.plan.SOURCES`. Defaults to None:
+            what is known of published lists.
 
     Returns:
         dict: Everything of :func:`mmseg_semi.engine.plan.batch_plan`, and
@@ -50,7 +57,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
                          'train_dataloader: it is no training config.')
     if accumulate is None:
         accumulate = cfg.train_cfg.get('accumulate', 1)
-    plan = config_plan(cfg, gpus, accumulate)
+    plan = config_plan(cfg, gpus, accumulate, images)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = _build(cfg.model)
     model.plan_training(training_plan(plan))

