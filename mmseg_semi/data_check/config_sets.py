@@ -106,8 +106,9 @@ class BuiltSets:
             if reason:
                 self.unknown(name, where, reason)
                 continue
-            sound = self.folders(name, leaf, where)
-            with self.noting(name, where, quiet=not sound):
+            if not self.folders(name, leaf, where):
+                continue
+            with self.noting(name, where):
                 images, dataset = _labelled_set(name, leaf, where)
                 self.sets.append(images)
                 self.trials.append(
@@ -167,8 +168,8 @@ class BuiltSets:
         self.trials.append(Trial(UNLABELLED, where, pipeline, dataset))
 
     @contextmanager
-    def noting(self, name: str, where: str, quiet: bool = False):
-        """Make a finding of an error, unless its reason is known."""
+    def noting(self, name: str, where: str):
+        """Make a finding of an error."""
         try:
             yield
         except Exception as error:  # of whatever the dataset does
@@ -178,7 +179,7 @@ class BuiltSets:
                             _first_link(error.filename),
                             'a symbolic link that leads in a circle',
                             'Remove the link: the search does not end.'))
-            elif not quiet:
+            else:
                 # Configs often leave the test set of their base as it is.
                 severity = WARNING if name == TEST else ERROR
                 self.findings.append(

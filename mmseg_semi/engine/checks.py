@@ -1,10 +1,19 @@
 # Copyright (c) mmseg_semi authors.
 """Mistakes in a config that are found before the first iteration."""
+import logging
+from collections.abc import Sequence
+
 import torch.nn as nn
 from mmengine.dist import get_world_size
+from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import print_log
+from mmengine.optim import CosineAnnealingLR, PolyLR
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..models.head_adapters import adapter_class
+
+
+_DECAYING = (PolyLR, CosineAnnealingLR)
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
@@ -101,6 +110,53 @@ def check_layer_decay(optim_wrapper) -> None:
         '"student.backbone." and so on: all would train at the full rate. '
         "Use constructor='SemiLayerDecayOptimizerConstructor', which takes "
         'the same paramwise_cfg.')
+
+
+def check_one_average(model: nn.Module, hooks: Sequence[Hook]) -> None:
+    """MMEngine's EMA hook does not go with a model that has a teacher.
+
+    Args:
+        model (nn.Module): The unwrapped model.
+        hooks (Sequence[Hook]): Of the runner.
+
+    Raises:
+        ValueError: It would save the average of the student in the place of
+            the student, and average the teacher once more.
+    """
+    if hasattr(model, 'update_teacher') and any(
+            isinstance(hook, EMAHook) for hook in hooks):
+        raise ValueError(
+            f'custom_hooks has an EMAHook, but {type(model).__name__} has an '
+            'averaged teacher already, which predicts. Take the EMAHook out; '
+            'model.momentum sets how slowly the teacher follows.')
+
+
+def warn_of_schedule(schedulers, max_iters: int) -> None:
+    """Say if the learning rate is not made for the training's length.
+
+    Args:
+        schedulers (list | dict | None): Built, as a runner has them.
+        max_iters (int): Iterations of the training.
+    """
+    if isinstance(schedulers, dict):
+        schedulers = [s for group in schedulers.values() for s in group]
+    decaying = [
+        s for s in schedulers or [] if isinstance(s, _DECAYING)
+        and not s.by_epoch
+    ]
+    if not decaying:
+        return
+    last = max(decaying, key=lambda s: s.end)
+    if last.end == max_iters:
+        return
+    effect = ('stays at its last value from there on'
+              if last.end < max_iters else 'falls only a part of the way')
+    print_log(
+        f'{type(last).__name__} ends at iteration {last.end:,}, the training '
+        f'at {max_iters:,}: the learning rate {effect}. Set `end` of '
+        f'param_scheduler to {max_iters}, unless that is meant.',
+        logger='current',
+        level=logging.WARNING)
 
 
 def check_norm_batches(model: nn.Module, share: tuple) -> None:

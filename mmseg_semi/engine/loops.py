@@ -16,7 +16,8 @@ from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
 from .checked_data import check_training_data
 from .checks import (check_layer_decay, check_no_lr_scaling,
-                     check_norm_batches, check_num_classes)
+                     check_norm_batches, check_num_classes, check_one_average,
+                     warn_of_schedule)
 from .plan import batch_plan, plan_text, training_plan
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap
@@ -222,6 +223,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         model = unwrap(self.runner.model)
         dataset = self.dataloader.dataset
         check_num_classes(model, dataset)
+        check_one_average(model, self.runner.hooks)
+        warn_of_schedule(self.runner.param_schedulers, self._max_iters)
         if self.batches.share is not None:
             self.runner.model.train()
             check_norm_batches(model, self.batches.share)

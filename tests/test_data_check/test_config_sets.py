@@ -140,12 +140,15 @@ def test_all_faults_at_once(tree):
     (dict(metainfo=dict(classes='ground')), 'is the string'),
     (dict(data_prefix=dict(img_path='photos')), 'has no masks'),
     (dict(ann_file='../bad.txt'), 'line 2'),
+    (dict(ann_file='../blank.txt'), 'blank.txt, line 2'),
 ])
 def test_sets_that_cannot_be_built(tree, change, text):
     (tree.root / 'bad.txt').write_text('l00\n/l01\n')
+    (tree.root / 'blank.txt').write_text('l00\n\n\n')
     report = check_config(config(tree, stock(tree, 'labelled', **change)))
     found = [f for f in report.findings if f.kind == 'set-not-built']
     assert [f.set for f in found] == ['labelled'] and text in found[0].value
+    assert report.errors == found
 
 
 def test_labelled_images_of_the_validation_list(tree):
