@@ -168,7 +168,9 @@ class SemiCheckpointHook(CheckpointHook):
             self._set_best_paths({k: now[k] or before[k] for k in before})
         if is_main_process():
             for key, path in before.items():
-                if path and now[key] not in (None, path):
+                # A resumed run knows that of another folder, which stays.
+                if path and now[key] not in (None, path) and osp.abspath(
+                        osp.dirname(path)) == osp.abspath(self.out_dir):
                     self._remove(path)
 
     def _best_paths(self) -> dict:
