@@ -136,6 +136,14 @@ class GlooPool:
         self.processes, self.connections = [], []
 
 
+@pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory):
+    """Facts of data do not come from, or go to, the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
 @pytest.fixture(scope='session')
 def gloo_pool():
     """Two processes in a gloo group: ``gloo_pool(fn, *args) -> [r0, r1]``."""

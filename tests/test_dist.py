@@ -38,6 +38,27 @@ def test_two_processes(gloo_pool):
         assert result['row'].tolist() == [[rank + 1., 2. * rank + 2]]
 
 
+def _called(rank, fails):
+    try:
+        return dist.call_on_main(_work, fails), rank
+    except ValueError as error:
+        return str(error), rank
+
+
+def _work(fails):
+    if fails:
+        raise ValueError(f'rank {dist.rank()} failed')
+    return f'rank {dist.rank()} worked'
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize('fails,text', [(False, 'rank 0 worked'),
+                                        (True, 'rank 0 failed')])
+def test_what_only_the_main_process_does(gloo_pool, fails, text):
+    assert gloo_pool(_called, fails) == [(text, 0), (text, 1)]
+    assert _called(0, fails) == (text, 0)
+
+
 def _gather(rank, sizes, dtype, equal):
     offset = sum(sizes[:rank])
     rows = torch.arange(offset, offset + sizes[rank])[:, None].repeat(1, 2)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import os.path as osp
+import sys
 
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # isort: skip
@@ -90,11 +91,22 @@ def enable_drawing(cfg: Config, args: argparse.Namespace) -> None:
             "default_hooks.visualization=dict(type='SegVisualizationHook') in "
             'the config.')
     hook.draw = True
+    hook.interval = 1  # of all batches: it says 50 for a training
     if args.show:
+        check_display()
         hook.show = True
         hook.wait_time = args.wait_time
     if args.show_dir:
         cfg.visualizer.save_dir = args.show_dir
+
+
+def check_display() -> None:
+    """Refuse to show pictures where nobody would see them."""
+    if sys.platform.startswith('linux') and not (
+            os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise ValueError('--show: there is no display here (neither DISPLAY '
+                         'nor WAYLAND_DISPLAY is set). Use --show-dir FOLDER '
+                         'to write the pictures.')
 
 
 def enable_tta(cfg: Config, path: str) -> None:

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_semi.engine.accumulation import accumulate_batches
+from mmseg_semi.engine.accumulation import LOOP, accumulate_batches
 from mmseg_semi.engine.checkpoint import (check_resumable,
                                           find_resumable_checkpoint)
 from mmseg_semi.engine.readable_errors import readable_errors
@@ -44,6 +44,10 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar='K',
         help='make an iteration of K batches per GPU, each with 1/K of its '
         'images: the same training on GPUs with less memory')
+    parser.add_argument(
+        '--no-check',
+        action='store_true',
+        help='do not look at the data before the first iteration')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -78,8 +82,17 @@ def load_config(args: argparse.Namespace) -> Config:
         enable_amp(cfg)
     if args.accumulate is not None:
         accumulate_batches(cfg, args.accumulate)
+    if args.no_check:
+        leave_out_check(cfg)
     apply_resume(cfg, args.resume)
     return cfg
+
+
+def leave_out_check(cfg: Config) -> None:
+    """Let the training start without a look at the data."""
+    loop = cfg.train_cfg.get('type')
+    if str(loop).rpartition('.')[2] == LOOP:  # no other one looks
+        cfg.train_cfg.check_data = False
 
 
 def enable_amp(cfg: Config) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..engine.pretrained_files import pretrained_files
+
 _CROPS = ('RandomPadCrop', 'RandomCrop')
 
 
@@ -66,9 +68,7 @@ def _batch(loader: dict, record: dict) -> list | None:
 def _weights(cfg: Config, backbone: dict) -> str | None:
     if cfg.get('load_from') and not cfg.get('resume'):
         return str(cfg.load_from)
-    init = backbone.get('init_cfg') or {}
-    pretrained = backbone.get('pretrained')
-    return init.get('checkpoint') or pretrained or 'none'
+    return next(iter(pretrained_files(backbone)), 'none')
 
 
 def _terms(model: dict) -> Iterator[dict]:

@@ -1,13 +1,15 @@
 # Copyright (c) mmseg_semi authors.
 """All rules, on all sets."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from mmengine.config import Config
 
 from . import file_rules, folder_rules, mask_rules, overlap_rules, pair_rules
 from .cache import FactCache
-from .config_sets import sets_from_config
+from .config_sets import build_sets
 from .findings import ERROR, Finding, Report
+from .pipelines import branches_differ, try_pipeline
 from .scan import Facts, scan
 from .sets import LABELLED, VALIDATION, ImageSet
 
@@ -19,19 +21,30 @@ _OF_ITS_PATHS = (folder_rules.empty, folder_rules.hidden, folder_rules.loops,
 _OF_ALL_SETS = (overlap_rules.shared, overlap_rules.masks_as_images)
 
 
-def check_config(cfg: Config, **kwargs) -> Report:
-    """Check the data of a training config; no image is loaded by a pipeline.
+def check_config(cfg: Config, pipelines: bool = True, **kwargs) -> Report:
+    """Check the data of a training config, and its pipelines on some of them.
 
     Args:
         cfg (Config): With ``train_dataloader``, ``val_dataloader`` or
             ``test_dataloader``.
+        pipelines (bool): Whether to try the pipelines.
         **kwargs: Of :func:`check_sets`.
 
     Returns:
         Report: Also what kept a set from being built.
     """
-    sets, findings = sets_from_config(cfg)
-    return check_sets(sets, findings=findings, **kwargs)
+    built = build_sets(cfg)
+    report = check_sets(built.sets, findings=built.findings, **kwargs)
+    if not pipelines:
+        return report
+    bad = set()
+    for finding in report.findings:
+        if finding.severity == ERROR or finding.kind == 'unreadable-image':
+            bad.update(finding.files or (finding.path, ))
+    found = list(branches_differ(built.trials))
+    for trial in built.trials:
+        found += try_pipeline(trial, bad)
+    return replace(report, findings=report.findings + found)
 
 
 def check_sets(sets: Sequence[ImageSet],
@@ -58,7 +71,10 @@ def check_sets(sets: Sequence[ImageSet],
     groups = {}
     for images in sets:
         groups.setdefault(images.name, []).append(images)
-    found = [*findings, *_apply(sets, facts), *classes_differ(sets)]
+    found = [
+        *findings, *_apply(sets, facts), *classes_differ(sets),
+        *one_class(sets)
+    ]
     report = Report(found)
     for name, group in groups.items():
         report.images[name] = sum(len(images.images) for images in group)
@@ -83,6 +99,18 @@ def classes_differ(sets: Sequence[ImageSet]) -> Iterator[Finding]:
             'the ids of the masks with them.' if order else
             'Give all sets the same `metainfo` (or dataset type) with the '
             'same classes.')
+
+
+def one_class(sets: Sequence[ImageSet]) -> Iterator[Finding]:
+    """Sets to train on must have two classes."""
+    for images in sets:
+        if images.name == LABELLED and len(images.classes or 'ab') == 1:
+            name = images.classes[0]
+            yield Finding(
+                'one-class', ERROR, images.name, images.where,
+                f'there is one class, "{name}", and nothing to tell apart',
+                f"Give the rest a class, too: classes=('background', "
+                f'{name!r}), ids 0 and 1 in the masks, model.num_classes=2.')
 
 
 def _apply(sets: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:

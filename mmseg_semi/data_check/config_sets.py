@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+from torch.utils.data import Dataset
 
 from mmseg_semi.datasets import UnlabeledSegDataset, audit
 from mmseg_semi.datasets.paths import join, require
 from .findings import ERROR, WARNING, Finding
+from .pipelines import Trial
 from .sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION, ImageSet
 
 _LOADERS = ('LoadStrictImage', 'LoadImageFromFile')
@@ -35,27 +37,42 @@ def sets_from_config(cfg: Config) -> tuple[list[ImageSet], list[Finding]]:
         while building them. The test set is left out if it is the validation
         set.
     """
-    builder = _Builder()
-    train = _dataset(cfg, 'train')
-    where = 'train_dataloader.dataset'
-    if 'labeled' in train:
-        builder.verify = train.get('verify_split', True)
-        builder.semi(train, where)
-    elif train:
-        builder.labelled(LABELLED, train, where)
-    for name, loader in ((VALIDATION, 'val'), (TEST, 'test')):
-        dataset = _dataset(cfg, loader)
-        if dataset and (loader == 'val' or dataset != _dataset(cfg, 'val')):
-            builder.labelled(name, dataset, f'{loader}_dataloader.dataset')
-    return builder.sets, builder.findings
+    found = build_sets(cfg)
+    return found.sets, found.findings
 
 
-class _Builder:
-    """Sets and findings of one config."""
+def build_sets(cfg: Config) -> 'BuiltSets':
+    """As :func:`sets_from_config`, with the pipelines of the sets."""
+    builder = BuiltSets()
+    val = _dataset(cfg, 'val')
+    for name, loader in ((LABELLED, 'train'), (VALIDATION, 'val'), (TEST,
+                                                                    'test')):
+        dataset, where = _dataset(cfg, loader), f'{loader}_dataloader.dataset'
+        if isinstance(dataset, Dataset):
+            builder.unknown(name, where, f'a {type(dataset).__name__} that '
+                            'is built already')
+        elif 'labeled' in dataset:
+            builder.verify = dataset.get('verify_split', True)
+            builder.semi(dataset, where)
+        elif dataset and (name != TEST or dataset != val):
+            builder.labelled(name, dataset, where)
+    return builder
+
+
+class BuiltSets:
+    """Sets, findings and pipelines of one config.
+
+    Attributes:
+        sets (list[ImageSet]): Those that could be built.
+        findings (list[Finding]): What was noticed.
+        trials (list[Trial]): A pipeline for each of the sets.
+        verify (bool): Whether lists must match the published ones.
+    """
 
     def __init__(self) -> None:
         self.sets = []
         self.findings = []
+        self.trials = []
         self.verify = True
 
     def semi(self, cfg: dict, where: str) -> None:
@@ -84,16 +101,25 @@ class _Builder:
 
     def labelled(self, name: str, cfg: dict, where: str) -> None:
         """A set with masks: a dataset, a wrapper or a concatenation."""
-        for leaf in audit._leaf_configs(_as_config(cfg)):
+        for leaf in audit.leaf_configs(_as_config(cfg)):
             reason = _unknown(leaf)
             if reason:
-                self.findings.append(
-                    Finding('not-checked', WARNING, name, where, reason,
-                            'Check these files by other means.'))
+                self.unknown(name, where, reason)
                 continue
-            sound = self.folders(name, leaf, where)
-            with self.noting(name, where, quiet=not sound):
-                self.sets.append(_labelled_set(name, leaf, where))
+            if not self.folders(name, leaf, where):
+                continue
+            with self.noting(name, where):
+                images, dataset = _labelled_set(name, leaf, where)
+                self.sets.append(images)
+                self.trials.append(
+                    Trial(name, where, leaf.get('pipeline') or [], dataset,
+                          'dataset' in cfg))
+
+    def unknown(self, name: str, where: str, reason: str) -> None:
+        """Note a set whose files nobody can tell."""
+        self.findings.append(
+            Finding('not-checked', WARNING, name, where, reason,
+                    'Check these files by other means.'))
 
     def folders(self, name: str, cfg: dict, where: str) -> bool:
         """Note missing folders and lists; whether all of them are sound."""
@@ -108,7 +134,7 @@ class _Builder:
                 if path:
                     require(path, setting, folder)
         lists = cfg.get('ann_file')
-        if lists and audit._is_text_list(lists):
+        if lists and audit.is_text_list(lists):
             with self.noting(name, where):
                 audit.verify_lists([join(root, lists)], self.verify)
         return len(self.findings) == before
@@ -119,7 +145,7 @@ class _Builder:
         cfg = dict(dict(type='UnlabeledSegDataset'), **_stripped(cfg, True))
         if labelled and labelled[0].classes:
             cfg['metainfo'] = dict(classes=labelled[0].classes)
-        color_type = _color_type(cfg.pop('pipeline'))
+        pipeline = cfg.pop('pipeline')
         dataset = DATASETS.build(dict(cfg, pipeline=[]))
         if not isinstance(dataset, UnlabeledSegDataset):
             raise TypeError(f'it is a {type(dataset).__name__}, which may '
@@ -136,13 +162,14 @@ class _Builder:
                 folders=tuple(dataset.data_prefix['img_path']),
                 suffixes=tuple(dataset.img_suffix),
                 searched=not dataset.ann_file,
-                color_type=color_type,
+                color_type=_color_type(pipeline),
                 tolerated=dataset.bad_images.limit,
                 where=where))
+        self.trials.append(Trial(UNLABELLED, where, pipeline, dataset))
 
     @contextmanager
-    def noting(self, name: str, where: str, quiet: bool = False):
-        """Make a finding of an error, unless its reason is known."""
+    def noting(self, name: str, where: str):
+        """Make a finding of an error."""
         try:
             yield
         except Exception as error:  # of whatever the dataset does
@@ -152,7 +179,7 @@ class _Builder:
                             _first_link(error.filename),
                             'a symbolic link that leads in a circle',
                             'Remove the link: the search does not end.'))
-            elif not quiet:
+            else:
                 # Configs often leave the test set of their base as it is.
                 severity = WARNING if name == TEST else ERROR
                 self.findings.append(
@@ -160,7 +187,8 @@ class _Builder:
                             ' '.join(str(error).split()), _MEND))
 
 
-def _labelled_set(name: str, cfg: dict, where: str) -> ImageSet:
+def _labelled_set(name: str, cfg: dict,
+                  where: str) -> tuple[ImageSet, BaseSegDataset]:
     classes = (cfg.get('metainfo') or {}).get('classes')
     if isinstance(classes, str):
         raise ValueError(
@@ -176,7 +204,7 @@ def _labelled_set(name: str, cfg: dict, where: str) -> ImageSet:
                          'data_prefix.seg_map_path.')
     classes = dataset.metainfo.get('classes')
     ann_file = dataset.ann_file
-    return ImageSet(
+    images = ImageSet(
         name, [info['img_path'] for info in infos],
         [info['seg_map_path'] for info in infos] if with_masks else None,
         None if classes is None else tuple(classes),
@@ -189,6 +217,7 @@ def _labelled_set(name: str, cfg: dict, where: str) -> ImageSet:
         searched=not ann_file,
         color_type=color_type,
         where=where)
+    return images, dataset
 
 
 def _stripped(cfg: dict, lazy: bool) -> dict:
@@ -204,7 +233,7 @@ def _unknown(cfg: dict) -> str:
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, BaseSegDataset)):
         return f'{kind} is no BaseSegDataset and does not say its files'
-    if not audit._is_local(cfg.get('backend_args')):
+    if not audit.is_local(cfg.get('backend_args')):
         return f'backend_args={dict(cfg["backend_args"])}: files elsewhere'
     return ''
 
@@ -230,6 +259,9 @@ def _as_config(cfg: dict | list) -> dict:
     return dict(datasets=cfg) if isinstance(cfg, (list, tuple)) else cfg
 
 
-def _dataset(cfg: Config, loader: str) -> dict:
-    """The dataset of a loader; empty if there is none."""
-    return (cfg.get(f'{loader}_dataloader') or {}).get('dataset') or {}
+def _dataset(cfg: Config, loader: str) -> dict | list | Dataset:
+    """The dataset of a loader, built or not; empty if there is none."""
+    loader = cfg.get(f'{loader}_dataloader') or {}
+    if not isinstance(loader, dict):  # built: a DataLoader
+        return loader.dataset
+    return loader.get('dataset') or {}

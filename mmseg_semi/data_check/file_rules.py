@@ -1,11 +1,14 @@
 # Copyright (c) mmseg_semi authors.
 """Rules about the files of one set: whole, of one size, of which format."""
+import os.path as osp
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from mmseg_semi.datasets.paths import nearest
+from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from .facts import IMAGE, MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
-from .scan import Facts
+from .scan import MISSING, Facts
 from .sets import TEST, ImageSet
 
 # 16 bits are cut to 8 by leaving out the lower ones.
@@ -17,11 +20,10 @@ def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     """Files that are missing, damaged, no images or too large."""
     bad = _problems(images, images.images, IMAGE, facts)
     tolerated = 0 < len(bad) <= images.tolerated
-    for path, problem in bad:
-        yield Finding(
-            'unreadable-image', WARNING if tolerated else ERROR, images.name,
-            path, problem, 'Training skips and records these images.' if
-            tolerated else 'Replace these images or take them off their list.')
+    yield from _bad_files(
+        'unreadable-image', WARNING if tolerated else ERROR, images, bad,
+        'Training skips and records these images.' if tolerated else
+        'Replace these images or take them off their list.')
     bad = _problems(images, images.masks or (), MASK, facts)
     if images.name == TEST and len(bad) == len(images.images):
         yield from gather(
@@ -29,12 +31,41 @@ def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
             'no mask of the test set can be read',
             'Without masks there are no scores: `tools/test.py --out` only.')
         return
+    yield from _bad_files(
+        'unreadable-mask', ERROR, images, bad,
+        'Every image of this set needs a mask: add it, replace it, or '
+        'take the image off the list (data_prefix.seg_map_path and '
+        'seg_map_suffix say where masks are looked for).')
+
+
+def _bad_files(kind: str, severity: str, images: ImageSet,
+               bad: list[tuple[str, str]], remedy: str) -> Iterator[Finding]:
+    """One finding of all missing files, and one of each that is broken."""
+    missing = [path for path, problem in bad if problem == MISSING]
+    if missing:
+        number = (f'{len(missing)} of {len(images.images)} do not exist'
+                  if len(missing) > 1 else MISSING)
+        yield from gather(kind, severity, images.name, missing,
+                          f'{number}. {nearest(missing[0])}',
+                          _misnamed(missing[0], kind, images) or remedy)
     for path, problem in bad:
-        yield Finding(
-            'unreadable-mask', ERROR, images.name, path, problem,
-            'Every image of this set needs a mask: add it, replace it, or '
-            'take the image off the list (data_prefix.seg_map_path and '
-            'seg_map_suffix say where masks are looked for).')
+        if problem != MISSING:
+            yield Finding(kind, severity, images.name, path, problem, remedy)
+
+
+def _misnamed(path: str, kind: str, images: ImageSet) -> str:
+    """What is wrong with the list, where the name of an image tells it."""
+    stem = osp.splitext(osp.basename(path))[0]
+    if kind != 'unreadable-image':
+        return ''
+    if stem.lower().endswith(IMAGE_SUFFIXES) and all(images.suffixes):
+        return (f'The list names files with their suffix: write '
+                f'{osp.splitext(stem)[0]} instead of {stem}.')
+    if len(osp.relpath(path, (*images.folders, '.')[0]).split()) > 1:
+        return ('If the list has several columns, bring it into one: '
+                'tools/dataset_converters/import_splits.py. Otherwise check '
+                'the names in it.')
+    return ''
 
 
 def sizes(images: ImageSet, facts: Facts) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ KINDS = {
     'no-masks': 'a test set without masks',
     'not-checked': 'sets whose files are not known',
     'one-class': 'labels of one class only',
+    'pipeline-fails': 'pipelines that do not work',
     'pixel-format': 'images of another number of bands',
     'pixel-range': 'images of more than 8 bits',
     'repeated-image': 'images that a set holds twice',

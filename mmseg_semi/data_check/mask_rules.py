@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mmseg_semi.datasets.transforms import LoadStrictAnnotations
+from mmseg_semi.datasets.paths import first_few
+from mmseg_semi.datasets.label_ids import id_table, likely_cause
 from .facts import MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
 from .scan import Facts
@@ -54,7 +55,7 @@ def ids(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     """Ids that are no class and not ignored."""
     if images.classes is None:
         return
-    table, likely_cause = _id_table(images)
+    table = _table(images)
     files, number, present = [], Counter(), set()
     for path, mask in _usable(images, facts):
         wrong = [i for i in mask.counts if _is_outside(table[i], images)]
@@ -73,7 +74,7 @@ def ids(images: ImageSet, facts: Facts) -> Iterator[Finding]:
         'mask-ids', ERROR, images.name, files,
         f'{shown}; there are {count} classes (0..{count - 1}, '
         f'{images.ignore_index} = ignored)',
-        likely_cause(np.array(sorted(present))))
+        likely_cause(np.array(sorted(present)), count, images.ignore_index))
 
 
 def contents(group: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
@@ -156,14 +157,14 @@ def _classes_found(images: ImageSet, pixels: dict) -> Iterator[Finding]:
         yield Finding(
             'one-class', ERROR, images.name, images.where,
             f'all labelled pixels are "{only}"; without a pixel: '
-            f'{", ".join(missing)}',
+            f'{first_few(missing, 10)}',
             'There is nothing to tell apart: check the ids of the masks and '
             'the order of the classes.')
         return
     yield Finding(
         'empty-class', WARNING, images.name, images.where,
         f'{len(missing)} of {len(pixels)} classes have no pixel: '
-        f'{", ".join(missing)}',
+        f'{first_few(missing, 10)}',
         'Label images that show these classes, choose another split, or '
         'leave the classes out.')
 
@@ -185,21 +186,15 @@ def _is_colour(mask: FileFacts) -> bool:
     return mask.counts is None
 
 
-def _id_table(images: ImageSet):
-    """The set's change of ids (256 entries), and who explains strange ids."""
-    return _loader_parts(
-        len(images.classes or ()), images.ignore_index,
-        images.reduce_zero_label, tuple((images.label_map or {}).items()))
+def _table(images: ImageSet) -> list[int]:
+    """The set's change of ids, for each of 0..255."""
+    changes = tuple((images.label_map or {}).items())
+    return _cached_table(images.reduce_zero_label, changes)
 
 
 @functools.lru_cache
-def _loader_parts(num_classes: int, ignore_index: int, reduce_zero: bool,
-                  label_map: tuple):
-    loader = LoadStrictAnnotations(
-        num_classes=num_classes, ignore_index=ignore_index)
-    table = loader._id_table(
-        dict(reduce_zero_label=reduce_zero, label_map=dict(label_map)))
-    return table.tolist(), loader._likely_cause
+def _cached_table(reduce_zero: bool, changes: tuple) -> list[int]:
+    return id_table(reduce_zero, dict(changes)).tolist()
 
 
 def _is_outside(index: int, images: ImageSet) -> bool:
@@ -208,7 +203,7 @@ def _is_outside(index: int, images: ImageSet) -> bool:
 
 def _labelled(images: ImageSet, mask: FileFacts) -> Counter:
     """Id of the class -> pixels, without the ignored ones."""
-    table, _ = _id_table(images)
+    table = _table(images)
     pixels = Counter()
     for index, count in mask.counts.items():
         pixels[table[index]] += count

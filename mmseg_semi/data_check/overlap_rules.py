@@ -9,6 +9,10 @@ from .findings import ERROR, WARNING, Finding, gather
 from .scan import Facts
 from .sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION, ImageSet
 
+_PIXELS = 'with the pixels of'
+# Large public sets hold a few copies, with which they are published and
+# compared: up to this share of a set does not stop a training.
+_FEW = .01
 # What may not be trained on; labelled images are unlabelled ones, too.
 _LEAKS = {
     (LABELLED, VALIDATION): ERROR,
@@ -32,8 +36,9 @@ def shared(sets: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
         for manner, pairs in found.items():
             path, other = pairs[0]
             count = len(pairs)
+            few = manner == _PIXELS and count <= _FEW * len(second.images)
             yield from gather(
-                'shared-image', severity, first.name,
+                'shared-image', WARNING if few else severity, first.name,
                 [path for path, _ in pairs],
                 f'{count} image{"s are" if count > 1 else " is"} also in the '
                 f'{second.name} set: {manner} {other}',
@@ -106,7 +111,7 @@ def _equal(first: ImageSet, second: ImageSet,
             other = files[identity]
             found['a link to, or the same file as,'].append((path, other))
         elif content in contents:
-            found['with the pixels of'].append((path, contents[content]))
+            found[_PIXELS].append((path, contents[content]))
     return found
 
 

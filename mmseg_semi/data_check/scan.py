@@ -10,6 +10,7 @@ from PIL import Image
 from .cache import FactCache
 from .facts import FileFacts, read_facts
 
+MISSING = 'does not exist'
 _BATCH = 256
 # Each may hold a picture of 128 MiB.
 _MAX_WORKERS = 4
@@ -68,7 +69,7 @@ def _stat(files: list[tuple[str, str]]) -> tuple[Facts, dict]:
         try:
             stat = os.stat(path)
         except OSError as error:
-            reason = 'does not exist' if isinstance(
+            reason = MISSING if isinstance(
                 error, FileNotFoundError) else error.strerror
             missing[path, role] = FileFacts(problem=reason)
         else:

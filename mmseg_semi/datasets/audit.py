@@ -38,9 +38,9 @@ def check_labeled(cfg: dict, verify: bool) -> list[str]:
         list[str]: Names of the labelled lists.
     """
     names = []
-    for leaf in _leaf_configs(cfg):
+    for leaf in leaf_configs(cfg):
         root = leaf.get('data_root')
-        if not _is_local(leaf.get('backend_args')):
+        if not is_local(leaf.get('backend_args')):
             continue
         if root:
             require(root, 'labelled data_root', True)
@@ -51,7 +51,7 @@ def check_labeled(cfg: dict, verify: bool) -> list[str]:
         if leaf.get('ann_file'):
             path = join(root, leaf['ann_file'])
             require(path, 'labelled ann_file', False)
-            if _is_text_list(path):
+            if is_text_list(path):
                 verify_lists([path], verify)
             names.append(split_name(path))
     return names
@@ -61,7 +61,7 @@ def val_lists(cfg: dict, paths: str | Sequence[str],
               verify: bool) -> list[str]:
     """Validation lists, joined to the labelled ``data_root`` and checked."""
     paths = [paths] if isinstance(paths, str) else list(paths or ())
-    leaf = next(_leaf_configs(cfg))
+    leaf = next(leaf_configs(cfg))
     paths = [join(leaf.get('data_root'), path) for path in paths if path]
     verify_lists(paths, verify)
     return paths
@@ -92,7 +92,7 @@ def labeled_samples(dataset: Dataset) -> LabeledSamples:
                 'data_prefix.seg_map_path.')
         images = [info['img_path'] for info in infos]
         masks = [info['seg_map_path'] for info in infos]
-        if _is_local(getattr(leaf, 'backend_args', None)):
+        if is_local(getattr(leaf, 'backend_args', None)):
             _require_all(images, 'images', 'data_prefix.img_path, img_suffix',
                          leaf)
             _require_all(masks, 'masks',
@@ -143,11 +143,11 @@ def check_overlap(ids: Sequence[str], paths: Iterable[str],
                 'alike, need no list.)')
 
 
-def _is_local(backend_args: dict | None) -> bool:
+def is_local(backend_args: dict | None) -> bool:
     return (backend_args or {}).get('backend', 'local') == 'local'
 
 
-def _is_text_list(path: str) -> bool:
+def is_text_list(path: str) -> bool:
     return not path.endswith(('.json', '.yaml', '.yml'))
 
 
@@ -162,7 +162,7 @@ def _require_all(paths: list[str], what: str, settings: str,
     if not missing:
         return
     hint = ''
-    listed = leaf.ann_file if _is_text_list(leaf.ann_file) else ''
+    listed = leaf.ann_file if is_text_list(leaf.ann_file) else ''
     if listed and any(len(entry.split()) > 1 for entry in read_list(listed)):
         hint = (' The list seems to have several columns: import it with '
                 'tools/dataset_converters/import_splits.py.')
@@ -173,12 +173,12 @@ def _require_all(paths: list[str], what: str, settings: str,
         f'Check {settings} of the labelled set and the list.{hint}')
 
 
-def _leaf_configs(cfg: dict) -> Iterator[dict]:
+def leaf_configs(cfg: dict) -> Iterator[dict]:
     if 'datasets' in cfg:
         for inner in cfg['datasets']:
-            yield from _leaf_configs(inner)
+            yield from leaf_configs(inner)
     elif 'dataset' in cfg:
-        yield from _leaf_configs(cfg['dataset'])
+        yield from leaf_configs(cfg['dataset'])
     else:
         yield cfg
 

@@ -16,6 +16,7 @@ from .paths import first_few
 from .sampler import StreamIndex
 from .seeding import position_seed
 from .splits import split_hash
+from .stock_pipelines import branch_labelled
 from .unlabeled import UnlabeledSegDataset, file_keys
 
 
@@ -36,7 +37,9 @@ class SemiSegDataset(Dataset):
 
     Args:
         labeled (dict | list[dict]): Config of any registered segmentation
-            dataset; a list is concatenated (equal classes required).
+            dataset; a list is concatenated (equal classes required). A
+            pipeline that ends with ``PackSegInputs`` makes the branch
+            ``sup``.
         unlabeled (dict, optional): Config of an
             :class:`UnlabeledSegDataset` (the default ``type``). It inherits
             classes and palette. Defaults to None: supervised training.
@@ -71,6 +74,7 @@ class SemiSegDataset(Dataset):
                  verify_split: bool = True,
                  labeled_source: dict | list[dict] | None = None) -> None:
         labeled = _one_config(labeled)
+        branch_labelled(labeled, unlabeled)
         lists = audit.check_labeled(labeled, verify_split)
         val_lists = audit.val_lists(labeled, val_ann_file, verify_split)
         self.labeled = DATASETS.build(labeled)
@@ -79,8 +83,9 @@ class SemiSegDataset(Dataset):
 
         self.labeled_source, source = None, audit.LabeledSamples()
         if labeled_source is not None:
-            source = self._build_source(
-                _one_config(labeled_source), samples, verify_split)
+            labeled_source = _one_config(labeled_source)
+            branch_labelled(labeled_source, unlabeled)
+            source = self._build_source(labeled_source, samples, verify_split)
         self.unlabeled = None
         if unlabeled is not None:
             self.unlabeled = self._build_unlabeled(

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from mmengine.fileio import LocalBackend
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from .bad_images import BadImageLog
 from .errors import UnreadableImageError
+from .folders import walk_folder
 from .paths import first_few, join, require
 from .splits import IMAGE_SUFFIXES, image_id, read_list
 
@@ -32,7 +32,8 @@ class UnlabeledSegDataset(BaseSegDataset):
     Args:
         data_root (str, optional): Root of the relative paths below.
         data_prefix (dict): ``img_path``, a folder or a list of folders,
-            searched recursively. Defaults to ``dict(img_path='')``.
+            searched recursively without hidden folders. Defaults to
+            ``dict(img_path='')``.
         ann_file (str | Sequence[str]): List file(s) of images to take, paths
             below the folders with or without suffix. Defaults to '': all.
         exclude (str | Sequence[str]): List file(s) of images to leave out,
@@ -203,16 +204,19 @@ class UnlabeledSegDataset(BaseSegDataset):
     def _found(self, folders: list[str]) -> list[tuple[str, str]]:
         images = []
         for folder in folders:
-            names = sorted(LocalBackend().list_dir_or_file(
-                folder, list_dir=False, recursive=True))
+            listing = walk_folder(folder)
+            names = listing.files
             chosen = [n for n in names if n.lower().endswith(self.img_suffix)]
             if not chosen:
                 there = Counter(osp.splitext(n)[1] or n for n in names)
+                hidden = listing.hidden and (
+                    f' (and {len(listing.hidden)} hidden ones, such as '
+                    f'{listing.hidden[0]}, which do not count)')
                 raise ValueError(
                     f'{folder} holds no file that ends with '
                     f'{", ".join(self.img_suffix)}; its {len(names)} files '
-                    f'end with {first_few(there) or "nothing"}. Check '
-                    'data_prefix.img_path and img_suffix.')
+                    f'end with {first_few(there) or "nothing"}{hidden or ""}. '
+                    'Check data_prefix.img_path and img_suffix.')
             self._check_twins(folder, chosen)
             images += [(folder, name) for name in chosen]
         return images

@@ -1,12 +1,23 @@
 # Copyright (c) mmseg_semi authors.
 """Mistakes in a config that are found before the first iteration."""
+import logging
+from collections.abc import Sequence
+
 import torch.nn as nn
 from mmengine.dist import get_world_size
+from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import print_log
+from mmengine.optim import CosineAnnealingLR, PolyLR
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..models.head_adapters import adapter_class
+
+
+_DECAYING = (PolyLR, CosineAnnealingLR)
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
-    """The decode head must have the dataset's number of classes.
+    """The heads must have the dataset's number of classes.
 
     Args:
         model (nn.Module): The unwrapped model. Nothing is checked if it has
@@ -14,22 +25,45 @@ def check_num_classes(model: nn.Module, dataset) -> None:
         dataset: Nothing is checked if its ``metainfo`` has no ``classes``.
 
     Raises:
-        ValueError: If the numbers differ.
+        ValueError: If the decode head has another number, or an auxiliary
+            head less; if there is one class.
     """
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     head = getattr(model, 'decode_head', None)
     if isinstance(head, nn.ModuleList):  # a cascade: the last one predicts
         head = head[-1]
     num_classes = getattr(head, 'num_classes', None)
-    if classes is None or num_classes is None or num_classes == len(classes):
+    if classes is None or num_classes is None:
         return
-    raise ValueError(
-        f'The decode head ({type(head).__name__}) has '
-        f'num_classes={num_classes}, but the training set '
-        f'({type(dataset).__name__}) has {len(classes)} classes: '
-        f'{", ".join(map(str, classes))}. Set model.num_classes='
-        f'{len(classes)}, which reaches every head, or give the dataset '
-        f'`metainfo` with the {num_classes} classes that the model has.')
+    if num_classes != len(classes):
+        raise ValueError(
+            f'The decode head ({type(head).__name__}) has '
+            f'num_classes={num_classes}, but the training set '
+            f'({type(dataset).__name__}) has {len(classes)} classes: '
+            f'{", ".join(map(str, classes))}. Set model.num_classes='
+            f'{len(classes)}, which reaches every head, or give the dataset '
+            f'`metainfo` with the {num_classes} classes that the model has.')
+    if num_classes == 1:
+        raise ValueError(
+            f'There is one class, {classes[0]!r}: nothing to tell apart, and '
+            "the loss is 0. Give the rest a class, too: metainfo=dict("
+            f"classes=('background', {classes[0]!r})) with the ids 0 and 1 in "
+            'the masks, and model.num_classes=2.')
+    _check_auxiliary(getattr(model, 'auxiliary_head', None), num_classes)
+
+
+def _check_auxiliary(heads: nn.Module | None, num_classes: int) -> None:
+    if heads is None:
+        return
+    for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+        adapter = adapter_class(type(head))
+        own = getattr(head, 'num_classes', num_classes)
+        if own >= num_classes or (adapter and adapter.own_classes):
+            continue  # more outputs than classes do no harm
+        raise ValueError(
+            f'An auxiliary head ({type(head).__name__}) has num_classes={own}'
+            f', but there are {num_classes} classes. Set model.num_classes='
+            f'{num_classes}, which reaches every head.')
 
 
 def check_no_lr_scaling(runner) -> None:
@@ -76,6 +110,53 @@ def check_layer_decay(optim_wrapper) -> None:
         '"student.backbone." and so on: all would train at the full rate. '
         "Use constructor='SemiLayerDecayOptimizerConstructor', which takes "
         'the same paramwise_cfg.')
+
+
+def check_one_average(model: nn.Module, hooks: Sequence[Hook]) -> None:
+    """MMEngine's EMA hook does not go with a model that has a teacher.
+
+    Args:
+        model (nn.Module): The unwrapped model.
+        hooks (Sequence[Hook]): Of the runner.
+
+    Raises:
+        ValueError: It would save the average of the student in the place of
+            the student, and average the teacher once more.
+    """
+    if hasattr(model, 'update_teacher') and any(
+            isinstance(hook, EMAHook) for hook in hooks):
+        raise ValueError(
+            f'custom_hooks has an EMAHook, but {type(model).__name__} has an '
+            'averaged teacher already, which predicts. Take the EMAHook out; '
+            'model.momentum sets how slowly the teacher follows.')
+
+
+def warn_of_schedule(schedulers, max_iters: int) -> None:
+    """Say if the learning rate is not made for the training's length.
+
+    Args:
+        schedulers (list | dict | None): Built, as a runner has them.
+        max_iters (int): Iterations of the training.
+    """
+    if isinstance(schedulers, dict):
+        schedulers = [s for group in schedulers.values() for s in group]
+    decaying = [
+        s for s in schedulers or [] if isinstance(s, _DECAYING)
+        and not s.by_epoch
+    ]
+    if not decaying:
+        return
+    last = max(decaying, key=lambda s: s.end)
+    if last.end == max_iters:
+        return
+    effect = ('stays at its last value from there on'
+              if last.end < max_iters else 'falls only a part of the way')
+    print_log(
+        f'{type(last).__name__} ends at iteration {last.end:,}, the training '
+        f'at {max_iters:,}: the learning rate {effect}. Set `end` of '
+        f'param_scheduler to {max_iters}, unless that is meant.',
+        logger='current',
+        level=logging.WARNING)
 
 
 def check_norm_batches(model: nn.Module, share: tuple) -> None:

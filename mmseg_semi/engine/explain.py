@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """A training explained by its config, without data and without training."""
 import copy
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
@@ -11,6 +12,7 @@ from mmseg.registry import MODELS
 from ..evaluation.protocol import evaluation_protocol
 from ..models.segmentors.wrapped import resolve_segmentor, settings_of
 from .evaluation_protocol import describe_evaluation
+from .pretrained_files import pretrained_files
 from .plan import config_plan, list_facts, stage_plan, training_plan
 from .run_records import config_hash
 
@@ -18,7 +20,10 @@ _NOT_OPTIONS = ('params', 'foreach', 'maximize', 'capturable',
                 'differentiable', 'fused', 'initial_lr')
 
 
-def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
+def explain(cfg: Config,
+            gpus: int = 1,
+            accumulate: int | None = None,
+            images: Sequence[int | None] | None = None) -> dict:
     """What a config is going to train.
 
     The model is built, without weights where it can be, so that stages and
@@ -29,6 +34,9 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
         gpus (int): Number of processes.
         accumulate (int, optional): Batches of a process that make an
             iteration. Defaults to what the config says.
+        images (Sequence[int | None], optional): Those of the sets, in the
+            order of :data:`mmseg_semi.engine.plan.SOURCES`. Defaults to None:
+            what is known of published lists.
 
     Returns:
         dict: Everything of :func:`mmseg_semi.engine.plan.batch_plan`, and
@@ -49,7 +57,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
                          'train_dataloader: it is no training config.')
     if accumulate is None:
         accumulate = cfg.train_cfg.get('accumulate', 1)
-    plan = config_plan(cfg, gpus, accumulate)
+    plan = config_plan(cfg, gpus, accumulate, images)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = _build(cfg.model)
     model.plan_training(training_plan(plan))
@@ -63,7 +71,7 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
             dict(zip(('role', 'name', 'count', 'sha256'), fact))
             for fact in list_facts(cfg)
         ],
-        weights=pretrained_files(resolve_segmentor(cfg.model.segmentor)),
+        weights=_weights(cfg.model),
         stages=stage_plan(plan, model),
         local_rules=model.local_rules(accumulate),
         optimizer=optimizer,
@@ -73,6 +81,14 @@ def explain(cfg: Config, gpus: int = 1, accumulate: int | None = None) -> dict:
         evaluation=evaluation(cfg))
 
 
+def _weights(model: dict) -> list[str]:
+    """What a wrapper's networks start from; its own word goes first."""
+    given = model.get('pretrained')
+    if given is not None:
+        return [given] if given else []
+    return pretrained_files(resolve_segmentor(model.segmentor))
+
+
 def _build(cfg: dict):
     """The model, on the meta device unless its constructor reads numbers."""
     try:
@@ -80,23 +96,6 @@ def _build(cfg: dict):
             return MODELS.build(copy.deepcopy(cfg))
     except (RuntimeError, NotImplementedError):
         return MODELS.build(copy.deepcopy(cfg))
-
-
-def pretrained_files(cfg) -> list[str]:
-    """Checkpoints that the ``init_cfg`` of a model's parts name."""
-    if isinstance(cfg, dict):
-        init = cfg.get('init_cfg')
-        inits = init if isinstance(init, (list, tuple)) else [init]
-        own = [
-            item['checkpoint'] for item in inits
-            if item and item.get('checkpoint')
-        ]
-        parts = [pretrained_files(value) for value in cfg.values()]
-    elif isinstance(cfg, (list, tuple)):
-        own, parts = [], [pretrained_files(value) for value in cfg]
-    else:
-        return []
-    return list(dict.fromkeys(sum(parts, own)))
 
 
 def learning_rates(model, wrapper: dict) -> tuple[dict, list[dict]]:

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """The training loop."""
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mmengine.dist import get_world_size
@@ -14,8 +15,10 @@ from ..datasets.sampler import SemiSampler
 from ..models.regularizers.training_plan import TrainingPlan
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
+from .checked_data import check_training_data
 from .checks import (check_layer_decay, check_no_lr_scaling,
-                     check_norm_batches, check_num_classes)
+                     check_norm_batches, check_num_classes, check_one_average,
+                     warn_of_schedule)
 from .plan import batch_plan, plan_text, training_plan
 from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
 from .unwrap import unwrap
@@ -62,6 +65,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - runs a validation that a killed run still owed. A checkpoint is written
       before the validation of the same iteration, so one that was resumed may
       lack that validation's result;
+    - checks the data of all sets, before any is built (docs/data_check.md):
+      errors stop the training, warnings are printed;
     - refuses, before training, a batch that the processes cannot share
       equally and a number of classes that does not fit the dataset; warns if
       the number of processes, the batch size or the split changed since the
@@ -69,6 +74,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     - gives the model ``total_iters``, ``seed``, ``iteration`` and
       ``accumulate``, the sampler, if it has them, ``total_iters``, and the
       dataset, if it has ``set_work_dir``, the work directory;
+    - lets weights that come by ``load_from`` be those of other classes, all
+      but the layers of the classes;
     - tells the model how long the training is (``model.plan_training()``);
     - registers the hooks that the model needs (``model.hooks()``) and the
       config does not have;
@@ -86,10 +93,14 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             iteration: a batch has that fraction of the images, so that a
             small GPU trains the same experiment. Needs :class:`SemiSampler`
             and :class:`SemiBatchSampler`. Defaults to 1.
+        check_data (bool | Sequence[str]): Whether to check the data; kinds of
+            findings, such as ``['shared-image']``, whose errors shall count
+            as warnings. Defaults to True.
         **kwargs: ``val_begin``, ``val_interval`` and the other arguments of
             :class:`mmengine.runner.IterBasedTrainLoop`.
 
     Raises:
+        DataError: If the data are not fit for training.
         ValueError: If batch size and sampler do not fit, or the processes
             and batches cannot share the images of an iteration equally.
     """
@@ -99,7 +110,11 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                  dataloader,
                  max_iters: int,
                  accumulate: int = 1,
+                 check_data: bool | Sequence[str] = True,
                  **kwargs) -> None:
+        if check_data is not False:
+            accept = () if check_data is True else check_data
+            check_training_data(runner, dataloader, accept)
         if isinstance(dataloader, dict):
             dataloader = runner.build_dataloader(
                 with_accumulation(dataloader, accumulate),
@@ -115,6 +130,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         super().__init__(runner, _Unopened(dataloader.dataset), max_iters,
                          **kwargs)
         add_hooks(runner)
+        model = unwrap(runner.model)
+        if hasattr(model, 'takes_other_classes'):
+            model.takes_other_classes = not runner._resume
         self.accumulate = accumulate
         self.dataloader = dataloader
         self._plan_training()
@@ -210,6 +228,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         model = unwrap(self.runner.model)
         dataset = self.dataloader.dataset
         check_num_classes(model, dataset)
+        check_one_average(model, self.runner.hooks)
+        warn_of_schedule(self.runner.param_schedulers, self._max_iters)
         if self.batches.share is not None:
             self.runner.model.train()
             check_norm_batches(model, self.batches.share)

@@ -45,7 +45,7 @@ def batch_plan(counts: Sequence[int],
             an iteration equally.
     """
     share = equal_shares(counts, gpus, accumulate)
-    images = [*images, *[None] * (len(counts) - len(images))]
+    images = [*images, *[None] * len(counts)][:len(counts)]
     plan = dict(
         gpus=gpus,
         accumulate=accumulate,
@@ -60,13 +60,18 @@ def batch_plan(counts: Sequence[int],
     return plan
 
 
-def config_plan(cfg: Config, gpus: int = 1, accumulate: int = 1) -> dict:
+def config_plan(cfg: Config,
+                gpus: int = 1,
+                accumulate: int = 1,
+                images: Sequence[int | None] | None = None) -> dict:
     """The :func:`batch_plan` of a config, without its data.
 
     Args:
         cfg (Config): A training config with :class:`SemiSampler`.
         gpus (int): Number of processes.
         accumulate (int): Batches of a process that make an iteration.
+        images (Sequence[int | None], optional): Those of the sets. Defaults
+            to None: what is known of published lists.
 
     Returns:
         dict: See there.
@@ -85,8 +90,8 @@ def config_plan(cfg: Config, gpus: int = 1, accumulate: int = 1) -> dict:
             'unlabelled)).')
     counts = tuple(sampler.counts)
     plan = batch_plan(counts, cfg.train_cfg.max_iters, gpus, accumulate,
-                      listed_images(cfg), cfg.get('epoch_iters'),
-                      sampler.get('alternate', False))
+                      listed_images(cfg) if images is None else images,
+                      cfg.get('epoch_iters'), sampler.get('alternate', False))
     check_size(
         loader.get('batch_size'), counts, None
         if loader.get('batch_sampler') else tuple(plan['per_gpu'].values()))

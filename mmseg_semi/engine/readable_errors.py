@@ -60,6 +60,15 @@ def _missing_config(error: Exception) -> str | None:
             'that changed.')
 
 
+def is_readable(error: Exception) -> bool:
+    """Whether an error says by itself what is wrong and what to do.
+
+    Args:
+        error (Exception): One that was raised.
+    """
+    return _is_ours(error, '')
+
+
 def _is_ours(error: Exception, tool: str) -> bool:
     """Whether it comes from a ``raise`` statement in this package.
 

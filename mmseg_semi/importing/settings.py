@@ -45,6 +45,45 @@ def dataset_settings(out: str) -> dict:
             data_prefix=dict(img_path=content['photos'])))
 
 
+def data_loaders(out: str) -> dict:
+    """The sets of an import as a config has them, without pipelines.
+
+    Args:
+        out (str): The folder.
+
+    Returns:
+        dict: ``train_dataloader`` with a ``SemiSegDataset`` and, if there is
+        a validation list, ``val_dataloader``.
+
+    Raises:
+        FileNotFoundError: If no import wrote the folder.
+    """
+    if not (Path(out) / tree.CLASSES).is_file():
+        raise FileNotFoundError(
+            f'{out} was not written by `mmseg-semi import`: it has no '
+            f'{tree.CLASSES}. Import the photographs and their masks first, '
+            'or give a config.')
+    settings = dataset_settings(out)
+    images, loaders = settings['images'], {}
+    if settings['labeled']:
+        train = dict(
+            type='SemiSegDataset', labeled={
+                **images,
+                **settings['labeled']
+            })
+        if settings['unlabeled']:
+            train['unlabeled'] = settings['unlabeled']
+        if settings['val']:
+            train['val_ann_file'] = settings['val']['ann_file']
+        loaders['train_dataloader'] = dict(dataset=train)
+    if settings['val']:
+        loaders['val_dataloader'] = dict(dataset={
+            **images,
+            **settings['val']
+        })
+    return loaders
+
+
 def config_lines(out: str) -> list[str]:
     """The three lines of a config that use an import."""
     settings = dataset_settings(out)

@@ -57,7 +57,22 @@ def test_missing_mask(tree):
     path = tree.masks('validation')[1]
     path.unlink()
     finding = only(tree.check(), 'unreadable-mask', 'error', 'validation')
-    assert (finding.path, finding.value) == (str(path), 'does not exist')
+    assert finding.path == str(path)
+    assert finding.value.startswith('does not exist. ')
+    assert 'nearest names: ' in finding.value
+
+
+@pytest.mark.parametrize('entry,words', [('l00.png', 'write l00 instead of'),
+                                         ('l00 masks/l00', 'columns')])
+def test_lists_that_name_files_in_another_way(tree, entry, words):
+    images = tree.set('labelled')
+    folder = tree.root / 'labelled/photos'
+    images.images = [f'{folder}/{entry}{i}.png' for i in '12']
+    images.images[0] = f'{folder}/{entry}.png'
+    images.masks = images.masks[:2]
+    finding = only(check_sets([images]), 'unreadable-image', 'error')
+    assert finding.value.startswith('2 of 2 do not exist. ')
+    assert words in finding.remedy and len(finding.files) == 2
 
 
 def test_test_set_without_masks(tree):

@@ -160,3 +160,10 @@ def test_without_classes_ids_are_free(tree):
     tree.change(lambda x: x + 40)
     report = tree.check('labelled', classes=None)
     assert report.findings == [] and report.pixels == {}
+
+
+def test_a_set_of_one_class(tree):
+    tree.change(lambda ids: ids * 0)
+    report = tree.check('labelled', classes=('leaf', ))
+    finding = only(report, 'one-class', 'error')
+    assert "('background', 'leaf')" in finding.remedy

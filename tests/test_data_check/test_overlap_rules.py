@@ -42,6 +42,25 @@ def test_validation_images_that_are_trained_on(tree, how, name):
     assert ('val_ann_file' in finding.remedy) is (name == 'unlabelled')
 
 
+@pytest.mark.parametrize('how,number,severity', [
+    ('pixels', 100, 'warning'),
+    ('pixels', 99, 'error'),
+    ('link', 100, 'error'),
+])
+def test_a_few_copies_in_a_large_set_stop_nothing(tree, how, number,
+                                                  severity):
+    copy(tree, 'validation', 'unlabelled', how)
+    report = tree.check('unlabelled', 'validation')
+    only(report, 'shared-image', 'error', 'unlabelled')
+    images = tree.set('validation')
+    # More of the others: they are repeated, which is a finding of its own.
+    images.images += images.images[1:2] * (number - len(images.images))
+    images.masks += images.masks[1:2] * (number - len(images.masks))
+    report = check_sets([tree.set('unlabelled'), images])
+    assert [f.severity for f in report.findings
+            if f.kind == 'shared-image'] == [severity]
+
+
 def test_the_same_files_in_two_sets(tree):
     labelled = tree.set('labelled')
     validation = tree.set('labelled')

@@ -46,6 +46,24 @@ def test_folders_suffixes_and_subfolders(tree):
     assert names(only) == ['x.PNG']
 
 
+def test_hidden_folders_and_circles_of_links_are_left_out(tree):
+    count = len(build(tree))
+    tree.image('JPEGImages/.ipynb_checkpoints/copy.jpg')
+    (tree.root / 'JPEGImages/again').symlink_to('.')
+    assert len(build(tree)) == count
+    # Named by the user, it counts.
+    prefix = dict(img_path='JPEGImages/.ipynb_checkpoints')
+    assert names(build(tree, data_prefix=prefix)) == ['copy.jpg']
+
+
+def test_a_folder_of_hidden_images_only_says_so(tree):
+    hidden = tree.root / 'empty/.x'
+    hidden.mkdir(parents=True)
+    (hidden / 'a.jpg').write_text('')
+    with pytest.raises(ValueError, match='1 hidden ones, such as .x/a.jpg'):
+        build(tree, data_prefix=dict(img_path='empty'))
+
+
 def test_overlapping_folders_count_once(tree):
     tree.image('JPEGImages/sub/z.jpg')
     dataset = build(

@@ -13,10 +13,11 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from .harness import ROOT, run_tool, write_config
+from .harness import ROOT, run_ranks, run_tool, write_config
 
 LABELED = 'ImageSets/Semi/digits-40.txt'
 METHODS = ('brpg', 'cmb', 'cps', 'pcr', 'pps', 'rc2l')
+UNCHECKED = 'train_cfg.check_data=False'
 UNSUPERVISED = ('model.terms.consistency=None', 'model.terms.brpg=None')
 
 
@@ -105,7 +106,7 @@ def test_missing_data_root(bench):
     wrong = bench.root.with_name('DigitScnes')
     message = bench.refusal(
         f'train_dataloader.dataset.labeled.data_root={wrong}')
-    assert f'labelled data_root: there is no folder {wrong}' in message
+    assert f'data_root: there is no folder {wrong}' in message
     assert 'nearest names: DigitScenes' in message
 
 
@@ -113,8 +114,55 @@ def test_list_names_a_missing_file(bench):
     bench.relist(*bench.labeled, 'train_99999')
     message = bench.refusal()
     assert str(bench.image('train_99999')) in message
-    assert '1 of the 41 labelled images' in message and LABELED in message
+    assert str(bench.mask('train_99999')) in message
+    assert 'take the image off the list' in message
     assert not bench.trained()
+
+
+def test_everything_is_named_at_once(bench):
+    """Faults of three sets, in the order in which they stop a training."""
+    truncate(bench.image(bench.labeled[0]))
+    Image.open(bench.mask('val_00001')).convert('RGB').save(
+        bench.mask('val_00001'))
+    message = bench.refusal(
+        'train_dataloader.dataset.unlabeled.data_prefix.img_path=none')
+    assert '3 errors' in message
+    for words in (str(bench.image(bench.labeled[0])),
+                  str(bench.mask('val_00001')), 'data_prefix.img_path'):
+        assert words in message
+    assert not bench.trained()
+
+
+@pytest.mark.slow
+@pytest.mark.dist
+def test_all_processes_stop(bench):
+    """Process 0 says why; the other one neither hangs nor repeats it."""
+    name = bench.labeled[0]
+    Image.open(bench.mask(name)).convert('RGB').save(bench.mask(name))
+    finished = run_ranks(
+        ROOT / 'tools/train.py', *bench.arguments(), log=bench.folder / 'log')
+    assert finished.code == 2  # of 1 each
+    assert finished.output.count(str(bench.mask(name))) == 1
+    assert finished.output.count('process 0 says why') == 1
+    assert not bench.trained()
+
+
+def test_what_is_accepted_only_warns(bench):
+    bench.relist(*bench.labeled[:-1], 'val_00003')
+    options = ('train_dataloader.dataset.val_ann_file=[]',
+               'train_cfg.max_iters=1')
+    assert 'shared-image' in bench.refusal(*options)
+    bench.train('train_cfg.check_data=[shared-image]', *options)
+    assert bench.trained()
+    assert 'no finding of the kind shred' in bench.refusal(
+        'train_cfg.check_data=[shred]')
+
+
+def test_data_that_are_not_looked_at(bench):
+    bench.relist(*bench.labeled[:-1], 'val_00003')
+    bench.train('train_dataloader.dataset.val_ann_file=[]',
+                'train_cfg.max_iters=1', '--no-check')
+    assert bench.trained()
 
 
 def test_list_leaves_the_folder(bench):
@@ -140,6 +188,9 @@ def test_mask_with_ids_out_of_range(bench):
     Image.fromarray(ids).save(bench.mask(name))
     message = bench.refusal()
     assert str(bench.mask(name)) in message
+    assert '11 (in 1 mask), 12 (in 1 mask); there are 11 classes' in message
+    message = bench.refusal(UNCHECKED)
+    assert str(bench.mask(name)) in message
     assert 'holds ids [11, 12] but there are 11 classes' in message
     assert 'Check num_classes' in message
     assert not bench.trained()
@@ -151,6 +202,9 @@ def test_colour_mask(bench):
     Image.open(bench.mask(name)).convert('RGB').save(bench.mask(name))
     message = bench.refusal()
     assert str(bench.mask(name)) in message
+    assert 'Map every colour to its class id' in message
+    message = bench.refusal(UNCHECKED)
+    assert str(bench.mask(name)) in message
     assert '3 channels' in message
     assert 'map each colour to its id' in message
 
@@ -159,10 +213,12 @@ def test_truncated_labelled_image(bench):
     name = bench.labeled[0]
     bench.relist(name)
     truncate(bench.image(name))
-    message = bench.refusal()
-    assert str(bench.image(name)) in message
-    assert 'truncated' in message
-    assert 'Repair it or take it off the labelled list' in message
+    for options, remedy in (((), 'Replace these images'), (
+        (UNCHECKED, ), 'Repair it or take it off the labelled list')):
+        message = bench.refusal(*options)
+        assert str(bench.image(name)) in message
+        assert 'truncated' in message
+        assert remedy in message
 
 
 @pytest.mark.slow
@@ -173,7 +229,7 @@ def test_truncated_labelled_image_in_a_worker(bench):
     truncate(bench.image(name))
     finished = run_tool(
         ROOT / 'tools/train.py',
-        *bench.arguments('train_dataloader.num_workers=2'),
+        *bench.arguments('train_dataloader.num_workers=2', UNCHECKED),
         log=bench.folder / 'log.txt')
     assert finished.code == 1
     last = finished.output.strip().splitlines()[-1]
@@ -195,8 +251,9 @@ def test_truncated_unlabelled_image_is_skipped(bench):
 def test_too_many_truncated_unlabelled_images(bench):
     for name in bench.unlabeled[:3]:
         truncate(bench.image(name))
-    message = bench.refusal(
-        'train_dataloader.dataset.unlabeled.max_bad_images=2')
+    limit = 'train_dataloader.dataset.unlabeled.max_bad_images=2'
+    assert 'unreadable-image' in bench.refusal(limit)
+    message = bench.refusal(limit, UNCHECKED)
     assert '3 unlabelled images cannot be read' in message
     assert 'max_bad_images=2' in message
     assert str(bench.work_dir / 'bad_images.txt') in message
@@ -245,7 +302,8 @@ def test_labelled_images_of_one_class_and_of_none(bench, method):
         ids = np.full_like(Image.open(bench.mask(name)), value)
         Image.fromarray(ids).save(bench.mask(name))
     bench.relist(*bench.labeled[:2])
-    bench.train('train_cfg.max_iters=12')
+    assert 'one-class' in bench.refusal()
+    bench.train('train_cfg.max_iters=12', UNCHECKED)
     rows = bench.logged()
     assert len(rows) == 12
     for row in rows:

@@ -179,6 +179,24 @@ def test_best_checkpoint_replaces_the_previous_one(tmp_path, save_best):
 
 
 @pytest.mark.parametrize('save_best', ['mIoU', ['mIoU', 'aAcc']])
+def test_best_checkpoint_of_another_folder_stays(tmp_path, save_best):
+    options = dict(val_interval=2, checkpoint=dict(save_best=save_best))
+    train(tmp_path / 'a', scores=(10., 20.), **options)
+    before = checkpoints(tmp_path / 'a')
+    assert 'best_mIoU_iter_4.pth' in before
+    train(
+        tmp_path / 'b',
+        max_iters=8,
+        scores=(30., 40.),
+        load_from=str(tmp_path / 'a/iter_4.pth'),
+        resume=True,
+        **options)
+    assert checkpoints(tmp_path / 'a') == before
+    assert [p.name for p in (tmp_path / 'b').glob('best_mIoU_*')
+            ] == ['best_mIoU_iter_8.pth']
+
+
+@pytest.mark.parametrize('save_best', ['mIoU', ['mIoU', 'aAcc']])
 def test_crash_while_saving_the_best(tmp_path, monkeypatch, save_best):
     options = dict(save_best=save_best, max_keep_ckpts=1)
     train(

@@ -4,10 +4,11 @@ import logging
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import LinearLR, PolyLR
 from torch import nn
 
 from mmseg_semi.datasets import SemiSampler
-from mmseg_semi.engine.checks import check_num_classes
+from mmseg_semi.engine.checks import check_num_classes, warn_of_schedule
 from .engine_toys import CountingDataset, ToySemi, make_runner
 
 
@@ -230,6 +231,70 @@ def test_cascades_are_judged_by_the_last_head():
     check_num_classes(with_head(cascade), dataset)
     with pytest.raises(ValueError, match='num_classes=3'):
         check_num_classes(with_head(cascade[:1]), dataset)
+
+
+class Classes:
+    """A data set that only names its classes."""
+
+    def __init__(self, *classes):
+        self.metainfo = dict(classes=classes)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match=r"'leaf'.*'background', 'leaf'"):
+        check_num_classes(with_head(Head(1)), Classes('leaf'))
+
+
+@pytest.mark.parametrize('head', [Head(2), nn.ModuleList([Head(3), Head(2)])])
+def test_auxiliary_heads_have_the_classes_too(head):
+    model = with_head(Head(3))
+    model.auxiliary_head = head
+    with pytest.raises(ValueError, match='auxiliary head.*num_classes=2'):
+        check_num_classes(model, Classes(*'abc'))
+    model.auxiliary_head = Head(19)  # of a stock config: does no harm
+    check_num_classes(model, Classes(*'abc'))
+
+
+def test_a_second_average_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='EMAHook.*ToySemi has an averaged'):
+        make_runner(tmp_path, hooks=[dict(type='EMAHook')]).train()
+
+
+def scheduler(kind, end, by_epoch=False):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.)
+    return kind(optimizer, end=end, by_epoch=by_epoch)
+
+
+@pytest.mark.parametrize('schedulers,words', [
+    ([scheduler(PolyLR, 10)], None),
+    ([scheduler(LinearLR, 3), scheduler(PolyLR, 10)], None),
+    ([scheduler(LinearLR, 3)], None),
+    (None, None),
+    ([scheduler(PolyLR, 5, by_epoch=True)], None),
+    ([scheduler(PolyLR, 4)], 'stays at its last value'),
+    (dict(lr=[scheduler(PolyLR, 3000)]), 'falls only a part'),
+])
+def test_schedules_of_another_length_are_said(monkeypatch, schedulers, words):
+    said = []
+    monkeypatch.setattr('mmseg_semi.engine.checks.print_log',
+                        lambda text, **kwargs: said.append(text))
+    warn_of_schedule(schedulers, 10)
+    assert len(said) == bool(words)
+    assert not words or (words in said[0] and 'training at 10' in said[0])
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_only_a_new_training_takes_weights_of_other_classes(tmp_path, resume):
+    train(tmp_path / 'old', max_iters=2)
+    model = ToySemi()
+    model.takes_other_classes = None
+    train(
+        tmp_path / 'new',
+        max_iters=3,
+        model=model,
+        load_from=str(tmp_path / 'old/iter_2.pth'),
+        resume=resume)
+    assert model.takes_other_classes is not resume
 
 
 @pytest.fixture

@@ -70,6 +70,17 @@ class TestClasses:
                 match='FCNHead.*OhemCross.* [48] classes.*model 7'):
             resolve_segmentor(cfg, 7)
 
+    @pytest.mark.parametrize('where', ['decode_head', 'auxiliary_head'])
+    def test_no_other_id_is_ignored(self, where):
+        """The terms would ignore 255 all the same."""
+        cfg = segmentor('fcn')
+        cfg[where] = dict(cfg['decode_head'], ignore_index=255)
+        resolve_segmentor(cfg)
+        cfg[where]['ignore_index'] = 0
+        with pytest.raises(
+                ValueError, match='FCNHead: ignore_index=0.*255 in the masks'):
+            resolve_segmentor(cfg)
+
     def test_one_channel_stays_one(self):
         cfg = segmentor('fcn')
         cfg['decode_head'].update(num_classes=2, out_channels=1)

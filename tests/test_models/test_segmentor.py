@@ -227,9 +227,33 @@ class TestCheckpoints:
             segmentor=cfg) if wrapped else build_stock(cfg)).state_dict()
         with pytest.raises(
                 RuntimeError,
-                match=r'num_classes.*\n.*conv_seg'
+                match=r'another number of classes.*\n.*conv_seg'
                 r'.*checkpoint \(7, 8, 1, 1\), model \(4, 8'):
             stock_load(mean_teacher(), state)
+
+    @pytest.mark.parametrize('wrapped', [True, False])
+    def test_training_takes_those_of_other_classes(self, wrapped):
+        cfg = segmentor()
+        cfg['decode_head']['num_classes'] = 7
+        source = mean_teacher(segmentor=cfg) if wrapped else build_stock(cfg)
+        with torch.no_grad():
+            for weight in source.parameters():
+                weight.fill_(.25)
+        model = mean_teacher()
+        before = model.student.decode_head.conv_seg.weight.clone()
+        model.takes_other_classes = True
+        stock_load(model, source.state_dict())
+        for net in (model.student, model.teacher):
+            assert (net.backbone.conv1.weight == .25).all()
+            assert torch.equal(net.decode_head.conv_seg.weight, before)
+
+    def test_training_refuses_other_networks(self):
+        cfg = segmentor()
+        cfg['decode_head'].update(num_classes=7, c1_channels=5)
+        model = mean_teacher()
+        model.takes_other_classes = True
+        with pytest.raises(RuntimeError, match='the backbone different'):
+            stock_load(model, build_stock(cfg).state_dict())
 
     def test_unrelated_checkpoint(self):
         with pytest.raises(RuntimeError, match='fits neither MeanTeacher'):

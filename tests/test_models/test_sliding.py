@@ -179,6 +179,9 @@ def test_probabilities_come_back_as_logits(classes):
     (dict(mode='whole', windows='stock'), "windows='stock' is not one of"),
     (dict(average='softmax'), "average='softmax' is not one of"),
     (dict(pad_to_crop='mean'), "pad_to_crop='mean'"),
+    (dict(mode='slide', crop_size=32, stride=(16, 16)), 'crop_size=32 is no'),
+    (dict(mode='slide', crop_size=(32, 32), stride=16), 'stride=16 is no'),
+    (dict(mode='slide', crop_size=(3, 3, 3), stride=(1, 1)), 'is no pair'),
 ])
 def test_bad_options(wrong, message):
     with pytest.raises(ValueError, match=message):

@@ -90,6 +90,9 @@ def _other_damage(data: bytes) -> Optional[str]:
     except Image.UnidentifiedImageError:
         # PIL does not know it; whether OpenCV does is seen when decoding.
         return None
+    except Image.DecompressionBombError:
+        return (f'it has more than the {2 * Image.MAX_IMAGE_PIXELS:,} pixels '
+                'that Pillow decodes; cut it into tiles')
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         return f'it cannot be decoded ({error})'
     return None

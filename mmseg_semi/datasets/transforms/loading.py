@@ -9,6 +9,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
 from mmseg_semi.datasets.errors import UnreadableImageError
+from mmseg_semi.datasets.label_ids import id_table, likely_cause
 from .file_checks import find_damage
 
 
@@ -85,8 +86,9 @@ class LoadStrictAnnotations(LoadAnnotations):
     (palette PNGs as ids, ``reduce_zero_label``, ``label_map``), which wraps
     ids above 255 silently and only trips over a colour mask later.
 
-    Required Keys: seg_map_path, seg_fields, reduce_zero_label; label_map and
-    img are optional (with img, the two sizes are compared)
+    Required Keys: seg_map_path, seg_fields, reduce_zero_label; label_map,
+    ori_shape and img are optional (the mask must have the size of the image
+    as it was loaded)
 
     Added Keys: gt_seg_map (uint8 (H, W)); seg_fields gets its name
 
@@ -113,14 +115,17 @@ class LoadStrictAnnotations(LoadAnnotations):
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']
         mask = self._decode_ids(path)
-        shape = results['img'].shape[:2] if 'img' in results else mask.shape
+        # Where the image was resized before, masks keep their size to score.
+        shape = results.get('ori_shape', mask.shape)
+        if 'ori_shape' not in results and 'img' in results:
+            shape = results['img'].shape[:2]
         if mask.shape != shape:
             raise ValueError(
                 f'{path} is {mask.shape[1]}x{mask.shape[0]} (width x height) '
                 f'but its image is {shape[1]}x{shape[0]}. A mask must have '
                 'the size of its image; an EXIF rotation of the photo is one '
                 'cause (load it with color_type="color_ignore_orientation").')
-        table = self._id_table(results)
+        table = self._table(results)
         present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
         self._check_ids(path, present, table[present])
         results['gt_seg_map'] = table[mask]
@@ -156,20 +161,14 @@ class LoadStrictAnnotations(LoadAnnotations):
                 '*_labelTrainIds.png).')
         return mask.astype(np.uint8)
 
-    def _id_table(self, results: dict) -> np.ndarray:
-        """The id change of mmseg's loader as a table of 256 entries."""
+    def _table(self, results: dict) -> np.ndarray:
+        """The dataset's change of ids, uint8 (256, )."""
         reduce_zero = results.get('reduce_zero_label', False)
         if self.reduce_zero_label not in (None, reduce_zero):
             raise ValueError(
                 f'reduce_zero_label={self.reduce_zero_label} here but '
                 f'{reduce_zero} in the dataset; set it in the dataset only.')
-        table = np.arange(256)
-        if reduce_zero:
-            table = np.where((table == 0) | (table == 255), 255, table - 1)
-        old = table.copy()
-        for source, target in (results.get('label_map') or {}).items():
-            table[old == source] = target
-        return table.astype(np.uint8)
+        return id_table(reduce_zero, results.get('label_map'))
 
     def _check_ids(self, path: str, raw: np.ndarray, ids: np.ndarray) -> None:
         if self.num_classes is None:
@@ -178,24 +177,12 @@ class LoadStrictAnnotations(LoadAnnotations):
         if not wrong.any():
             return
         found = raw[wrong].tolist()
+        cause = likely_cause(raw, self.num_classes, self.ignore_index)
         raise ValueError(
             f'{path} holds ids {found[:10]}{" ..." * (len(found) > 10)} but '
             f'there are {self.num_classes} classes (0..'
             f'{self.num_classes - 1}, {self.ignore_index} = ignored). '
-            f'{self._likely_cause(raw)}')
-
-    def _likely_cause(self, raw: np.ndarray) -> str:
-        real = raw[raw != self.ignore_index]
-        if real.min() >= 1 and real.max() == self.num_classes:
-            return ('Its ids start at 1: set reduce_zero_label=True in the '
-                    'dataset, or subtract 1.')
-        strange = real[real > 0] >= self.num_classes
-        if real.max() > 63 and strange.mean() > 0.5:
-            return ('These look like grey levels of a picture, not ids: '
-                    'save the mask with the ids 0, 1, 2 and so on.')
-        return ('Check num_classes, the classes of the dataset, and that '
-                'this is its label map (Cityscapes: *_labelTrainIds.png, '
-                'not *_labelIds.png).')
+            f'{cause}')
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}(num_classes={self.num_classes}, '

@@ -2,15 +2,14 @@
 import logging
 import os.path as osp
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
+from ...dist import call_on_main
 from ..atomic import TEMPORARY_SUFFIX, write_atomically
 from ..checkpoint import (check_checkpoint, check_resumable, check_weights_fit,
                           find_resumable_checkpoint, plain_checkpoint)
@@ -70,10 +69,10 @@ class SemiCheckpointHook(CheckpointHook):
         """
         path = runner._load_from
         if path is None and runner._resume:
-            path = _on_main(find_resumable_checkpoint, runner.work_dir)
+            path = call_on_main(find_resumable_checkpoint, runner.work_dir)
             runner._load_from = path
         elif path is not None and '://' not in str(path):
-            _on_main(check_resumable if runner._resume else _check_only, path)
+            call_on_main(check_resumable if runner._resume else _check_only, path)
 
     def before_train(self, runner) -> None:
         """Prepare the folder; see mmengine's hook."""
@@ -169,7 +168,9 @@ class SemiCheckpointHook(CheckpointHook):
             self._set_best_paths({k: now[k] or before[k] for k in before})
         if is_main_process():
             for key, path in before.items():
-                if path and now[key] not in (None, path):
+                # A resumed run knows that of another folder, which stays.
+                if path and now[key] not in (None, path) and osp.abspath(
+                        osp.dirname(path)) == osp.abspath(self.out_dir):
                     self._remove(path)
 
     def _best_paths(self) -> dict:
@@ -202,17 +203,3 @@ class SemiCheckpointHook(CheckpointHook):
 def _check_only(path: str) -> None:
     """Check without handing the content, which is not to be sent around."""
     check_checkpoint(path)
-
-
-def _on_main(function: Callable, *args) -> Any:
-    """Result of ``function`` on process 0; its error is everybody's."""
-    outcome = [None, None]
-    if is_main_process():
-        try:
-            outcome[0] = function(*args)
-        except (RuntimeError, OSError) as error:
-            outcome[1] = error
-    broadcast_object_list(outcome, src=0)
-    if outcome[1] is not None:
-        raise outcome[1]
-    return outcome[0]

@@ -1,10 +1,12 @@
 # Copyright (c) mmseg_semi authors.
+import logging
 from typing import Dict
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..state import registered_state
+from .other_classes import differs_in_classes
 
 
 def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
@@ -20,7 +22,9 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
         prefix (str): Where the wrapper sits in ``state_dict``.
 
     Raises:
-        RuntimeError: No key fits, or a tensor has another shape.
+        RuntimeError: No key fits, or a tensor has another shape. Tensors of
+            another number of classes are left out with a warning if the
+            wrapper says ``takes_other_classes``.
     """
     own = {prefix + name: value for name, value in _state(model).items()}
     if not any(key in own for key in state_dict):
@@ -48,16 +52,40 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
         print_log(
             f'Plain segmentor checkpoint: {len(fitting)} tensors loaded into '
             f'each of {list(model.networks)}.', 'current')
-    wrong = [
-        f'{key}: checkpoint {tuple(state_dict[key].shape)}, '
-        f'model {tuple(own[key].shape)}' for key in own
-        if key in state_dict and state_dict[key].shape != own[key].shape
-    ]
+    wrong = {
+        key: (tuple(value.shape), tuple(state_dict[key].shape))
+        for key, value in own.items()
+        if key in state_dict and state_dict[key].shape != value.shape
+    }
     if wrong:
-        more = f'\n  ... and {len(wrong) - 5} more' if len(wrong) > 5 else ''
+        _leave_out(model, state_dict, wrong)
+
+
+def _leave_out(model: nn.Module, state_dict: Dict[str, Tensor],
+               wrong: Dict[str, tuple]) -> None:
+    """Take what belongs to other classes out, or refuse the checkpoint."""
+    classes = differs_in_classes(list(wrong.values()), model.num_classes)
+    shown = '\n  '.join(f'{key}: checkpoint {theirs}, model {ours}'
+                        for key, (ours, theirs) in list(wrong.items())[:5])
+    if len(wrong) > 5:
+        shown += f'\n  ... and {len(wrong) - 5} more'
+    if not classes:
         raise RuntimeError(
             'The checkpoint has tensors of another shape (is num_classes or '
-            'the backbone different?):\n  ' + '\n  '.join(wrong[:5]) + more)
+            f'the backbone different?):\n  {shown}')
+    if not model.takes_other_classes:
+        raise RuntimeError(
+            'The checkpoint was trained on another number of classes:\n  '
+            f'{shown}\nGive one of these {model.num_classes} classes. (A '
+            'training that starts with load_from, without --resume, takes '
+            'all but the layers of the classes.)')
+    for key in wrong:
+        del state_dict[key]
+    print_log(
+        'The checkpoint was trained on another number of classes. What '
+        f'belongs to them starts anew, the rest is loaded:\n  {shown}',
+        logger='current',
+        level=logging.WARNING)
 
 
 def _state(model: nn.Module) -> Dict[str, Tensor]:

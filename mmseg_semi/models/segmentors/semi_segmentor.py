@@ -23,6 +23,7 @@ from ..regularizers.supervised import DECLARED, with_class_weight
 from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
+from .downloads import readable_downloads
 from .sliding import check_test_cfg, slide_inference
 from .wrapped import (check_segmentor, drop_pretrained, predicts_itself,
                       resolve_segmentor)
@@ -94,6 +95,10 @@ class SemiSegmentor(BaseSegmentor):
     """Names of all networks, those that learn first."""
     learners: Sequence[str] = ()
     """Names of the networks that receive gradient."""
+    takes_other_classes = False
+    """Whether a checkpoint of another number of classes is loaded without
+    what belongs to them. The training loop says so when it starts a training
+    from a checkpoint; one that is resumed or tested must fit."""
 
     def __init__(self,
                  segmentor: Union[str, dict, None] = None,
@@ -335,7 +340,8 @@ class SemiSegmentor(BaseSegmentor):
         """Initialise a learner and the heads that terms own inside it."""
         net = self.net(name)
         with self.network_stream(name):
-            net.init_weights()
+            with readable_downloads(net):
+                net.init_weights()
         with own_random_stream(self.learners.index(name)):
             for head in net.semi_heads.values():
                 head.init_weights()

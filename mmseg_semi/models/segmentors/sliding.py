@@ -35,6 +35,12 @@ def check_test_cfg(cfg: Optional[dict]) -> None:
     if missing:
         raise ValueError(f"test_cfg: mode='slide' needs {missing}: (height, "
                          'width) of a window, and its steps down and right.')
+    for name in ('crop_size', 'stride'):
+        value = cfg[name]
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise ValueError(
+                f'test_cfg: {name}={value!r} is no pair (height, width). '
+                f'Write {name}=(512, 512), for instance.')
     crop, stride = tuple(cfg['crop_size']), tuple(cfg['stride'])
     if any(not 0 < step <= side for side, step in zip(crop, stride)):
         raise ValueError(f'test_cfg: stride={stride} must be above 0 and at '

@@ -17,6 +17,9 @@ from ..decode_heads.stock_query_heads import (has_queries, own_query_head,
                                               with_num_classes)
 from ..head_adapters import adapter_class
 
+IGNORED = 255
+"""Id of pixels without a label, in all of the package."""
+
 # What a training by terms never calls, and so would silently leave out.
 TRAINING = ('loss', '_decode_head_forward_train',
             '_auxiliary_head_forward_train', 'encode_decode')
@@ -46,7 +49,8 @@ def resolve_segmentor(cfg: Union[str, dict],
 
     Raises:
         KeyError: The file defines no model.
-        ValueError: Weights of classes are not as many as these.
+        ValueError: Weights of classes are not as many as these, or a head
+            has another id for pixels without a label.
     """
     cfg = dict(config=cfg) if isinstance(cfg, str) else dict(cfg)
     source = cfg.pop('config', None)
@@ -69,6 +73,7 @@ def resolve_segmentor(cfg: Union[str, dict],
     if not class_weight:
         _drop_class_weights(resolved)
     _check_class_weights(resolved)
+    _check_ignored_id(resolved)
     return resolved
 
 
@@ -191,6 +196,18 @@ def _drop_class_weights(cfg: dict) -> None:
     for head in _head_configs(cfg):
         for part in [] if has_queries(head) else _parts(head, 'class_weight'):
             part['class_weight'] = None
+
+
+def _check_ignored_id(cfg: dict) -> None:
+    for head in _head_configs(cfg):
+        ignored = head.get('ignore_index', IGNORED)
+        if ignored != IGNORED:
+            raise ValueError(
+                f'{head.get("type")}: ignore_index={ignored}, but pixels '
+                f'without a label have the id {IGNORED} in a training of this '
+                f'package. Leave it out of the head, and give these pixels '
+                f'{IGNORED} in the masks (reduce_zero_label=True of the data '
+                'set does so with id 0, and takes 1 off the others).')
 
 
 def drop_pretrained(cfg: dict) -> None:

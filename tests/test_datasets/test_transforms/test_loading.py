@@ -97,6 +97,15 @@ def test_broken_images_raise_and_name_the_file(tmp_path, kind):
                 reduce_zero_label=False))
 
 
+@pytest.mark.parametrize('suffix', ['tif', 'bmp', 'webp'])
+def test_more_pixels_than_pillow_decodes(tmp_path, monkeypatch, suffix):
+    path = str(tmp_path / f'a.{suffix}')
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 500)
+    with pytest.raises(UnreadableImageError, match='1,000 pixels.*tiles'):
+        LoadStrictImage().transform(dict(img_path=path))
+
+
 def test_missing_image(tmp_path):
     with pytest.raises(UnreadableImageError, match='nowhere.png'):
         LoadStrictImage()(dict(img_path=str(tmp_path / 'nowhere.png')))

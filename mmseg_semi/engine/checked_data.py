@@ -1,0 +1,82 @@
+# Copyright (c) mmseg_semi authors.
+"""The check of the data that every training begins with."""
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..data_check import (DataError, FactCache, Report, check_config,
+                          default_cache)
+from ..dist import call_on_main, rank
+
+_SILENCE = 10.  # seconds between two lines of progress
+
+
+def check_training_data(runner,
+                        dataloader,
+                        accept: Sequence[str] = ()) -> None:
+    """Check the sets of a training before any of them is built.
+
+    Process 0 looks at the files, and all processes stop if it finds errors.
+    Facts of files are kept in the user's cache folder, so that the next
+    training reads new files only.
+
+    Args:
+        runner (Runner): Whose validation and test sets are meant.
+        dataloader (DataLoader | dict): Of the training.
+        accept (Sequence[str]): Kinds of errors that count as warnings.
+
+    Raises:
+        DataError: With all findings, if there are errors.
+        ValueError: If ``accept`` names no kind of finding.
+    """
+    cfg = Config(
+        dict(
+            train_dataloader=dataloader,
+            val_dataloader=runner._val_dataloader,
+            test_dataloader=runner._test_dataloader))
+    problems = call_on_main(_problems, cfg, accept)
+    if problems:
+        raise DataError(problems if rank() == 0 else 'The data are not fit '
+                        'for training; process 0 says why.')
+
+
+def _problems(cfg: Config, accept: Sequence[str]) -> str:
+    """Check and tell; all findings if there are errors, else nothing."""
+    with FactCache(default_cache()) as cache:
+        report = check_config(cfg, cache=cache, progress=_progress_lines())
+    report = report.accept(accept)
+    try:
+        report.raise_errors()
+    except DataError as error:
+        return str(error)
+    _tell(report)
+    return ''
+
+
+def _tell(report: Report) -> None:
+    if report.warnings:
+        print_log(
+            f'The data:\n{report.as_table()}',
+            logger='current',
+            level=logging.WARNING)
+    else:
+        print_log(f'The data: {report.summary()}', logger='current')
+
+
+def _progress_lines() -> Callable[[int, int], None]:
+    """A line of the log now and then, while files are read."""
+    last = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if done < total and time.monotonic() - last > _SILENCE:
+            last = time.monotonic()
+            print_log(
+                f'Looking at the data: {done:,} of {total:,} files (once; '
+                'train_cfg.check_data=False leaves it out)',
+                logger='current')
+
+    return progress
