@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
+from .bands import LoadBands
 from .evaluation import PadCenterCrop
 from .formatting import InitValidMap, MultiBranch, PackSemiInputs
 from .geometric import (RandomLongSideResize, RandomPadCrop, RandomShift,
@@ -7,7 +8,7 @@ from .loading import LoadStrictAnnotations, LoadStrictImage
 from .photometric import RandomGaussianBlur, SemiColorJitter
 
 __all__ = [
-    'InitValidMap', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
+    'InitValidMap', 'LoadBands', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
     'PackSemiInputs', 'PadCenterCrop', 'RandomGaussianBlur',
     'RandomLongSideResize', 'RandomPadCrop', 'RandomShift',
     'RandomTwoSidedResize', 'SemiColorJitter'
