@@ -150,22 +150,38 @@ class LoadBands(BaseTransform):
         Raises:
             UnreadableImageError: As the class.
         """
+        file = self.choose(path, self.read_file(path))
+        missing = self.missing(path, file)
+        if not missing.any():
+            return file.values
+        if self.fill is None:
+            stated = '' if file.no_data is None else \
+                f', or the no-data value {file.no_data:g} of the file'
+            raise UnreadableImageError(
+                f'{path}: {missing.mean():.2%} of the values are no data '
+                f'(NaN, infinite{stated}). Say with LoadBands fill=... what '
+                'they become, or take the file off the list.')
+        # Of the file's own kind they might not hold what is filled in.
+        return np.where(missing, np.float64(self.fill), file.values)
+
+    def read_file(self, path: str) -> Bands:
+        """All bands of a file; see :meth:`read`."""
         try:
             data = fileio.get(path, backend_args=self.backend_args)
             # The decoder of a TIFF does complain about a cut file.
             damage = not data.startswith(TIFF_MAGIC) and find_damage(data)
             if damage:
                 raise ValueError(damage)
-            file = read_bands(data)
+            return read_bands(data)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(f'{path}: {error}') from error
         except (OSError, ValueError) as error:
             raise UnreadableImageError(
                 f'{path} cannot be read: {error}. Replace the file or take '
                 'it off the list.') from error
-        return self._filled(path, self._chosen(path, file))
 
-    def _chosen(self, path: str, file: Bands) -> Bands:
+    def choose(self, path: str, file: Bands) -> Bands:
+        """The bands to take; a file that has not got them is refused."""
         found = file.values.shape[2]
         if isinstance(self.bands, int):
             if found != self.bands:
@@ -181,7 +197,9 @@ class LoadBands(BaseTransform):
                 'list.')
         return file._replace(values=file.values[..., list(self.bands)])
 
-    def _filled(self, path: str, file: Bands) -> np.ndarray:
+    @staticmethod
+    def missing(path: str, file: Bands) -> np.ndarray:
+        """Which values are no data, bool (H, W, C)."""
         values, no_data = file
         if values.dtype.kind not in 'buif':
             raise UnreadableImageError(
@@ -193,17 +211,7 @@ class LoadBands(BaseTransform):
             missing |= ~np.isfinite(values)
         if no_data is not None:
             missing |= values == no_data
-        if not missing.any():
-            return values
-        if self.fill is None:
-            stated = '' if no_data is None else \
-                f', or the no-data value {no_data:g} of the file'
-            raise UnreadableImageError(
-                f'{path}: {missing.mean():.2%} of the values are no data '
-                f'(NaN, infinite{stated}). Say with LoadBands fill=... what '
-                'they become, or take the file off the list.')
-        # Of the file's own kind they might not hold what is filled in.
-        return np.where(missing, np.float64(self.fill), values)
+        return missing
 
     def _scaled(self, path: str, values: np.ndarray) -> np.ndarray:
         pairs = self._pairs
