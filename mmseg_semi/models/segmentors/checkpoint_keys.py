@@ -4,6 +4,7 @@ from typing import Dict
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..band_weights import widen_checkpoint
 from ..state import registered_state
 
 
@@ -48,6 +49,7 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
         print_log(
             f'Plain segmentor checkpoint: {len(fitting)} tensors loaded into '
             f'each of {list(model.networks)}.', 'current')
+    widen_checkpoint(model, state_dict, prefix, model.in_channels)
     wrong = [
         f'{key}: checkpoint {tuple(state_dict[key].shape)}, '
         f'model {tuple(own[key].shape)}' for key in own

@@ -14,10 +14,11 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..adapters import build_adapter
+from ..band_weights import settle_channels, widen_on_load
 from ..data_preprocessor import build_preprocessor
 from ..decode_heads.stock_query_heads import has_queries
 from ..decode_heads.with_queries import with_queries
-from ..probe import Probe, input_channels, input_size
+from ..probe import Probe, input_size
 from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
 from .checkpoint_keys import adopt_checkpoint
@@ -102,7 +103,8 @@ class SemiSegmentor(BaseSegmentor):
                  **unknown) -> None:
         self._check_given(segmentor, terms, unknown)
         cfg = resolve_segmentor(segmentor, num_classes)
-        self._input = input_size(cfg), input_channels(cfg)
+        self._input = input_size(cfg), settle_channels(cfg,
+                                                       data_preprocessor)
         # Built here: mmengine's own registry would need a default scope.
         super().__init__(
             data_preprocessor=build_preprocessor(
@@ -192,6 +194,7 @@ class SemiSegmentor(BaseSegmentor):
     def _build_network(self, cfg: ConfigDict) -> nn.Module:
         net = MODELS.build(cfg)
         check_segmentor(type(net))
+        widen_on_load(net, self.in_channels)
         return _without_sync_on_cpu(net)
 
     def _build_terms(self, cfgs: Dict[str, Optional[dict]],
@@ -247,6 +250,11 @@ class SemiSegmentor(BaseSegmentor):
 
     def net(self, name: str) -> nn.Module:
         return getattr(self, name)
+
+    @property
+    def in_channels(self) -> int:
+        """Bands of the images."""
+        return self._input[1]
 
     @property
     def predictor(self) -> nn.Module:
