@@ -285,7 +285,7 @@ def test_no_gradient_is_recorded():
 
 def test_pixels_without_normalisation():
     preprocessor = MODELS.build(dict(type='SemiDataPreProcessor', size=(H, W)))
-    pixels = PixelFormat.of(preprocessor, torch.zeros(1))
+    pixels = PixelFormat.of(preprocessor, torch.zeros(1, 3, 1, 1))
     assert not pixels.rgb
     raw = torch.rand(1, 3, 2, 2) * 255
     torch.testing.assert_close(pixels.from_colors(pixels.colors(raw)), raw)

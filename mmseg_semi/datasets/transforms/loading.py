@@ -73,7 +73,9 @@ class LoadStrictImage(LoadImageFromFile):
         if image is None:
             raise UnreadableImageError(
                 f'{path} cannot be decoded: it is damaged, or in a format '
-                f"that the backend '{self.imdecode_backend}' does not know.")
+                f"that the backend '{self.imdecode_backend}' does not know. "
+                'TIFF of floats or of many bands is loaded by LoadBands '
+                '(docs/pixel_formats.md).')
         return image
 
 
