@@ -6,9 +6,11 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_semi.models.band_weights import fit_channels
-from .toys import mean_teacher, mean_teacher_cfg, segmentor
+from .toys import (batch, brpg_cfg, mean_teacher, mean_teacher_cfg, segmentor,
+                   total)
 
 NUMBERS = [1, 2, 4, 7]
+WEAK = dict(consistency=dict(type='PixelConsistency', entropy_view='weak'))
 
 
 def preprocessor(bands, **kwargs):
@@ -155,3 +157,30 @@ def test_images_of_other_bands_are_refused(bands, means):
         with pytest.raises(
                 ValueError, match=f'scene.tif has {bands} bands.*{means} num'):
             model.data_preprocessor(data)
+
+
+@pytest.mark.parametrize('bands', [1, 4])
+@pytest.mark.parametrize('framework, options', [
+    ('MeanTeacher', dict(mixing=dict(kind='classmix', prob=1.))),
+    ('MeanTeacher', dict(
+        augment=dict(sup=dict(jitter_prob=1.), strong=dict(jitter_prob=1.)),
+        terms=dict(brpg=brpg_cfg(window=(0, 1))))),
+    ('FixMatch', dict(mixing=dict(prob=1.), terms=WEAK)),
+    ('CrossPseudo', dict(terms=WEAK)),
+])
+def test_a_step(framework, options, bands):
+    torch.manual_seed(0)
+    cfg = mean_teacher_cfg(data_preprocessor=preprocessor(bands), **options)
+    model = MODELS.build(dict(cfg, type=framework))
+    model.init_weights()
+    model.total_iters = 10
+    inputs, samples = batch(4, 4)
+    inputs = {
+        name: image[:, :1].repeat(1, bands, 1, 1)
+        for name, image in inputs.items()
+    }
+    for _ in range(2):
+        losses = model.train().loss(inputs, samples)
+    total(losses).backward()
+    grad = model.net(model.learners[0]).backbone.conv1.weight.grad
+    assert grad.shape[1] == bands and grad.isfinite().all() and grad.any()
