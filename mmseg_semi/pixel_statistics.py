@@ -101,13 +101,14 @@ class PixelStatistics:
         return '\n'.join([facts, *lines])
 
 
-def measure_pixels(files: Sequence[str],
-                   bands: int | Sequence[int] | None = None,
-                   percentiles: tuple[float, float] = (0.1, 99.9),
-                   max_files: int = 1000,
-                   seed: int = 0,
-                   track: Callable[[Iterable, str], Iterable] | None = None
-                   ) -> PixelStatistics:
+def measure_pixels(
+    files: Sequence[str],
+    bands: int | Sequence[int] | None = None,
+    percentiles: tuple[float, float] = (0.1, 99.9),
+    max_files: int = 1000,
+    seed: int = 0,
+    track: Callable[[Iterable, str], Iterable] | None = None
+) -> PixelStatistics:
     """Measure the numbers that images hold.
 
     Percentiles, mean and standard deviation are those of a random sample of
@@ -192,8 +193,8 @@ class _Census:
         self.missing += valid.size - int(valid.sum())
         pixels = known.reshape(-1, known.shape[2])
         if len(pixels) > self.sample:
-            pixels = pixels[self.generator.integers(len(pixels),
-                                                    size=self.sample)]
+            pixels = pixels[self.generator.integers(
+                len(pixels), size=self.sample)]
         self.samples.append(pixels.astype(np.float32))
 
     def _read(self, path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,8 @@ def test_the_config_normalises_what_it_loads(tmp_path, bands):
     gains = np.linspace(.3, 1, bands)
     files = [
         write_tiff(tmp_path / f'{i}.tif',
-                   (values(bands, 0, 4095, np.uint16, seed=i) *
-                    gains).astype(np.uint16)) for i in range(3)
+                   (values(bands, 0, 4095, np.uint16, seed=i) * gains).astype(
+                       np.uint16)) for i in range(3)
     ]
     statistics = measure_pixels(files, percentiles=(1, 99))
     assert (statistics.dtype, statistics.bits) == ('uint16', 12)

@@ -12,7 +12,8 @@ from mmseg.registry import DATASETS
 from mmseg_semi.datasets import UnlabeledSegDataset, audit
 from mmseg_semi.datasets.paths import join, require
 from .findings import ERROR, WARNING, Finding
-from .sets import BANDS, LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION, ImageSet
+from .sets import (BANDS, LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION,
+                   ImageSet)
 
 _LOADERS = ('LoadStrictImage', 'LoadImageFromFile')
 _MEND = 'Mend what the message names; then the rest of this set is checked.'

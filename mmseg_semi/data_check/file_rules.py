@@ -104,11 +104,12 @@ def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
                 'Nothing to do if that is meant; else load all bands with '
                 f'LoadBands bands={bands} (docs/pixel_formats.md).')
     pages = [p for p in images.images if facts[p, IMAGE].frames > 1]
-    yield from gather('several-pages', WARNING, images.name, pages,
-                      'several pages in a file; the first one is loaded',
-                      'Save every page as a file of its own if all count; '
-                      'LoadBands takes pages for bands '
-                      '(docs/pixel_formats.md).')
+    yield from gather(
+        'several-pages', WARNING, images.name, pages,
+        'several pages in a file; the first one is loaded',
+        'Save every page as a file of its own if all count; '
+        'LoadBands takes pages for bands '
+        '(docs/pixel_formats.md).')
 
 
 def huge(images: ImageSet, facts: Facts) -> Iterator[Finding]:

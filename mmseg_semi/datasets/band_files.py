@@ -133,13 +133,15 @@ class _Picture(NamedTuple):
             with warnings.catch_warnings():  # of damaged tags: no reader's
                 warnings.simplefilter('ignore')
                 tags.load(file)
-            bits, kinds = set(tags[_BITS]), set(tags.get(_SAMPLE_FORMAT, (1, )))
+            bits, kinds = set(tags[_BITS]), set(
+                tags.get(_SAMPLE_FORMAT, (1, )))
             samples, coding = tags.get(_SAMPLES, 1), tags[_PHOTOMETRIC]
         except Exception:  # damaged tags raise whatever reads them
             return None
         coded = coding not in (_GREY, _RGB)
-        if tags.next or kinds != {1} or bits not in ({8}, {16}) or (
-                samples not in (1, 3) and not coded):
+        if tags.next or kinds != {1} or bits not in ({8}, {
+                16
+        }) or (samples not in (1, 3) and not coded):
             return None
         return cls(coded, _number(tags.get(_NO_DATA)))
 
@@ -180,8 +182,7 @@ def _page_bands(page) -> np.ndarray:
 
 def _with_rasterio(rasterio: ModuleType, data: bytes) -> Bands:
     try:
-        with warnings.catch_warnings(), rasterio.MemoryFile(
-                data) as memory:
+        with warnings.catch_warnings(), rasterio.MemoryFile(data) as memory:
             warnings.simplefilter('ignore')  # images need no georeference
             dataset = memory.open()
             if len(dataset.subdatasets) > 1:

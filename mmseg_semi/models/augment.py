@@ -222,7 +222,9 @@ class ViewAugment:
         """Colour changes in a random order, clamped to what pixels can be."""
         colors = pixels.colors(images)
         adjust = COLOR_LAWS[self.color_law]
-        names = [name for name, (low, high) in self.ranges.items() if low < high]
+        names = [
+            name for name, (low, high) in self.ranges.items() if low < high
+        ]
         if not pixels.colours:
             left_out = [name for name in names if name in COLOUR_CHANGES]
             names = [name for name in names if name not in COLOUR_CHANGES]

@@ -94,8 +94,7 @@ def _fit_one(module: nn.Conv2d, state_dict: Dict[str, Tensor], prefix: str,
         '(docs/pixel_formats.md says how).', 'current')
 
 
-def settle_channels(cfg: ConfigDict,
-                    data_preprocessor: Optional[dict]) -> int:
+def settle_channels(cfg: ConfigDict, data_preprocessor: Optional[dict]) -> int:
     """Give a segmentor's config as many input channels as images have bands.
 
     The mean of the normalisation says how many bands images have. A backbone

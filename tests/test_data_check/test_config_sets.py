@@ -5,9 +5,9 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_semi.data_check import DataError, check_config, sets_from_config
+from mmseg_semi.data_check.sets import BANDS
 from mmseg_semi.datasets import digit_scenes
 from mmseg_semi.datasets.miniatures import FOLDERS, write_miniature
-from mmseg_semi.data_check.sets import BANDS
 from .trees import CLASSES, Tree, kinds, only
 
 DATASETS = Path(__file__).parents[2] / 'configs/_base_/datasets'
@@ -176,8 +176,7 @@ def test_other_loaders_are_not_judged(tree):
 
 
 def test_the_loader_of_bands_is_known(tree):
-    own = stock(
-        tree, 'labelled', pipeline=[dict(type='LoadBands', bands=3)])
+    own = stock(tree, 'labelled', pipeline=[dict(type='LoadBands', bands=3)])
     assert sets_from_config(config(tree, own))[0][0].color_type == BANDS
     assert check_config(config(tree, own)).findings == []
 

@@ -78,8 +78,8 @@ def test_it_trains(tmp_path, bands, suffix, method):
     config = write_config(tmp_path, method, statistics, suffix)
     finished = run_tools([
         STOCK / 'train.py', config, '--work-dir', tmp_path / 'train',
-        '--cfg-options', 'train_cfg.max_iters=12',
-        'train_cfg.val_interval=12', 'default_hooks.logger.interval=1'
+        '--cfg-options', 'train_cfg.max_iters=12', 'train_cfg.val_interval=12',
+        'default_hooks.logger.interval=1'
     ],
                          log=tmp_path / 'log.txt')
     assert finished.code == 0, finished.output[-3000:]

@@ -95,16 +95,18 @@ def test_other_shapes_are_refused_as_before():
 @pytest.mark.parametrize('width, kind, first', [
     (64,
      dict(
-        type='SwinTransformer',
-        embed_dims=8,
-        depths=(1, 1, 1, 1),
-        num_heads=(1, 1, 1, 1)), 'patch_embed.projection'),
-    (8, dict(
-        type='MixVisionTransformer',
-        embed_dims=8,
-        num_layers=[1, 1, 1, 1],
-        num_heads=[1, 1, 1, 1]), 'layers.0.0.projection'),
-    (112, dict(type='EfficientNetLite', out_indices=(0, 1, 2, 3)), 'stem.conv'),
+         type='SwinTransformer',
+         embed_dims=8,
+         depths=(1, 1, 1, 1),
+         num_heads=(1, 1, 1, 1)), 'patch_embed.projection'),
+    (8,
+     dict(
+         type='MixVisionTransformer',
+         embed_dims=8,
+         num_layers=[1, 1, 1, 1],
+         num_heads=[1, 1, 1, 1]), 'layers.0.0.projection'),
+    (112, dict(type='EfficientNetLite',
+               out_indices=(0, 1, 2, 3)), 'stem.conv'),
 ])
 def test_backbones_that_load_by_themselves(tmp_path, width, kind, first):
     torch.manual_seed(0)
@@ -113,8 +115,7 @@ def test_backbones_that_load_by_themselves(tmp_path, width, kind, first):
     cfg = segmentor('fcn')
     cfg['backbone'] = dict(
         kind,
-        init_cfg=dict(
-            type='Pretrained', checkpoint=str(tmp_path / 'rgb.pth')))
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'rgb.pth')))
     cfg['decode_head']['in_channels'] = width
     model = banded(4, segmentor=cfg)
     torch.testing.assert_close(
@@ -136,8 +137,8 @@ def test_numbers_that_do_not_fit():
 @pytest.mark.parametrize('options, named', [
     (dict(mean=[0.] * 4, std=[1.] * 3, bgr_to_rgb=False), '4 numbers, std 3'),
     (dict(mean=[0.] * 4, bgr_to_rgb=False), 'std none'),
-    (dict(mean=[0.] * 4, std=[1.] * 4, bgr_to_rgb=True),
-     'bgr_to_rgb=True swaps .* set bgr_to_rgb=False'),
+    (dict(mean=[0.] * 4, std=[1.] * 4,
+          bgr_to_rgb=True), 'bgr_to_rgb=True swaps .* set bgr_to_rgb=False'),
 ])
 def test_options_of_the_preprocessor(options, named):
     with pytest.raises(ValueError, match=named):
@@ -162,9 +163,10 @@ def test_images_of_other_bands_are_refused(bands, means):
 @pytest.mark.parametrize('bands', [1, 4])
 @pytest.mark.parametrize('framework, options', [
     ('MeanTeacher', dict(mixing=dict(kind='classmix', prob=1.))),
-    ('MeanTeacher', dict(
-        augment=dict(sup=dict(jitter_prob=1.), strong=dict(jitter_prob=1.)),
-        terms=dict(brpg=brpg_cfg(window=(0, 1))))),
+    ('MeanTeacher',
+     dict(
+         augment=dict(sup=dict(jitter_prob=1.), strong=dict(jitter_prob=1.)),
+         terms=dict(brpg=brpg_cfg(window=(0, 1))))),
     ('FixMatch', dict(mixing=dict(prob=1.), terms=WEAK)),
     ('CrossPseudo', dict(terms=WEAK)),
 ])

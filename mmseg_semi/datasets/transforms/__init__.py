@@ -9,8 +9,8 @@ from .photometric import (RandomGaussianBlur, SemiColorJitter, SemiGrayscale,
                           SemiPhotoMetricDistortion)
 
 __all__ = [
-    'InitValidMap', 'LoadBands', 'LoadStrictAnnotations', 'LoadStrictImage', 'MultiBranch',
-    'PackSemiInputs', 'PadCenterCrop', 'RandomGaussianBlur',
+    'InitValidMap', 'LoadBands', 'LoadStrictAnnotations', 'LoadStrictImage',
+    'MultiBranch', 'PackSemiInputs', 'PadCenterCrop', 'RandomGaussianBlur',
     'RandomLongSideResize', 'RandomPadCrop', 'RandomShift',
     'RandomTwoSidedResize', 'SemiColorJitter', 'SemiGrayscale',
     'SemiPhotoMetricDistortion'

@@ -17,7 +17,6 @@ MEAN_COLOR = (104, 116, 124)
 IMAGENET_MEAN = (103.53, 116.28, 123.675)
 """BGR; exactly 0 after the usual normalisation."""
 
-
 _LEVELS = np.arange(256, dtype=np.float32)
 
 

@@ -90,6 +90,7 @@ def _other_damage(data: bytes) -> Optional[str]:
     except Image.UnidentifiedImageError:
         # PIL does not know it; whether OpenCV does is seen when decoding.
         return None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError,
+            Image.DecompressionBombError) as error:
         return f'it cannot be decoded ({error})'
     return None

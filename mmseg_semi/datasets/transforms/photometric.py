@@ -19,6 +19,7 @@ from mmseg.registry import TRANSFORMS
 from .channels import (blend, check_pixels, gray, is_colour, num_bands,
                        say_skipped)
 
+
 def _check_probability(p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(f'p must lie in [0, 1], got {p}')

@@ -103,8 +103,7 @@ class SemiSegmentor(BaseSegmentor):
                  **unknown) -> None:
         self._check_given(segmentor, terms, unknown)
         cfg = resolve_segmentor(segmentor, num_classes)
-        self._input = input_size(cfg), settle_channels(cfg,
-                                                       data_preprocessor)
+        self._input = input_size(cfg), settle_channels(cfg, data_preprocessor)
         # Built here: mmengine's own registry would need a default scope.
         super().__init__(
             data_preprocessor=build_preprocessor(

@@ -53,10 +53,11 @@ def test_a_lying_photograph_is_turned(tmp_path):
     assert load(tmp_path / 'a.jpg', bands=3).shape == (17, 12, 3)
 
 
-@pytest.mark.parametrize('dtype, low, high',
-                         [(np.uint8, 0, 255), (np.uint16, 7, 900),
-                          (np.int16, -500, 900), (np.float32, 0, .4),
-                          (np.float64, -3, 1e6)])
+@pytest.mark.parametrize('dtype, low, high', [(np.uint8, 0, 255),
+                                              (np.uint16, 7, 900),
+                                              (np.int16, -500, 900),
+                                              (np.float32, 0, .4),
+                                              (np.float64, -3, 1e6)])
 @pytest.mark.parametrize('bands', [1, 2, 3, 4, 7])
 def test_tiff(tmp_path, bands, dtype, low, high):
     pixels = values(bands, low, high, dtype)
@@ -68,13 +69,12 @@ def test_tiff(tmp_path, bands, dtype, low, high):
 def test_pages_and_planes_are_bands(tmp_path):
     pixels = values(5, 0, 1, np.float32)
     for name, options in dict(
-            pages=dict(pages=True), planes=dict(planarconfig='separate'),
+            pages=dict(pages=True),
+            planes=dict(planarconfig='separate'),
             contig=dict()).items():
         if name == 'planes':
-            path = write_tiff(
-                tmp_path / 'planes.tif',
-                pixels.transpose(2, 0, 1),
-                **options)
+            path = write_tiff(tmp_path / 'planes.tif',
+                              pixels.transpose(2, 0, 1), **options)
         else:
             path = write_tiff(tmp_path / f'{name}.tif', pixels, **options)
         image = load(path, bands=(4, 0), range=(0, 1))
@@ -99,7 +99,8 @@ def test_chosen_bands_have_ranges_of_their_own(tmp_path):
     image = load(
         path, bands=(3, 2, 1), range=[(0, 4095), (0, 8190), (0, 2000)])
     expected = np.stack([
-        scaled(pixels[..., [3]], 0, 4095), scaled(pixels[..., [2]], 0, 8190),
+        scaled(pixels[..., [3]], 0, 4095),
+        scaled(pixels[..., [2]], 0, 8190),
         scaled(pixels[..., [1]], 0, 2000)
     ], -2)[..., ::-1, 0]  # as BGR
     np.testing.assert_allclose(image, expected, atol=1e-4)

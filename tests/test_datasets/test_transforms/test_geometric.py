@@ -212,15 +212,16 @@ def test_repr(cfg, text):
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32])
 @pytest.mark.parametrize('bands', [1, 2, 4, 6])
-@pytest.mark.parametrize('cfg', [
-    dict(type='RandomTwoSidedResize'),
-    dict(type='RandomLongSideResize'),
-    dict(type='RandomPadCrop', crop_size=40),
-    dict(type='RandomPadCrop', crop_size=40, pad='corner'),
-    dict(type='RandomShift'),
-    dict(type='PadCenterCrop', crop_size=40),
-],
-                         ids=lambda c: c['type'])
+@pytest.mark.parametrize(
+    'cfg', [
+        dict(type='RandomTwoSidedResize'),
+        dict(type='RandomLongSideResize'),
+        dict(type='RandomPadCrop', crop_size=40),
+        dict(type='RandomPadCrop', crop_size=40, pad='corner'),
+        dict(type='RandomShift'),
+        dict(type='PadCenterCrop', crop_size=40),
+    ],
+    ids=lambda c: c['type'])
 def test_any_number_of_bands(cfg, bands, dtype):
     """Every band is treated as one by itself."""
     transform = TRANSFORMS.build(cfg)
@@ -248,8 +249,8 @@ def test_pillow_resizes_floats_as_it_resizes_8_bits():
     for part in (image, image.astype(np.float32)):
         np.random.seed(1)
         outcome.append(
-            TRANSFORMS.build(dict(type='RandomLongSideResize', high=.9))(
-                dict(img=part)))
+            TRANSFORMS.build(dict(type='RandomLongSideResize',
+                                  high=.9))(dict(img=part)))
     first, second = outcome
     assert second['img'].dtype == np.float32
     assert np.abs(first['img'] - second['img']).max() <= 1
@@ -265,5 +266,4 @@ def test_padding_of_bands():
             dict(img=image.copy()))['img']
         np.testing.assert_allclose(padded[0, 0], expected, rtol=1e-6)
     with pytest.raises(ValueError, match='3 levels, the image 5 bands'):
-        TRANSFORMS.build(dict(options, img_pad_val=(1, 2, 3)))(
-            dict(img=image))
+        TRANSFORMS.build(dict(options, img_pad_val=(1, 2, 3)))(dict(img=image))

@@ -7,7 +7,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 from mmseg_semi.datasets.scene_drawing import load_photos
 from mmseg_semi.datasets.transforms import (RandomGaussianBlur,
                                             SemiColorJitter, SemiGrayscale,
-                                            SemiPhotoMetricDistortion, channels)
+                                            SemiPhotoMetricDistortion,
+                                            channels)
 from mmseg_semi.datasets.transforms import photometric as ops
 
 
