@@ -109,6 +109,8 @@ setup(
         'mim': read_requirements('mminstall'),
         'tests': read_requirements('tests'),
         'optional': read_requirements('optional'),
+        'tiff': read_requirements('tiff'),
+        'geo': read_requirements('geo'),
     },
     cmdclass={
         'build_py': BuildPy,

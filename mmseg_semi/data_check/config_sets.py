@@ -14,7 +14,8 @@ from mmseg_semi.datasets import UnlabeledSegDataset, audit
 from mmseg_semi.datasets.paths import join, require
 from .findings import ERROR, WARNING, Finding
 from .pipelines import Trial
-from .sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION, ImageSet
+from .sets import (BANDS, LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION,
+                   ImageSet)
 
 _LOADERS = ('LoadStrictImage', 'LoadImageFromFile')
 _MEND = 'Mend what the message names; then the rest of this set is checked.'
@@ -243,7 +244,10 @@ def _color_type(pipeline: list) -> str | None:
     for transform in pipeline:
         if isinstance(transform, dict):
             kind = transform.get('type')
-            if getattr(kind, '__name__', kind) in _LOADERS:
+            name = getattr(kind, '__name__', kind)
+            if name == 'LoadBands':
+                return BANDS
+            if name in _LOADERS:
                 return transform.get('color_type', 'color')
     return 'color' if not pipeline else None
 

@@ -9,11 +9,13 @@ from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from .facts import IMAGE, MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
 from .scan import MISSING, Facts
-from .sets import TEST, ImageSet
+from .sets import BANDS, TEST, ImageSet
 
 # 16 bits are cut to 8 by leaving out the lower ones.
 _GREY_LEVEL = 256
 _FEW_LEVELS = 64
+_ALL_FORMATS = (None, BANDS)  # what loads them is not judged
+_BY_BANDS = '; LoadBands does (docs/pixel_formats.md)'
 
 
 def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
@@ -111,7 +113,7 @@ def rotations(images: ImageSet, facts: Facts) -> Iterator[Finding]:
 
 def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     """Images that are something else than three bands of 8 bits."""
-    if images.color_type is None:
+    if images.color_type in _ALL_FORMATS:
         return
     members = defaultdict(list)
     for path in images.images:
@@ -130,12 +132,15 @@ def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
             yield from gather(
                 'pixel-format', WARNING, images.name, paths,
                 f'{share}; {text}',
-                'Nothing to do if that is meant; else load them with a '
-                'transform that keeps all bands.')
+                'Nothing to do if that is meant; else load all bands with '
+                f'LoadBands bands={bands} (docs/pixel_formats.md).')
     pages = [p for p in images.images if facts[p, IMAGE].frames > 1]
-    yield from gather('several-pages', WARNING, images.name, pages,
-                      'several pages in a file; the first one is loaded',
-                      'Save every page as a file of its own if all count.')
+    yield from gather(
+        'several-pages', WARNING, images.name, pages,
+        'several pages in a file; the first one is loaded',
+        'Save every page as a file of its own if all count; '
+        'LoadBands takes pages for bands '
+        '(docs/pixel_formats.md).')
 
 
 def huge(images: ImageSet, facts: Facts) -> Iterator[Finding]:
@@ -158,9 +163,9 @@ def _problems(images: ImageSet, paths: Iterable[str], role: str,
         found = facts[path, role]
         problem = found.problem
         if not (problem or found.decoded or found.too_large) and (
-                role == MASK or images.color_type is not None):
+                role == MASK or images.color_type not in _ALL_FORMATS):
             problem = (f'has {found.pixel_format}: neither Pillow nor OpenCV '
-                       'decodes that')
+                       f'decodes that{"" if role == MASK else _BY_BANDS}')
         if problem:
             bad.append((path, problem))
     return bad
@@ -175,8 +180,10 @@ def _deep(images: ImageSet, facts: Facts, paths: list[str],
     highs = [value for value in highs if value is not None]
     if lows:
         share += f', values {min(lows):g} to {max(highs):g}'
-    remedy = ('Scale the values to 0..255 and save 8 bits, or load them with '
-              'a transform that knows their range.')
+    bands = facts[paths[0], IMAGE].bands
+    remedy = (f'Load them with LoadBands bands={bands}, range=(low, high) in '
+              'their own numbers; mmseg_semi.pixel_statistics.measure_pixels '
+              'measures it (docs/pixel_formats.md).')
     is_16 = facts[paths[0], IMAGE].pixel_format.bits == 16 and facts[
         paths[0], IMAGE].kind == 'uint'
     if images.color_type == 'unchanged':

@@ -10,6 +10,8 @@ from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from .facts import IMAGE, MASK
 from mmseg_semi.datasets.folders import Listing, walk_folder
 
+# Not an option of mmcv: images are loaded by LoadBands.
+BANDS = 'bands'
 LABELLED, UNLABELLED = 'labelled', 'unlabelled'
 VALIDATION, TEST, SOURCE = 'validation', 'test', 'source'
 
@@ -36,8 +38,9 @@ class ImageSet:
         searched (bool): Whether the folders were searched; otherwise a list
             named the images.
         color_type (str | None): How the pipeline loads them, as in mmcv:
-            ``'color'``, ``'grayscale'``, ``'unchanged'``, ...; None for a
-            loader of another kind, whose formats are not judged.
+            ``'color'``, ``'grayscale'``, ``'unchanged'``, ...; ``BANDS`` for
+            LoadBands, which takes all formats; None for a loader of another
+            kind, whose formats are not judged.
         tolerated (int): Unreadable images that training skips.
         where (str): The setting or folder that the set came from.
     """
@@ -70,7 +73,7 @@ class ImageSet:
     @property
     def turns(self) -> bool:
         """bool: Whether its loader applies the EXIF rotation."""
-        return self.color_type in ('color', 'grayscale')
+        return self.color_type in ('color', 'grayscale', BANDS)
 
     def takes(self, name: str) -> bool:
         """Whether the end of a name is among the suffixes."""

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from mmseg_semi.datasets.paths import first_few, require
 from mmseg_semi.models.backbones.efficientnet_lite import stage_blocks
+from mmseg_semi.models.band_weights import fit_channels
 from .checkpoint import check_checkpoint
 
 _TOP = dict(_conv_stem='stem.conv', _bn0='stem.bn')
@@ -85,26 +85,6 @@ def _renamed(name: str, blocks: Sequence[str]) -> str | None:
     if inside and inside[2] in _BLOCK and int(inside[1]) < len(blocks):
         return f'{blocks[int(inside[1])]}.{_BLOCK[inside[2]]}.{inside[3]}'
     return None
-
-
-def fit_channels(weight: Tensor, in_channels: int) -> Tensor:
-    """Weights of a first convolution for images of other channels than RGB.
-
-    One channel gets the sum of the three filters, so that it gives what a
-    grey RGB image gave. More get them in turn, R, G, B, R, ..., scaled by
-    3 / ``in_channels``, so that the sums keep their size.
-
-    Args:
-        weight (Tensor): (C, 3, k, k).
-        in_channels (int): Channels of the images.
-
-    Returns:
-        Tensor: (C, in_channels, k, k).
-    """
-    if in_channels == 1:
-        return weight.sum(1, keepdim=True)
-    repeated = weight[:, torch.arange(in_channels) % 3]
-    return repeated * (3 / in_channels)
 
 
 def _refuse(names: Iterable[str], what: str) -> None:

@@ -2,9 +2,9 @@
 """The papers' equations: functions of tensors, without config or state."""
 from .class_balance import balancing_weights, class_counts, weights_at
 from .clustering import class_prototypes, kmeans, most_scattered, scatter_score
-from .color import (COLOR_LAWS, add_brightness, adjust_brightness,
-                    adjust_contrast, adjust_hue, adjust_saturation,
-                    gaussian_blur, scale_saturation)
+from .color import (COLOR_LAWS, COLOUR_CHANGES, add_brightness,
+                    adjust_brightness, adjust_contrast, adjust_hue,
+                    adjust_saturation, gaussian_blur, scale_saturation)
 from .contrast import (best_rows, class_cosine, class_directions,
                        contrastive_loss, masked_batch_norm,
                        memory_rows_per_image, quality_filter)

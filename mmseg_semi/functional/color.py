@@ -1,7 +1,9 @@
 # Copyright (c) mmseg_semi authors.
 """Colour changes and blur of a batch on the device.
 
-Images are RGB in [0, 1]; every image has an amount of its own. ``adjust_*``
+Images are RGB in [0, 1]; every image has an amount of its own. What does not
+need colours takes any number of bands (:data:`COLOUR_CHANGES` does).
+``adjust_*``
 are the definitions of PIL and torchvision without their rounding to 8 bits.
 Those of kornia 0.4.1 differ in three of four: see :data:`COLOR_LAWS`.
 """
@@ -28,7 +30,7 @@ def adjust_brightness(image: Tensor, factor: Tensor) -> Tensor:
     """Blend with black.
 
     Args:
-        image (Tensor): (B, 3, H, W), in [0, 1].
+        image (Tensor): (B, C, H, W), in [0, 1].
         factor (Tensor): (B,), at least 0; 1 changes nothing.
 
     Returns:
@@ -38,8 +40,12 @@ def adjust_brightness(image: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast(image: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the mean luma of the image; see :func:`adjust_brightness`."""
-    mean = to_gray(image).mean(dim=(1, 2, 3), keepdim=True)
+    """Blend colours with their mean luma, other bands each with its mean.
+
+    See :func:`adjust_brightness`.
+    """
+    levels = to_gray(image) if image.shape[1] == 3 else image
+    mean = levels.mean(dim=(2, 3), keepdim=True)
     return torch.lerp(mean, image, _per_image(factor, image)).clamp(0, 1)
 
 
@@ -119,6 +125,8 @@ COLOR_LAWS = dict(
 ``pil``: PIL and torchvision. ``kornia``: kornia 0.4.1, which the official
 code of CMB pins.
 """
+COLOUR_CHANGES = ('saturation', 'hue')
+"""Those of them that need red, green and blue."""
 
 
 @full_precision

@@ -7,7 +7,9 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..functional import COLOR_LAWS, draw_placements, gaussian_blur, place
+from ..datasets.transforms.channels import say_skipped
+from ..functional import (COLOR_LAWS, COLOUR_CHANGES, draw_placements,
+                          gaussian_blur, place)
 from .mixing import CUTOUT_FILL
 from .step import LabelMaps, Step, moved_view
 
@@ -17,9 +19,10 @@ class PixelFormat:
     """How a preprocessor turned raw pixels, 0 to 255, into network input.
 
     Args:
-        mean (Tensor): (3, 1, 1), subtracted.
-        std (Tensor): (3, 1, 1), then divided by.
-        rgb (bool): Channels are red, green, blue; otherwise blue, green, red.
+        mean (Tensor): (C, 1, 1), subtracted.
+        std (Tensor): (C, 1, 1), then divided by.
+        rgb (bool): Three channels are red, green, blue; otherwise blue,
+            green, red. Any other number of them is no colours.
     """
     mean: Tensor
     std: Tensor
@@ -31,9 +34,11 @@ class PixelFormat:
 
         Args:
             preprocessor (nn.Module): What made the images.
-            like (Tensor): An image, for dtype and device.
+            like (Tensor): A batch of images (B, C, H, W), for the number of
+                bands, dtype and device.
         """
-        mean, std = like.new_zeros(3, 1, 1), like.new_ones(3, 1, 1)
+        shape = like.shape[-3], 1, 1
+        mean, std = like.new_zeros(shape), like.new_ones(shape)
         if preprocessor._enable_normalize:
             mean, std = preprocessor.mean.to(mean), preprocessor.std.to(std)
         return cls(mean, std, preprocessor.channel_conversion)
@@ -60,13 +65,24 @@ class PixelFormat:
         return (raw - self.mean) / self.std
 
     def colors(self, images: Tensor) -> Tensor:
-        """RGB in [0, 1] of normalised images (B, 3, H, W)."""
+        """RGB, or other bands, in [0, 1] of normalised (B, C, H, W)."""
         colors = ((images * self.std + self.mean) / 255).clamp(0, 1)
-        return colors if self.rgb else colors.flip(1)
+        return colors if self.in_order else colors.flip(1)
 
     def from_colors(self, colors: Tensor) -> Tensor:
         """The inverse of :meth:`colors`."""
-        return self.normalized((colors if self.rgb else colors.flip(1)) * 255)
+        return self.normalized(
+            (colors if self.in_order else colors.flip(1)) * 255)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the channels are as colour changes take them."""
+        return self.rgb or not self.colours
+
+    @property
+    def colours(self) -> bool:
+        """Whether the channels are colours."""
+        return len(self.mean) == 3
 
 
 @MODELS.register_module()
@@ -74,7 +90,9 @@ class ViewAugment:
     """Scale and crop, flip, colour jitter and blur of one view (CMB, Table 1).
 
     Image and label maps move together. Every image draws for itself. The
-    defaults are the paper's weak augmentation of labelled images.
+    defaults are the paper's weak augmentation of labelled images. For images
+    of other than three bands, saturation and hue are left out, which is said
+    once; brightness and contrast change all bands by one factor.
 
     Args:
         scale (tuple[float, float]): Range of the resize factor.
@@ -204,8 +222,18 @@ class ViewAugment:
         """Colour changes in a random order, clamped to what pixels can be."""
         colors = pixels.colors(images)
         adjust = COLOR_LAWS[self.color_law]
-        steps = [(adjust[name], self._uniform(step, len(images), low, high))
-                 for name, (low, high) in self.ranges.items() if low < high]
+        names = [
+            name for name, (low, high) in self.ranges.items() if low < high
+        ]
+        if not pixels.colours:
+            left_out = [name for name in names if name in COLOUR_CHANGES]
+            names = [name for name in names if name not in COLOUR_CHANGES]
+            if left_out:
+                say_skipped('ViewAugment', ' and '.join(left_out),
+                            images.shape[1])
+        steps = [(adjust[name],
+                  self._uniform(step, len(images), *self.ranges[name]))
+                 for name in names]
         step.random.shuffle(steps)
         for change, amount in steps:
             colors = change(colors, amount)

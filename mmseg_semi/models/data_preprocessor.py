@@ -1,12 +1,13 @@
 # Copyright (c) mmseg_semi authors.
 """Preprocessors of batches with several branches."""
 from functools import lru_cache
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
+from torch import Tensor
 
 
 class Branches(BaseDataPreprocessor):
@@ -26,10 +27,15 @@ class Branches(BaseDataPreprocessor):
             training (bool): Whether this is a training batch.
 
         Returns:
-            dict: ``inputs`` {branch: (B, 3, H, W) float32 Tensor} and
+            dict: ``inputs`` {branch: (B, C, H, W) float32 Tensor} and
             ``data_samples`` {branch: list}, or the plain pair.
+
+        Raises:
+            ValueError: An image has other bands than there are means; names
+                it.
         """
         if not isinstance(data['inputs'], dict):
+            self._check_bands(data['inputs'], data.get('data_samples'))
             return super().forward(data, training)
         result: Dict[str, Any] = dict(inputs={}, data_samples={})
         for branch, images in data['inputs'].items():
@@ -37,6 +43,7 @@ class Branches(BaseDataPreprocessor):
             if not kept:
                 continue
             samples = data['data_samples'][branch]
+            self._check_bands(images, samples)
             out = super().forward(
                 dict(
                     inputs=[images[i] for i in kept],
@@ -44,6 +51,23 @@ class Branches(BaseDataPreprocessor):
             for key in result:
                 result[key][branch] = out[key]
         return result
+
+    def _check_bands(self, images: Sequence[Optional[Tensor]],
+                     samples: Optional[list]) -> None:
+        """Broadcasting would make three bands of one."""
+        mean = getattr(self, 'mean', None)
+        if not isinstance(mean, Tensor):
+            return
+        for i, image in enumerate(images):
+            if image is None or image.shape[-3] == len(mean):
+                continue
+            path = getattr(samples[i], 'img_path', '') if samples else ''
+            raise ValueError(
+                f'{path or "An image"} has {image.shape[-3]} bands, '
+                f'data_preprocessor.mean {len(mean)} numbers. Give mean and '
+                'std a number for each band (mmseg_semi.pixel_statistics.'
+                'measure_pixels measures them), or load as many bands '
+                '(LoadBands bands=...).')
 
 
 @MODELS.register_module()
@@ -114,7 +138,8 @@ def build_preprocessor(wrapped: Optional[dict],
 
     Raises:
         TypeError: The type is no preprocessor.
-        ValueError: There is none: images would not be normalised.
+        ValueError: There is none: images would not be normalised. Or mean,
+            std and the swap of colours do not fit each other.
     """
     if wrapped is None and given is None:
         raise ValueError(
@@ -135,4 +160,24 @@ def build_preprocessor(wrapped: Optional[dict],
     if cls is None or not issubclass(cls, BaseDataPreprocessor):
         raise TypeError(f'data_preprocessor type {kind!r} is no registered '
                         'preprocessor (a BaseDataPreprocessor).')
+    _check_numbers(cfg)
     return with_branches(cls)(**cfg)
+
+
+def _check_numbers(cfg: dict) -> None:
+    """Mean, std and the swap of colours must be of the same bands."""
+    mean, std = cfg.get('mean'), cfg.get('std')
+    if mean is None:
+        return
+    bands = len(mean)
+    if std is None or len(std) != bands:
+        raise ValueError(
+            f'data_preprocessor.mean has {bands} numbers, std '
+            f'{"none" if std is None else len(std)}: give both a number for '
+            'each band.')
+    swaps = [n for n in ('bgr_to_rgb', 'rgb_to_bgr') if cfg.get(n)]
+    if swaps and bands != 3:
+        raise ValueError(
+            f'data_preprocessor.{swaps[0]}=True swaps red and blue of three '
+            f'bands, but mean has {bands} numbers: set {swaps[0]}=False. '
+            'LoadBands bands=(...) gives the order of the bands.')

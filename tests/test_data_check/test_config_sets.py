@@ -7,6 +7,7 @@ from mmseg.registry import DATASETS as REGISTRY
 from torch.utils.data import DataLoader
 
 from mmseg_semi.data_check import DataError, check_config, sets_from_config
+from mmseg_semi.data_check.sets import BANDS
 from mmseg_semi.datasets import digit_scenes
 from mmseg_semi.datasets.miniatures import FOLDERS, write_miniature
 from .trees import CLASSES, Tree, kinds, only
@@ -207,6 +208,12 @@ def test_missing_test_set_stops_nothing(tree):
 def test_other_loaders_are_not_judged(tree):
     own = stock(tree, 'labelled', pipeline=[dict(type='LoadTiffOfMine')])
     assert sets_from_config(config(tree, own))[0][0].color_type is None
+
+
+def test_the_loader_of_bands_is_known(tree):
+    own = stock(tree, 'labelled', pipeline=[dict(type='LoadBands', bands=3)])
+    assert sets_from_config(config(tree, own))[0][0].color_type == BANDS
+    assert check_config(config(tree, own)).findings == []
 
 
 def test_source_domain(tree):

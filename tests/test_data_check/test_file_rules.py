@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mmseg_semi.data_check import check_sets, facts, folder_set
+from mmseg_semi.data_check.sets import BANDS
 from .trees import Tree, kinds, only, scene
 
 
@@ -245,3 +246,19 @@ def test_no_right_to_read(tree):
         pytest.skip('everything can be read here')
     finding = only(tree.check(), 'unreadable-image', 'error')
     assert 'Permission denied' in finding.value
+
+
+def test_remedy_of_deep_images_is_their_loader(tree):
+    for path in tree.photos():
+        grey = np.asarray(Image.open(path).convert('L'))
+        as_tiff(path, grey.astype(np.float32) / 255)
+    finding = only(tree.check(), 'pixel-range', 'error')
+    assert 'LoadBands bands=1' in finding.remedy
+    assert 'measure_pixels' in finding.remedy
+    assert tree.check(color_type=BANDS).findings == []
+
+
+def test_that_loader_turns_photographs(tree):
+    rotated(tree, 6, (40, 32))
+    report = tree.check(color_type=BANDS)
+    assert ('error', 'size-differs', 'labelled') in kinds(report)

@@ -25,7 +25,7 @@ def pixel_format(rgb=True):
             std=list(STD),
             bgr_to_rgb=rgb,
             size=(H, W)))
-    return PixelFormat.of(preprocessor, torch.zeros(1).double())
+    return PixelFormat.of(preprocessor, torch.zeros(1, 3, 1, 1).double())
 
 
 def make_step(seed=0, batch=B, target=None):
@@ -285,7 +285,7 @@ def test_no_gradient_is_recorded():
 
 def test_pixels_without_normalisation():
     preprocessor = MODELS.build(dict(type='SemiDataPreProcessor', size=(H, W)))
-    pixels = PixelFormat.of(preprocessor, torch.zeros(1))
+    pixels = PixelFormat.of(preprocessor, torch.zeros(1, 3, 1, 1))
     assert not pixels.rgb
     raw = torch.rand(1, 3, 2, 2) * 255
     torch.testing.assert_close(pixels.from_colors(pixels.colors(raw)), raw)
@@ -303,3 +303,40 @@ def test_pixels_without_normalisation():
 def test_bad_options(wrong, message):
     with pytest.raises(ValueError, match=message):
         ViewAugment(**wrong)
+
+
+@pytest.mark.parametrize('law', ['kornia', 'pil'])
+@pytest.mark.parametrize('bands', [1, 2, 4, 6])
+def test_bands_that_are_no_colours(bands, law):
+    """Brightness and contrast of each band as of one by itself, and blur."""
+    torch.manual_seed(0)
+    mean, std = 100 + 10 * torch.rand(bands), 40 + torch.rand(bands)
+
+    def changed(image, mean, std):
+        preprocessor = MODELS.build(
+            dict(
+                type='SemiDataPreProcessor',
+                mean=mean.tolist(),
+                std=std.tolist()))
+        pixels = PixelFormat.of(preprocessor, image)
+        step, labels = make_step(3)
+        view = step.views['view']
+        step.views['view'] = View(
+            image=pixels.normalized(image),
+            samples=view.samples,
+            valid=view.valid,
+            labels=view.labels,
+            target=None)
+        ViewAugment(
+            scale_prob=0.,
+            flip_prob=0.,
+            jitter_prob=1.,
+            blur_prob=1.,
+            color_law=law)(step, 'view', labels, pixels)
+        return raw_of(step.views['view'], pixels)
+
+    image = 255 * torch.rand(B, bands, H, W, dtype=torch.float64)
+    whole = changed(image, mean, std)
+    assert whole.shape == image.shape and (whole - image).abs().mean() > 1
+    last = changed(image[:, -1:], mean[-1:], std[-1:])
+    torch.testing.assert_close(whole[:, -1:], last, atol=1e-3, rtol=0)

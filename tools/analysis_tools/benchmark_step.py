@@ -39,6 +39,7 @@ from mmseg_semi.engine.readable_errors import readable_errors
 from mmseg_semi.engine.step_benchmark import (STEPS, StepBenchmark,
                                               find_stages, summarize)
 from mmseg_semi.engine.step_timing import MIB, StepTimer, peak_memory, timed
+from mmseg_semi.models.band_weights import settle_channels
 from mmseg_semi.models.segmentors.wrapped import resolve_segmentor
 
 BLOB = 16  # side of a patch of one class in random labels, in pixels
@@ -108,6 +109,7 @@ def random_batch(cfg: Config, crop=None, counts=None) -> dict:
         or cfg.get('crop_size') or ())
     if len(crop) != 2:
         raise ValueError('The config names no crop size: give --crop.')
+    bands = settle_channels(segmentor, cfg.model.get('data_preprocessor'))
     counts = counts or cfg.train_dataloader.sampler.counts
     head = segmentor.decode_head
     head = head[-1] if isinstance(head, list) else head
@@ -118,7 +120,7 @@ def random_batch(cfg: Config, crop=None, counts=None) -> dict:
     for branch in branches:
         labelled = branch == 'sup'
         number = counts[0 if labelled else 1]
-        inputs[branch] = torch.randn(number, 3, *crop)
+        inputs[branch] = torch.randn(number, bands, *crop)
         samples[branch] = [
             random_sample(crop, head.num_classes, labelled)
             for _ in range(number)

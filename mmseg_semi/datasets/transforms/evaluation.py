@@ -2,13 +2,11 @@
 """What of an image is scored."""
 from typing import Sequence, Tuple, Union
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-IMAGENET_MEAN = (103.53, 116.28, 123.675)
-"""BGR; exactly 0 after the usual normalisation."""
+from .channels import IMAGENET_MEAN, levels, num_bands, pad_border
 
 
 @TRANSFORMS.register_module()
@@ -30,8 +28,10 @@ class PadCenterCrop(BaseTransform):
 
     Args:
         crop_size (int | tuple[int, int]): Height and width.
-        img_pad_val (sequence[float]): Colour of the border, BGR. Defaults to
-            the ImageNet mean, as the code pads with 0 after normalisation.
+        img_pad_val (float | sequence[float]): Colour of the border, BGR; of
+            other bands one level, or one for each. Defaults to the ImageNet
+            mean, as the code pads with 0 after normalisation; its grey for
+            other bands.
         seg_pad_val (int): Label of the border. Defaults to 0, background.
 
     Raises:
@@ -40,7 +40,7 @@ class PadCenterCrop(BaseTransform):
 
     def __init__(self,
                  crop_size: Union[int, Tuple[int, int]],
-                 img_pad_val: Sequence[float] = IMAGENET_MEAN,
+                 img_pad_val: Union[float, Sequence[float]] = IMAGENET_MEAN,
                  seg_pad_val: int = 0) -> None:
         if isinstance(crop_size, int):
             crop_size = (crop_size, crop_size)
@@ -48,7 +48,7 @@ class PadCenterCrop(BaseTransform):
             raise ValueError('PadCenterCrop: crop_size must be one or two '
                              f'numbers of pixels, got {crop_size}.')
         self.crop_size = tuple(crop_size)
-        self.img_pad_val = tuple(img_pad_val)
+        self.img_pad_val = img_pad_val
         self.seg_pad_val = seg_pad_val
 
     def _fit(self, array: np.ndarray, value: Sequence[float]) -> np.ndarray:
@@ -57,8 +57,7 @@ class PadCenterCrop(BaseTransform):
             missing, spare = max(size - length, 0), max(length - size, 0)
             border += [missing // 2, missing - missing // 2]
             window.append(slice(spare // 2, spare // 2 + size))
-        padded = cv2.copyMakeBorder(
-            array, *border, cv2.BORDER_CONSTANT, value=value)
+        padded = pad_border(array, border, value)
         return np.ascontiguousarray(padded[tuple(window)])
 
     def transform(self, results: dict) -> dict:
@@ -70,8 +69,9 @@ class PadCenterCrop(BaseTransform):
                     'yet. Put LoadAnnotations before it.')
             return results
         # As float, since a mean colour has no place among 8-bit ones.
-        results['img'] = self._fit(results['img'].astype(np.float32),
-                                   self.img_pad_val)
+        image = results['img'].astype(np.float32)
+        results['img'] = self._fit(
+            image, levels(self.img_pad_val, num_bands(image), 'img_pad_val'))
         for key in results.get('seg_fields', []):
             results[key] = self._fit(results[key], self.seg_pad_val)
         # Predictions are made at the size of the original.

@@ -7,15 +7,15 @@ valid pixels always gets 255.
 """
 from typing import Optional, Sequence, Tuple, Union
 
-import cv2
 import numpy as np
+from mmcv.image.geometric import pillow_interp_codes
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import RandomCrop, Resize
 from mmseg.registry import TRANSFORMS
+from PIL import Image
 
-MEAN_COLOR = (104, 116, 124)
-"""ImageNet mean as an 8-bit BGR colour: (almost) 0 after normalisation."""
+from .channels import MEAN_COLOR, is_colour, levels, num_bands, pad_border
 
 _INVALID = 255
 
@@ -23,19 +23,34 @@ _INVALID = 255
 def _pad(results: dict, border: Tuple[int, int, int, int],
          img_pad_val: Sequence[int], seg_pad_val: int) -> None:
     """Pad image and maps by (top, bottom, left, right), in place."""
-    results['img'] = cv2.copyMakeBorder(
-        results['img'], *border, cv2.BORDER_CONSTANT, value=img_pad_val)
+    image = results['img']
+    results['img'] = pad_border(
+        image, border, levels(img_pad_val, num_bands(image), 'img_pad_val'))
     for key in results.get('seg_fields', []):
         value = _INVALID if key == 'valid_map' else seg_pad_val
-        results[key] = cv2.copyMakeBorder(
-            results[key], *border, cv2.BORDER_CONSTANT, value=value)
+        results[key] = pad_border(results[key], border, value)
     results['img_shape'] = results['img'].shape[:2]
 
 
-def _color(value: Union[int, Sequence[int]]) -> Tuple[int, ...]:
-    if isinstance(value, (int, float)):
-        return (value, ) * 3
-    return tuple(value)
+def _resize_bands(image: np.ndarray, size: Tuple[int, int],
+                  interpolation: str) -> np.ndarray:
+    """Resize by Pillow, which takes floats and other bands one by one.
+
+    Args:
+        image (np.ndarray): (H, W) or (H, W, C), uint8 or float32.
+        size (tuple[int, int]): Width and height.
+        interpolation (str): Pillow's name of it.
+    """
+    bands = [
+        np.asarray(
+            Image.fromarray(np.float32(band)).resize(
+                size, pillow_interp_codes[interpolation]))
+        for band in np.moveaxis(np.atleast_3d(image), 2, 0)
+    ]
+    resized = np.stack(bands, 2).reshape(*size[::-1], *image.shape[2:])
+    if image.dtype.kind in 'ui':
+        resized = np.rint(resized)
+    return resized.clip(0, 255).astype(image.dtype)
 
 
 class _DrawnResize(Resize):
@@ -65,6 +80,18 @@ class _DrawnResize(Resize):
         self._resize_img(results)
         self._resize_seg(results)
         return results
+
+    def _resize_img(self, results: dict) -> None:
+        image, size = results['img'], results['scale']
+        if self.backend != 'pillow' or (image.dtype == np.uint8
+                                        and is_colour(image)):
+            super()._resize_img(results)
+            return
+        results['img'] = _resize_bands(image, size, self.interpolation)
+        results['img_shape'] = results['img'].shape[:2]
+        results['scale_factor'] = (size[0] / image.shape[1],
+                                   size[1] / image.shape[0])
+        results['keep_ratio'] = self.keep_ratio
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}(low={self.low}, '
@@ -129,7 +156,7 @@ class RandomLongSideResize(_DrawnResize):
         low (float): Smallest factor. Defaults to 0.5.
         high (float): Largest factor. Defaults to 2.
         backend (str): 'pillow' (smooths when shrinking, as in the official
-            code; uint8 only) or 'cv2' (faster). Defaults to 'pillow'.
+            code) or 'cv2' (faster). Defaults to 'pillow'.
         interpolation (str): Of the image; maps are nearest. Defaults to
             'bilinear'.
     """
@@ -171,7 +198,9 @@ class RandomPadCrop(RandomCrop):
         crop_size (int | tuple[int, int]): Height and width of the crop.
         pad (str): 'symmetric' or 'corner'. Defaults to 'symmetric'.
         img_pad_val (int | sequence[int], optional): Colour of the padding,
-            BGR. None: the ImageNet mean for 'symmetric', black for 'corner'.
+            BGR; of other bands one level, or one for each. None: the ImageNet
+            mean for 'symmetric' (its grey for other bands), black for
+            'corner'.
         seg_pad_val (int): Label of the padding. Defaults to 255. The map of
             valid pixels is always padded with 255.
         kwargs: ``cat_max_ratio`` and ``ignore_index`` of mmseg's RandomCrop.
@@ -190,7 +219,7 @@ class RandomPadCrop(RandomCrop):
         if img_pad_val is None:
             img_pad_val = MEAN_COLOR if pad == 'symmetric' else 0
         self.pad = pad
-        self.img_pad_val = _color(img_pad_val)
+        self.img_pad_val = img_pad_val
         self.seg_pad_val = seg_pad_val
 
     def transform(self, results: dict) -> dict:
@@ -227,7 +256,8 @@ class RandomShift(BaseTransform):
     Args:
         max_shift (int): Largest offset in pixels. Defaults to 6.
         img_pad_val (int | sequence[int]): Colour of the uncovered border,
-            BGR. Defaults to the ImageNet mean.
+            BGR; of other bands one level, or one for each. Defaults to the
+            ImageNet mean, its grey for other bands.
         seg_pad_val (int): Label of the uncovered border. Defaults to 255. The
             map of valid pixels always gets 255.
     """
@@ -239,7 +269,7 @@ class RandomShift(BaseTransform):
         if max_shift < 0:
             raise ValueError(f'max_shift must be >= 0, got {max_shift}')
         self.max_shift = max_shift
-        self.img_pad_val = _color(img_pad_val)
+        self.img_pad_val = img_pad_val
         self.seg_pad_val = seg_pad_val
 
     @cache_randomness

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_semi authors.
+import io
 from typing import Optional
 
 import mmcv
@@ -72,10 +73,21 @@ class LoadStrictImage(LoadImageFromFile):
             raise UnreadableImageError(
                 f'{path} cannot be decoded: {error}') from error
         if image is None:
-            raise UnreadableImageError(
-                f'{path} cannot be decoded: it is damaged, or in a format '
-                f"that the backend '{self.imdecode_backend}' does not know.")
+            raise UnreadableImageError(self._not_decoded(path, data))
         return image
+
+    def _not_decoded(self, path: str, data: bytes) -> str:
+        # Here: the package that it is in imports this one.
+        from mmseg_semi.data_check.formats import tiff_header
+        header = tiff_header(io.BytesIO(data))
+        if header is None:
+            return (f'{path} cannot be decoded: it is damaged, or in a format '
+                    f"that the backend '{self.imdecode_backend}' does not "
+                    'know.')
+        pixels = header[2]
+        return (f'{path} has {pixels}, which are no photograph of 8 bits. '
+                f'Load these files with LoadBands bands={pixels.bands}, '
+                'range=(low, high) instead (docs/pixel_formats.md).')
 
 
 @TRANSFORMS.register_module()

@@ -110,8 +110,9 @@ class EfficientNetLite(BaseModule):
     Args:
         arch (str): ``lite0``, ``lite1`` or ``lite2``. Defaults to ``lite0``.
         in_channels (int): Of the images. Pretrained weights of the first
-            convolution are repeated and scaled for another number than 3, see
-            :func:`.efficientnet_lite_weights.fit_channels`. Defaults to 3.
+            convolution are fitted to another number than 3, see
+            :func:`mmseg_semi.models.band_weights.fit_channels`. Defaults to
+            3.
         out_indices (Sequence[int]): Stages whose maps to return, ascending:
             0 to 4 for the strides 2, 4, 8, 16 and 32. Stages after the last
             one are not built. Defaults to (1, 2, 3, 4).

@@ -5,6 +5,7 @@ from typing import Dict
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..band_weights import widen_checkpoint
 from ..state import registered_state
 from .other_classes import differs_in_classes
 
@@ -52,6 +53,7 @@ def adopt_checkpoint(model: nn.Module, state_dict: Dict[str, Tensor],
         print_log(
             f'Plain segmentor checkpoint: {len(fitting)} tensors loaded into '
             f'each of {list(model.networks)}.', 'current')
+    widen_checkpoint(model, state_dict, prefix, model.in_channels)
     wrong = {
         key: (tuple(value.shape), tuple(state_dict[key].shape))
         for key, value in own.items()

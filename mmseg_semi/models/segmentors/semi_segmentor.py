@@ -14,11 +14,12 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..adapters import build_adapter
+from ..band_weights import settle_channels, widen_on_load
 from ..class_weights import allow_ignored_pixels
 from ..data_preprocessor import build_preprocessor
 from ..decode_heads.stock_query_heads import has_queries
 from ..decode_heads.with_queries import with_queries
-from ..probe import Probe, input_channels, input_size
+from ..probe import Probe, input_size
 from ..regularizers.supervised import DECLARED, with_class_weight
 from ..regularizers.term import build_term, term_class
 from ..taps import TapRecorder
@@ -119,7 +120,7 @@ class SemiSegmentor(BaseSegmentor):
             terms = with_class_weight(terms, class_weight)
         cfg = resolve_segmentor(segmentor, num_classes,
                                 class_weight == DECLARED)
-        self._input = input_size(cfg), input_channels(cfg)
+        self._input = input_size(cfg), settle_channels(cfg, data_preprocessor)
         # Built here: mmengine's own registry would need a default scope.
         super().__init__(
             data_preprocessor=build_preprocessor(
@@ -210,6 +211,7 @@ class SemiSegmentor(BaseSegmentor):
         net = MODELS.build(cfg)
         check_segmentor(type(net))
         allow_ignored_pixels(net)
+        widen_on_load(net, self.in_channels)
         return _without_sync_on_cpu(net)
 
     def _build_terms(self, cfgs: Dict[str, Optional[dict]],
@@ -265,6 +267,11 @@ class SemiSegmentor(BaseSegmentor):
 
     def net(self, name: str) -> nn.Module:
         return getattr(self, name)
+
+    @property
+    def in_channels(self) -> int:
+        """Bands of the images."""
+        return self._input[1]
 
     @property
     def predictor(self) -> nn.Module:

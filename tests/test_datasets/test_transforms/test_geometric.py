@@ -8,7 +8,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_semi.datasets.transforms import (InitValidMap, RandomLongSideResize,
                                             RandomPadCrop, RandomShift,
                                             RandomTwoSidedResize)
-from mmseg_semi.datasets.transforms.geometric import MEAN_COLOR
+from mmseg_semi.datasets.transforms.channels import MEAN_COLOR
 
 
 @pytest.fixture(autouse=True)
@@ -201,10 +201,69 @@ def test_senseless_arguments(cfg):
      'RandomTwoSidedResize(low=0.5, high=2.0, backend=cv2, '
      'interpolation=bilinear)'),
     (dict(type='RandomPadCrop', crop_size=8, pad='corner'),
-     "RandomPadCrop(crop_size=(8, 8), pad='corner', img_pad_val=(0, 0, 0), "
+     "RandomPadCrop(crop_size=(8, 8), pad='corner', img_pad_val=0, "
      'seg_pad_val=255, cat_max_ratio=1.0)'),
     (dict(type='RandomShift', img_pad_val=0),
-     'RandomShift(max_shift=6, img_pad_val=(0, 0, 0), seg_pad_val=255)'),
+     'RandomShift(max_shift=6, img_pad_val=0, seg_pad_val=255)'),
 ])
 def test_repr(cfg, text):
     assert repr(TRANSFORMS.build(cfg)) == text
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+@pytest.mark.parametrize('bands', [1, 2, 4, 6])
+@pytest.mark.parametrize(
+    'cfg', [
+        dict(type='RandomTwoSidedResize'),
+        dict(type='RandomLongSideResize'),
+        dict(type='RandomPadCrop', crop_size=40),
+        dict(type='RandomPadCrop', crop_size=40, pad='corner'),
+        dict(type='RandomShift'),
+        dict(type='PadCenterCrop', crop_size=40),
+    ],
+    ids=lambda c: c['type'])
+def test_any_number_of_bands(cfg, bands, dtype):
+    """Every band is treated as one by itself."""
+    transform = TRANSFORMS.build(cfg)
+    image = np.random.uniform(0, 255, (21, 27, bands)).astype(dtype)
+    whole, single = [], []
+    for result, part in ((whole, image), (single, image[..., -1:])):
+        np.random.seed(3)
+        results = transform(
+            dict(
+                img=part.copy(),
+                gt_seg_map=np.zeros((21, 27), np.uint8),
+                seg_fields=['gt_seg_map']))
+        assert results['img'].shape[:2] == results['gt_seg_map'].shape
+        assert results['img_shape'] == results['img'].shape[:2]
+        result.append(np.atleast_3d(results['img']))
+    assert whole[0].shape[2] == bands
+    if cfg['type'] != 'PadCenterCrop':
+        assert whole[0].dtype == dtype
+    np.testing.assert_allclose(whole[0][..., -1:], single[0], atol=1e-3)
+
+
+def test_pillow_resizes_floats_as_it_resizes_8_bits():
+    image = np.random.randint(0, 256, (60, 80, 3)).astype(np.uint8)
+    outcome = []
+    for part in (image, image.astype(np.float32)):
+        np.random.seed(1)
+        outcome.append(
+            TRANSFORMS.build(dict(type='RandomLongSideResize',
+                                  high=.9))(dict(img=part)))
+    first, second = outcome
+    assert second['img'].dtype == np.float32
+    assert np.abs(first['img'] - second['img']).max() <= 1
+    assert first['scale_factor'] == second['scale_factor']
+
+
+def test_padding_of_bands():
+    image = np.zeros((2, 2, 5), np.float32)
+    options = dict(type='RandomPadCrop', crop_size=4)
+    for value, expected in ((None, [np.mean(MEAN_COLOR)] * 5), (7, [7] * 5),
+                            ((1, 2, 3, 4, 5), [1, 2, 3, 4, 5])):
+        padded = TRANSFORMS.build(dict(options, img_pad_val=value))(
+            dict(img=image.copy()))['img']
+        np.testing.assert_allclose(padded[0, 0], expected, rtol=1e-6)
+    with pytest.raises(ValueError, match='3 levels, the image 5 bands'):
+        TRANSFORMS.build(dict(options, img_pad_val=(1, 2, 3)))(dict(img=image))

@@ -213,3 +213,23 @@ def test_registered_with_readable_repr():
         'backend_args=None)')
     image = TRANSFORMS.build(dict(type='LoadStrictImage'))
     assert repr(image).startswith('LoadStrictImage(ignore_empty=False')
+
+
+def test_floats_are_said_to_be_floats(tmp_path):
+    path = tmp_path / 'reflectance.tif'
+    Image.fromarray(np.random.rand(9, 8).astype(np.float32)).save(path)
+    with pytest.raises(UnreadableImageError) as error:
+        TRANSFORMS.build(dict(type='LoadStrictImage'))(
+            dict(img_path=str(path)))
+    text = str(error.value)
+    assert str(path) in text and '1 band of float 32 bits' in text
+    assert 'LoadBands bands=1' in text and 'damaged' not in text
+
+
+def test_a_tiff_too_large_for_pillow_is_named(tmp_path, monkeypatch):
+    path = tmp_path / 'scan.tif'
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 900)
+    with pytest.raises(UnreadableImageError, match='scan.tif.*2000 pixels'):
+        TRANSFORMS.build(dict(type='LoadStrictImage'))(
+            dict(img_path=str(path)))

@@ -5,7 +5,10 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageEnhance, ImageFilter
 
 from mmseg_semi.datasets.scene_drawing import load_photos
-from mmseg_semi.datasets.transforms import RandomGaussianBlur, SemiColorJitter
+from mmseg_semi.datasets.transforms import (RandomGaussianBlur,
+                                            SemiColorJitter, SemiGrayscale,
+                                            SemiPhotoMetricDistortion,
+                                            channels)
 from mmseg_semi.datasets.transforms import photometric as ops
 
 
@@ -126,11 +129,107 @@ def test_blur_draws():
     assert abs(drawn.mean() - 1.05) < 0.05
 
 
-@pytest.mark.parametrize(
-    'transform', [SemiColorJitter(), RandomGaussianBlur()])
-def test_float_images_are_refused(transform, bgr):
-    with pytest.raises(TypeError, match='uint8 BGR.*float32'):
-        transform(dict(img=bgr.astype(np.float32)))
+EVERY = [
+    SemiColorJitter(1.),
+    RandomGaussianBlur(1.),
+    SemiGrayscale(1.),
+    SemiPhotoMetricDistortion()
+]
+
+
+@pytest.mark.parametrize('transform', EVERY, ids=lambda t: type(t).__name__)
+def test_other_numbers_are_refused(transform, bgr):
+    normalised = bgr.astype(np.float32) / 57 - 2
+    for image in (normalised, bgr.astype(np.uint16), bgr.astype(float)):
+        with pytest.raises(TypeError, match=f'got {image.dtype}'):
+            transform(dict(img=image))
+
+
+def draws(transform, image, seed):
+    np.random.seed(seed)
+    return transform(dict(img=image.copy()))['img']
+
+
+@pytest.mark.parametrize('transform', EVERY, ids=lambda t: type(t).__name__)
+def test_floats_get_what_8_bits_get(transform, bgr):
+    """Without rounding, which 8 bits get once or twice a change."""
+    changed = 0
+    for seed in range(12):
+        expected = draws(transform, bgr, seed).astype(int)
+        ours = draws(transform, bgr.astype(np.float32), seed)
+        assert ours.dtype == np.float32 and ours.shape == bgr.shape
+        assert ours.min() >= 0 and ours.max() <= 255
+        # 8 bits of hue are steps of 1.4 or 2 degrees.
+        assert np.abs(ours - expected).mean() < 3
+        changed += np.abs(ours - bgr).mean() > 1
+    assert changed > 5
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+@pytest.mark.parametrize('bands', [0, 1, 2, 4, 9])
+@pytest.mark.parametrize('transform', EVERY, ids=lambda t: type(t).__name__)
+def test_any_number_of_bands(transform, bands, dtype):
+    """All bands alike; 0 stands for an image without the axis of bands."""
+    shape = (24, 31, bands) if bands else (24, 31)
+    image = np.random.uniform(60, 190, shape).astype(dtype)
+    for seed in range(8):
+        ours = draws(transform, image, seed)
+        assert ours.shape == image.shape and ours.dtype == dtype
+        if isinstance(transform, SemiGrayscale):
+            np.testing.assert_array_equal(ours, image)
+        else:
+            for band in range(bands):
+                single = image[..., band:band + 1].copy()
+                np.testing.assert_allclose(
+                    draws(transform, single, seed)[..., 0],
+                    ours[..., band],
+                    atol=1e-3)
+
+
+def test_contrast_of_bands_turns_about_their_means():
+    image = np.random.uniform(90, 110, (20, 20, 2)).astype(np.float32)
+    image[..., 1] += 80
+    ours = ops.adjust_contrast(image, .5)
+    np.testing.assert_allclose(
+        ours.mean((0, 1)), image.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(
+        ours.std((0, 1)), image.std((0, 1)) / 2, rtol=1e-4)
+
+
+def test_what_needs_colours_is_said_once(monkeypatch):
+    said = []
+    monkeypatch.setattr(channels, 'print_log',
+                        lambda text, *args, **kwargs: said.append(text))
+    channels.say_skipped.cache_clear()
+    image = np.random.uniform(0, 255, (20, 20, 4)).astype(np.float32)
+    for _ in range(3):
+        SemiColorJitter(1.)(dict(img=image))
+    assert len(said) == 1 and 'SemiColorJitter: saturation and hue' in said[0]
+    assert 'images of 4' in said[0]
+    SemiColorJitter(1., saturation=0, hue=0)(dict(img=image[..., :2]))
+    assert len(said) == 1  # nothing is left out
+
+
+def test_distortion_of_photographs_is_the_stock_one(bgr):
+    stock = TRANSFORMS.build(dict(type='PhotoMetricDistortion'))
+    for seed in range(10):
+        np.testing.assert_array_equal(
+            draws(SemiPhotoMetricDistortion(), bgr, seed),
+            draws(stock, bgr, seed))
+
+
+def test_grayscale_is_the_stock_one_of_the_configs(bgr):
+    stock = TRANSFORMS.build(
+        dict(
+            type='RandomGrayscale',
+            prob=1.,
+            keep_channels=True,
+            channel_weights=(0.114, 0.587, 0.299)))
+    ours = SemiGrayscale(1.)(dict(img=bgr.copy()))['img'].astype(int)
+    assert np.abs(ours - stock(dict(img=bgr.copy()))['img']).max() <= 1
+    sometimes = SemiGrayscale(.2)
+    some = [sometimes.random_choice() for _ in range(2000)]
+    assert abs(np.mean(some) - .2) < .03
 
 
 @pytest.mark.parametrize('cfg', [
@@ -147,6 +246,7 @@ def test_senseless_arguments(cfg):
     (SemiColorJitter(), 'SemiColorJitter(p=0.8, brightness=0.5, contrast=0.5,'
      ' saturation=0.5, hue=0.25)'),
     (RandomGaussianBlur(), 'RandomGaussianBlur(p=0.5, sigma=(0.1, 2.0))'),
+    (SemiGrayscale(), 'SemiGrayscale(prob=0.2)'),
 ])
 def test_repr(transform, text):
     assert repr(transform) == text
