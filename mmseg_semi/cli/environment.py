@@ -65,7 +65,7 @@ def look_around() -> dict:
         operators=_operators(),
         gpus=gpus,
         cpus=os.cpu_count(),
-        memory=_free_memory(),
+        memory=free_memory(),
         disk=disk,
         problems=problems,
         notes=notes)
@@ -204,7 +204,7 @@ def _gpus() -> tuple[list[dict], list[str]]:
         return [], [f'GPUs cannot be listed: {error}']
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
     """Bytes that can be had without swapping, where the system tells."""
     try:
         with open('/proc/meminfo', encoding='ascii') as file:
