@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Test, and print the scores."""
     from ..apis import test, test_config
-    from .quiet import log_to_stderr
+    from ..quiet import log_to_stderr
     if not args.force:
         _check_empty('--out', args.out)
         _check_empty('--show-dir', args.show_dir)

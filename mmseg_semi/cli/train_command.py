@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and tell where the result is."""
     from ..apis import train, train_config
-    from .quiet import log_to_stderr
+    from ..quiet import log_to_stderr
     with log_to_stderr(args.json):
         cfg = train_config(args.config, **train_settings(args))
         if not (cfg.get('resume') or args.force):

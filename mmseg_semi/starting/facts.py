@@ -11,7 +11,7 @@ from statistics import median
 import torch
 from PIL import Image
 
-from ..cli.environment import free_memory
+from ..memory import free_memory
 from ..importing import tree
 
 # So many photographs tell the usual size.

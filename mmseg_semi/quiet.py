@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
-"""Where the log of a training goes."""
+"""Where what libraries print goes."""
+import io
 import sys
 from contextlib import contextmanager, redirect_stdout
 
@@ -16,4 +17,11 @@ def log_to_stderr(active: bool):
         yield
         return
     with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def nothing_printed():
+    """Leave out what libraries print; errors are raised as ever."""
+    with redirect_stdout(io.StringIO()):
         yield
