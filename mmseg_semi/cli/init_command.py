@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', help='file to write (default: NAME.py, NAME that of DATA)')
     add_recipe(parser)
     parser.add_argument(
+        '--seed', type=int, default=0, help='of the training (default: 0)')
+    parser.add_argument(
         '--force',
         action='store_true',
         help='replace files that have other content')
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """Add what a recipe may be told."""
+    """Add what a recipe may be told, but for the seed."""
     parser.add_argument(
         '--method',
         help='brpg, cmb, cps, mean_teacher, unimatch, ... (default: '
@@ -59,13 +61,11 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar='N',
         help='stop after N validations without a better mIoU')
-    parser.add_argument(
-        '--seed', type=int, default=0, help='of the training (default: 0)')
 
 
 def recipe_arguments(args: argparse.Namespace) -> dict:
-    """Keyword arguments of :func:`mmseg_semi.starting.write_configs`."""
-    names = 'method', 'model', 'iters', 'crop', 'patience', 'seed'
+    """What of :func:`mmseg_semi.starting.choose_recipe` is given."""
+    names = 'method', 'model', 'iters', 'crop'
     return {name: getattr(args, name) for name in names}
 
 
@@ -74,14 +74,22 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
     from pathlib import Path
 
-    from ..starting import write_configs
-    out = args.out or f'{Path(args.data).resolve().name}.py'
+    from ..starting import recipe_for, twin_path, write_configs
+    config = args.out or f'{Path(args.data).resolve().name}.py'
+    recipe = recipe_for(args.data, **recipe_arguments(args))
     written = write_configs(
-        args.data, out, force=args.force, **recipe_arguments(args))
+        args.data,
+        recipe,
+        config,
+        str(twin_path(config)),
+        seed=args.seed,
+        patience=args.patience,
+        force=args.force)
     if args.json:
-        print(json.dumps(asdict(written), indent=2))
+        print(json.dumps(dict(recipe=asdict(recipe), **asdict(written)),
+                         indent=2))
         return 0
-    print(written.recipe.describe())
+    print(recipe.describe())
     for path, state in written.states.items():
         print(f'{path} ({state})')
     print(f'Train with: mmseg-semi train {written.config}')

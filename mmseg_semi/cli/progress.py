@@ -1,9 +1,10 @@
 # Copyright (c) mmseg_semi authors.
-"""A progress bar for loops that take a while."""
+"""Progress bars for what takes a while."""
 from collections.abc import Iterable
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 
 
 def show_progress(items: Iterable, text: str) -> Iterable:
@@ -18,3 +19,19 @@ def show_progress(items: Iterable, text: str) -> Iterable:
         console=console,
         transient=True,
         disable=not console.is_terminal)
+
+
+@contextmanager
+def count_progress(text: str):
+    """A bar, as of :func:`show_progress`, for what counts by itself.
+
+    Yields:
+        Callable[[int, int], None]: Takes the numbers done and of all.
+    """
+    console = Console(stderr=True)
+    with Progress(
+            console=console, transient=True,
+            disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(
+            task, completed=done, total=total)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .config_text import config_text, twin_path, write_text
+from .config_text import config_text, write_text
 from .facts import data_facts, machine_facts
 from .recipe import SUPERVISED, Recipe, choose_recipe
 
@@ -13,60 +13,71 @@ class Written:
     """Configs that were written.
 
     Attributes:
-        recipe (Recipe): What the config trains, with reasons.
-        config (str): The file.
-        twin (str, optional): That of the supervised twin; None if the config
+        config (str): The file of the method.
+        twin (str, optional): That of the supervised twin; None if the method
             is supervised itself.
         states (dict[str, str]): File -> ``written``, ``unchanged``,
             ``replaced``.
     """
-    recipe: Recipe
     config: str
     twin: str | None
     states: dict[str, str]
 
 
+def recipe_for(folder: str, **given) -> Recipe:
+    """The recipe for an import on this machine.
+
+    Args:
+        folder (str): What an import wrote.
+        **given: Settings that :func:`.choose_recipe` shall not choose.
+
+    Returns:
+        Recipe: With a reason for every setting.
+    """
+    return choose_recipe(data_facts(folder), machine_facts(), **given)
+
+
 def write_configs(folder: str,
-                  out: str,
+                  recipe: Recipe,
+                  config: str,
+                  twin: str,
                   seed: int = 0,
                   patience: int | None = None,
-                  force: bool = False,
-                  twin: str | None = None,
-                  **given) -> Written:
+                  force: bool = False) -> Written:
     """Write the config of a method and of its supervised twin.
 
     The twin has the same labelled images, model, crop, length and seed, and
     no unlabelled images.
 
     Args:
-        folder (str): What an import wrote.
-        out (str): The file of the config.
+        folder (str): What an import wrote, as trainings will find it.
+        recipe (Recipe): What to train.
+        config (str): The file of the method.
+        twin (str): The file of the twin.
         seed (int): Of both trainings. Defaults to 0.
-        patience (int, optional): See :func:`config_text`.
+        patience (int, optional): See :func:`.config_text`.
         force (bool): Replace files of other content. Defaults to False.
-        twin (str, optional): The file of the twin. Defaults to ``out`` with
-            ``_supervised`` before its suffix.
-        **given: Settings that :func:`choose_recipe` shall not choose.
 
     Returns:
-        Written: Files and recipe.
+        Written: The files.
 
     Raises:
         FileExistsError: There is a file of other content, and no ``force``;
             nothing is written then.
     """
-    recipe = choose_recipe(data_facts(folder), machine_facts(), **given)
-    texts = {Path(out): config_text(folder, recipe, seed, patience)}
+    recipes = {str(config): recipe}
     if recipe.method != SUPERVISED:
-        other = Path(twin or twin_path(out))
-        supervised = replace(
+        recipes[str(twin)] = replace(
             recipe, method=SUPERVISED, images=(recipe.images[0], 0))
-        texts[other] = config_text(folder, supervised, seed, patience)
+    texts = {
+        path: config_text(folder, one, seed, patience)
+        for path, one in recipes.items()
+    }
     for path, text in texts.items():  # all or nothing
-        write_text(text, path, force, dry_run=True)
+        write_text(text, Path(path), force, dry_run=True)
     states = {
-        str(path): write_text(text, path, force)
+        path: write_text(text, Path(path), force)
         for path, text in texts.items()
     }
-    config, *others = states
-    return Written(recipe, config, others[0] if others else None, states)
+    files = [*recipes, None]
+    return Written(files[0], files[1], states)
