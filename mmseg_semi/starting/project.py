@@ -214,9 +214,7 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
         comparison = compare(models[1], models[0], reporter.track)
     picture = state.out / PICTURE
     reporter.say('Drawing ...')
-    title = 'Validation photos' + (f': {comparison.verdict}'
-                                   if comparison else '')
-    write_atomically(draw_comparison(models, title), picture)
+    write_atomically(draw_comparison(models, _title(comparison)), picture)
     outcome = Outcome(
         str(state.out),
         dict(configs), {model.name: model.checkpoint
@@ -226,6 +224,16 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
     write_atomically(text.encode(), state.out / TABLE)
     return outcome
+
+
+def _title(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return 'Validation photos'
+    found = comparison.difference
+    return (f'mIoU: {comparison.supervised.name} '
+            f'{comparison.supervised.miou:.1f}, {comparison.method.name} '
+            f'{comparison.method.miou:.1f} ({found.mean:+.1f}, 95 % interval '
+            f'{found.low:+.1f} to {found.high:+.1f})')
 
 
 def _last_score(folder: Path) -> float | None:
