@@ -6,6 +6,7 @@ example:
 """
 import argparse
 import json
+import math
 from pathlib import Path
 
 from .arguments import add_json
@@ -38,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
         cfg = test_config(args.config, args.checkpoint, **test_settings(args))
         scores = test(cfg)
     if args.json:
-        scores = {name: float(score) for name, score in scores.items()}
+        # JSON knows no NaN.
+        scores = {
+            name: float(score) if math.isfinite(score) else None
+            for name, score in scores.items()
+        }
         print(json.dumps(dict(work_dir=cfg.work_dir, scores=scores), indent=2))
     return 0
 
