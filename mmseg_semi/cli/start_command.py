@@ -77,6 +77,9 @@ def _terminated_like_exit():
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt:
+        print('\nThe same command goes on from here.', file=sys.stderr)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test, and print the scores."""
+    from mmengine.dist import is_main_process
+
     from ..apis import test, test_config
     from ..quiet import log_to_stderr
     if not args.force:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     with log_to_stderr(args.json):
         cfg = test_config(args.config, args.checkpoint, **test_settings(args))
         scores = test(cfg)
-    if args.json:
+    if args.json and is_main_process():
         # JSON knows no NaN.
         scores = {
             name: float(score) if math.isfinite(score) else None

@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and tell where the result is."""
+    from mmengine.dist import is_main_process
+
     from ..apis import train, train_config
     from ..quiet import log_to_stderr
     with log_to_stderr(args.json):
@@ -42,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         if not (cfg.get('resume') or args.force):
             _check_unused(Path(cfg.work_dir))
         runner = train(cfg)
+    if not is_main_process():
+        return 0
     result = _result(runner)
     if args.json:
         print(json.dumps(result, indent=2))

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..models.segmentors.wrapped import resolve_segmentor
 from .config_text import config_text, write_text
 from .facts import data_facts, machine_facts
-from .recipe import SUPERVISED, Recipe, choose_recipe
+from .recipe import LITE, SUPERVISED, Recipe, choose_recipe
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,14 @@ def recipe_for(folder: str, **given) -> Recipe:
 
     Returns:
         Recipe: With a reason for every setting.
+
+    Raises:
+        FileNotFoundError: There is no such model.
     """
-    return choose_recipe(data_facts(folder), machine_facts(), **given)
+    recipe = choose_recipe(data_facts(folder), machine_facts(), **given)
+    if recipe.model != LITE:  # rather now than when the training starts
+        resolve_segmentor(recipe.model)
+    return recipe
 
 
 def write_configs(folder: str,

@@ -81,6 +81,8 @@ def test_init_tells_what_it_chose_and_why(config, tmp_path, capsys,
     assert 'out.py (written)\nout_supervised.py (written)' in text
     assert call('init', 'out', '--iters', 7, '--crop', 32) == 1
     assert '--force' in capsys.readouterr().err
+    assert call('init', 'out', '--model', 'mmseg::fcn/absent.py') == 1
+    assert "no config 'fcn/absent.py'" in capsys.readouterr().err
     assert call('init', 'out', '--iters', 7, '--force', '--json') == 0
     found = json.loads(capsys.readouterr().out)
     assert found['recipe']['iters'] == 7 and found['twin'].endswith(
