@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Semi-supervised semantic segmentation for MMSegmentation 1.x."""
 from .cli.loading import is_command, load
-from .config_files import base, find_config
+from .config_files import base, find_config, imported_classes
 from .version import __version__
 
 # Loading registers the components in mmseg's registries. The command-line
@@ -11,5 +11,5 @@ if not is_command():
 
 __all__ = [
     '__version__', 'base', 'datasets', 'engine', 'evaluation', 'find_config',
-    'models'
+    'imported_classes', 'models'
 ]

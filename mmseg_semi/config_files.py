@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
-"""Where the configs of this package are."""
+"""What configs refer to: files of this package, and imported data."""
+import json
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -52,6 +53,30 @@ def find_config(name: str) -> str:
     if not name.startswith(PREFIX):
         return name
     return _existing(configs_dir(), name[len(PREFIX):])
+
+
+def imported_classes(folder: str) -> dict:
+    """Names and colours of the classes of an import, for its ``metainfo``.
+
+    For configs of data with many classes.
+
+    Args:
+        folder (str): What ``mmseg-semi import`` wrote.
+
+    Returns:
+        dict: ``classes``, ``palette``.
+
+    Raises:
+        FileNotFoundError: It wrote no such folder.
+    """
+    path = Path(folder) / 'classes.json'
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist: start in the folder that paths of the '
+            'config are relative to, or import again with `mmseg-semi '
+            'import`.')
+    content = json.loads(path.read_text(encoding='utf-8'))
+    return dict(classes=tuple(content['names']), palette=content['palette'])
 
 
 def _existing(folder: Path, name: str) -> str:

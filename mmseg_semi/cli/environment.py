@@ -11,6 +11,7 @@ import platform
 import shutil
 import sys
 
+from ..memory import free_memory
 from ..version import __version__
 
 # Distributions whose versions explain most reports, by import name.
@@ -65,7 +66,7 @@ def look_around() -> dict:
         operators=_operators(),
         gpus=gpus,
         cpus=os.cpu_count(),
-        memory=_free_memory(),
+        memory=free_memory(),
         disk=disk,
         problems=problems,
         notes=notes)
@@ -202,18 +203,3 @@ def _gpus() -> tuple[list[dict], list[str]]:
         return gpus, []
     except Exception as error:  # no torch, or a driver that fails
         return [], [f'GPUs cannot be listed: {error}']
-
-
-def _free_memory() -> int | None:
-    """Bytes that can be had without swapping, where the system tells."""
-    try:
-        with open('/proc/meminfo', encoding='ascii') as file:
-            for line in file:
-                if line.startswith('MemAvailable:'):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    except (ValueError, OSError, AttributeError):
-        return None

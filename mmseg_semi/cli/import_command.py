@@ -36,14 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         help='folder to write (default: data/NAME-imported, NAME that of '
         'PHOTOS)')
-    parser.add_argument(
-        '--format', choices=FORMATS, help='of the labels (default: found)')
-    _add_class_arguments(parser.add_argument_group('classes'))
-    _add_shape_arguments(
-        parser.add_argument_group('labels of polygons, boxes, run lengths'))
-    _add_match_arguments(
-        parser.add_argument_group('photographs and their labels'))
-    _add_split_arguments(parser.add_argument_group('split'))
+    add_label_arguments(parser)
     parser.add_argument(
         '--dry-run',
         action='store_true',
@@ -53,6 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='replace another import in OUT (never anything else)')
     add_json(parser)
+
+
+def add_label_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`make_options` reads."""
+    parser.add_argument(
+        '--format', choices=FORMATS, help='of the labels (default: found)')
+    _add_class_arguments(parser.add_argument_group('classes'))
+    _add_shape_arguments(
+        parser.add_argument_group('labels of polygons, boxes, run lengths'))
+    _add_match_arguments(
+        parser.add_argument_group('photographs and their labels'))
+    _add_split_arguments(parser.add_argument_group('split'))
 
 
 def _add_class_arguments(group) -> None:

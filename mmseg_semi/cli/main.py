@@ -8,7 +8,9 @@ from types import ModuleType
 
 from .loading import COMMAND, load
 
-MODULES = ('import_command', 'check_command', 'doctor_command')
+MODULES = ('start_command', 'import_command', 'check_command', 'init_command',
+           'train_command', 'test_command', 'compare_command',
+           'doctor_command')
 _EPILOG = """\
 mmseg-semi SUBCOMMAND --help explains a subcommand, with an example.
 Exit status: 0 done, 1 something in your data or settings, 2 misuse."""
@@ -70,16 +72,16 @@ def main(argv: list[str] | None = None) -> int:
     if module.LIGHT:
         return module.run(args)
     _load_or_stop()
-    from ..engine.readable_errors import readable_errors
+    from ..engine.readable_errors import ReadableExit, readable_errors
     try:
         with readable_errors(module.__name__):
             return module.run(args)
     except KeyboardInterrupt:
         print('\ninterrupted', file=sys.stderr)
         return 130
-    except SystemExit as stop:
-        if getattr(args, 'json', False) and isinstance(stop.code, str):
-            print(json.dumps(_error(stop.__cause__), indent=2))
+    except ReadableExit as stop:
+        if getattr(args, 'json', False):
+            print(json.dumps(_error(stop), indent=2))
         raise
 
 
@@ -91,10 +93,10 @@ def _load_or_stop() -> None:
                          'whole environment.') from error
 
 
-def _error(error: BaseException) -> dict:
+def _error(stop: SystemExit) -> dict:
     """An error for machines, with its findings if it has some."""
-    content = dict(error=str(error))
-    findings = getattr(error, 'findings', None)
+    content = dict(error=stop.message)
+    findings = getattr(stop.__cause__, 'findings', None)
     if findings is not None:
         from ..importing.findings import as_json
         content['findings'] = as_json(findings)

@@ -12,6 +12,21 @@ _BROKEN_PIPE = 128 + 13  # as a shell reports a process that SIGPIPE ended
 _RAISE = dis.opmap['RAISE_VARARGS']
 
 
+class ReadableExit(SystemExit):
+    """The end of a tool by an error that the user can mend.
+
+    Args:
+        message (str): What is wrong and what to do; the attribute of this
+            name has it alone.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f'\nerror: {message}\n\n(Set {TRACEBACK}=1 to see where in the '
+            'program this was noticed.)')
+        self.message = message
+
+
 @contextmanager
 def readable_errors(tool: str):
     """End a command-line tool with the message of an error of ours.
@@ -28,7 +43,7 @@ def readable_errors(tool: str):
     A reader that goes away, as ``head`` does, ends the tool in silence.
 
     Raises:
-        SystemExit: With the message; the exit status is 1.
+        ReadableExit: With the message; the exit status is 1.
     """
     try:
         yield
@@ -43,9 +58,7 @@ def readable_errors(tool: str):
             message = str(error)
         if os.environ.get(TRACEBACK) or message is None:
             raise
-        raise SystemExit(
-            f'\nerror: {message}\n\n(Set {TRACEBACK}=1 to see where in the '
-            'program this was noticed.)') from error
+        raise ReadableExit(message) from error
 
 
 def _missing_config(error: Exception) -> str | None:

@@ -89,9 +89,17 @@ class PerImageIoUMetric(IoUMetric):
         """Results of ``IoUMetric``; called on the main process only."""
         self.per_image = None
         if not self.format_only and results:
-            *areas, ids = zip(*results)
-            intersect, union = (
-                np.stack([one.numpy() for one in areas[i]]).astype(np.int64)
-                for i in (0, 1))
-            self.per_image = PerImageAreas(np.array(ids), intersect, union)
+            self.per_image = _areas(results)
         return super().compute_metrics([result[:4] for result in results])
+
+    def areas(self) -> PerImageAreas:
+        """Areas of the images that this process has processed so far."""
+        return _areas(self.results)
+
+
+def _areas(results: list) -> PerImageAreas:
+    *areas, ids = zip(*results)
+    intersect, union = (
+        np.stack([one.numpy() for one in areas[i]]).astype(np.int64)
+        for i in (0, 1))
+    return PerImageAreas(np.array(ids), intersect, union)

@@ -306,3 +306,9 @@ class TestOptions:
     def test_refused(self, options, message):
         with pytest.raises(ValueError, match=message):
             bare_u2pl(**options)
+
+    @pytest.mark.parametrize('classes, low', [(2, 1), (3, 2), (4, 3), (21, 3)])
+    def test_ranks_follow_from_few_classes(self, classes, low):
+        cfg = dict(type='U2PL', head=dict(in_channels=4))
+        term = build_term(cfg, 'student', classes, 'paper')
+        assert (term.low, term.high) == (low, 20)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmseg_semi.apis import configs
 from mmseg_semi.engine.checkpoint import CheckpointError
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -100,7 +101,7 @@ def test_resume_from_a_path_checks_the_file(config, tmp_path):
 
 
 def test_amp_replaces_only_the_plain_wrapper(config, monkeypatch):
-    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(configs, 'get_device', lambda: 'cuda')
     wrapper = config(train, '--amp').optim_wrapper
     assert wrapper.type == 'AmpOptimWrapper'
     assert wrapper.loss_scale == 'dynamic'
@@ -112,7 +113,7 @@ def test_amp_replaces_only_the_plain_wrapper(config, monkeypatch):
 
 
 def test_amp_without_a_device_is_refused(config, monkeypatch):
-    monkeypatch.setattr(train, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(configs, 'get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match='Leave --amp out'):
         config(train, '--amp')
 

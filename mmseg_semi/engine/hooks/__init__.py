@@ -4,9 +4,10 @@ from .checkpoint_hook import SemiCheckpointHook
 from .ema_teacher_hook import EMATeacherHook
 from .memory_bank_hook import MemoryBankHook
 from .norm_refresh_hook import NormRefreshHook
+from .patience_hook import PatienceHook
 from .run_record_hook import RunRecordHook
 
 __all__ = [
     'BestWeightsHook', 'EMATeacherHook', 'MemoryBankHook', 'NormRefreshHook',
-    'RunRecordHook', 'SemiCheckpointHook'
+    'PatienceHook', 'RunRecordHook', 'SemiCheckpointHook'
 ]

@@ -20,6 +20,7 @@ from .term import Term, idle
 
 POSITIVES = ('anchors', 'reliable')
 AVERAGES = ('all', 'present')
+_RANKS = 3, 20
 
 
 class Pixels(NamedTuple):
@@ -72,10 +73,11 @@ class U2PL(Term):
             `PixelConsistency` the same.
         epoch_iters (int, optional): Move the percentage once per this many
             iterations, as paper and code do; None moves it smoothly.
-        ranks (tuple[int, int]): r_l and r_h. A labelled pixel is a negative
-            of other classes that are among its r_l most probable ones, an
-            unreliable one of classes from rank r_l to r_h - 1. Fewer than
-            four classes need a smaller r_l. Defaults to (3, 20).
+        ranks (tuple[int, int], optional): r_l and r_h. A labelled pixel is a
+            negative of other classes that are among its r_l most probable
+            ones, an unreliable one of classes from rank r_l to r_h - 1.
+            Defaults to None: (3, 20), with fewer than four classes
+            (classes - 1, 20).
         threshold (float): delta_p; an anchor's class has more probability.
             Defaults to 0.3.
         capacity (tuple[int, int]): Negatives kept for class 0 and for every
@@ -121,7 +123,7 @@ class U2PL(Term):
                  temperature: float = .5,
                  start: float = 80.,
                  epoch_iters: Optional[int] = None,
-                 ranks: Sequence[int] = (3, 20),
+                 ranks: Optional[Sequence[int]] = None,
                  threshold: float = .3,
                  capacity: Sequence[int] = (50_000, 30_000),
                  keys_per_image: int = 64,
@@ -312,7 +314,10 @@ class U2PL(Term):
             centres=all_sum(sums) / centred.clamp_min(1)[:, None])
 
 
-def _checked_ranks(ranks: Sequence[int], num_classes: int) -> Tuple[int, int]:
+def _checked_ranks(ranks: Optional[Sequence[int]],
+                   num_classes: int) -> Tuple[int, int]:
+    if ranks is None:
+        ranks = min(_RANKS[0], num_classes - 1), _RANKS[1]
     if len(ranks) != 2 or not 0 < ranks[0] < min(ranks[1], num_classes):
         raise ValueError(
             f'U2PL: ranks={tuple(ranks)} must be (r_l, r_h) with 0 < r_l < '

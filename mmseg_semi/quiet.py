@@ -1,0 +1,27 @@
+# Copyright (c) mmseg_semi authors.
+"""Where what libraries print goes."""
+import io
+import sys
+from contextlib import contextmanager, redirect_stdout
+
+
+@contextmanager
+def log_to_stderr(active: bool):
+    """Keep standard output free for one JSON object.
+
+    Args:
+        active (bool): Whether to do anything. MMEngine's loggers take the
+            stream that is there when they are made.
+    """
+    if not active:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def nothing_printed():
+    """Leave out what libraries print; errors are raised as ever."""
+    with redirect_stdout(io.StringIO()):
+        yield

@@ -1,0 +1,193 @@
+# Copyright (c) mmseg_semi authors.
+"""Whether the unlabelled images helped."""
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..evaluation import (PerImageAreas, evaluation_protocol,
+                          paired_difference, resampled_miou)
+from ..evaluation.bootstrap import Difference
+from .health import likely_reasons
+from .scoring import Track, image_areas, validation_set
+from .trained import Trained, read_log
+
+_FEW_IMAGES = 20
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one model did on the validation images.
+
+    Attributes:
+        name (str): For people.
+        checkpoint (str): Its weights.
+        iteration (int, optional): At which they were saved.
+        miou (float): In percent.
+        iou (tuple[float | None, ...]): Of every class, in percent; None
+            without a pixel in labels and predictions.
+    """
+    name: str
+    checkpoint: str
+    iteration: int | None
+    miou: float
+    iou: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method and its supervised twin on the same images.
+
+    Attributes:
+        method (Score): With unlabelled images.
+        supervised (Score): Without.
+        classes (tuple[str, ...]): Names of the classes.
+        images (int): Validation images.
+        difference (Difference): Method minus supervised in points of mIoU,
+            with its 95 % bootstrap interval over the images.
+        helped (bool, optional): Whether the unlabelled images did; None if
+            the interval holds 0.
+        verdict (str): The same in a sentence.
+        reasons (list[str]): Likely reasons where they did not help.
+        notes (list[str]): What else differs between the trainings, and how
+            far the interval can be trusted.
+    """
+    method: Score
+    supervised: Score
+    classes: tuple[str, ...]
+    images: int
+    difference: Difference
+    helped: bool | None
+    verdict: str
+    reasons: list[str]
+    notes: list[str]
+
+    def as_dict(self) -> dict:
+        """Everything for JSON."""
+        return dict(asdict(self), difference=self.difference._asdict())
+
+    def describe(self) -> str:
+        """A table of classes, and what it means."""
+        pairs = [*zip(self.classes, self.supervised.iou, self.method.iou),
+                 ('mIoU', self.supervised.miou, self.method.miou)]
+        head = 'IoU in percent', self.supervised.name, self.method.name
+        width = max(len(row[0]) for row in [*pairs, head])
+        columns = [max(len(name), 8) for name in head[1:]]
+        lines = [
+            '  '.join([f'{head[0]:<{width}}'] +
+                      [f'{n:>{w}}' for n, w in zip(head[1:], columns)])
+        ]
+        lines += [
+            '  '.join([f'{name:<{width}}'] +
+                      [f'{_number(v):>{w}}' for v, w in zip(values, columns)])
+            for name, *values in pairs
+        ]
+        lines += ['', self.verdict, *(f'- {text}' for text in self.reasons)]
+        lines += [f'note: {text}' for text in self.notes]
+        return '\n'.join(lines)
+
+
+def compare(method: Trained,
+            supervised: Trained,
+            track: Track = lambda items, text: items) -> Comparison:
+    """Judge a method and its supervised twin on the same images.
+
+    Args:
+        method (Trained): Trained with unlabelled images.
+        supervised (Trained): Trained without.
+        track (Track): Shows progress.
+
+    Returns:
+        Comparison: Scores, difference and what it means.
+
+    Raises:
+        ValueError: The two have other classes, validation images or
+            evaluations.
+    """
+    _check_comparable(method, supervised)
+    areas = image_areas(method, track), image_areas(supervised, track)
+    if not np.array_equal(areas[0].ids, areas[1].ids):
+        raise ValueError(
+            f'{method.name} and {supervised.name} are validated on different '
+            'images, so they cannot be compared. Give both the same '
+            'val_dataloader.')
+    difference = paired_difference(areas[:1], areas[1:])
+    scores = [
+        _score(trained, found)
+        for trained, found in zip((method, supervised), areas)
+    ]
+    helped, verdict = _verdict(difference)
+    reasons = [] if helped else likely_reasons(
+        read_log(method.folder), *(score.miou for score in scores))
+    return Comparison(*scores, _classes(method), len(areas[0].ids),
+                      difference, helped, verdict, reasons,
+                      _notes(method, supervised, len(areas[0].ids)))
+
+
+def _verdict(found: Difference) -> tuple[bool | None, str]:
+    text = (f'{found.mean:+.2f} points of mIoU, 95 % interval '
+            f'[{found.low:+.2f}, {found.high:+.2f}].')
+    if found.low > 0:
+        return True, f'The unlabelled images helped: {text}'
+    if found.high < 0:
+        return False, f'The unlabelled images did harm: {text}'
+    return None, ('The unlabelled images did not help, as far as these '
+                  f'validation images can tell: {text}')
+
+
+def _score(trained: Trained, areas: PerImageAreas) -> Score:
+    with np.errstate(invalid='ignore'):
+        iou = 100 * areas.intersect.sum(0) / areas.union.sum(0)
+    miou = resampled_miou(areas, np.ones((1, len(areas.ids))))[0]
+    return Score(trained.name, trained.checkpoint, trained.iteration,
+                 round(float(miou), 2),
+                 tuple(None if np.isnan(v) else round(float(v), 2)
+                       for v in iou))
+
+
+def _check_comparable(*both: Trained) -> None:
+    for name, read in (('classes', _classes),
+                       ('evaluation', lambda t: evaluation_protocol(t.cfg))):
+        one, other = map(read, both)
+        if one != other:
+            raise ValueError(
+                f'{both[0].name} and {both[1].name} differ in their {name} '
+                f'({one}, {other}), so their scores cannot be compared.')
+
+
+def _classes(trained: Trained) -> tuple[str, ...]:
+    return tuple(validation_set(trained).metainfo['classes'])
+
+
+def _notes(method: Trained, supervised: Trained, images: int) -> list[str]:
+    """What makes the comparison less than fair or sure."""
+    notes = []
+    for name, key in (('seed', 'randomness.seed'),
+                      ('length', 'train_cfg.max_iters'),
+                      ('labelled list',
+                       'train_dataloader.dataset.labeled.ann_file'),
+                      ('model', 'model.segmentor')):
+        one, other = (_value(run.cfg, key) for run in (method, supervised))
+        if one != other:
+            shown = '' if name == 'model' else f' ({one}, {other})'
+            notes.append(f'The two trainings differ in their {name}{shown}: '
+                         'the difference is not that of the unlabelled '
+                         'images alone.')
+    if _value(supervised.cfg, 'train_dataloader.dataset.unlabeled'):
+        notes.append(f'{supervised.name} was trained with unlabelled images, '
+                     'too.')
+    if images < _FEW_IMAGES:
+        notes.append(f'{images} validation images are few: the interval is '
+                     'rough.')
+    notes.append('The interval tells what other images would say of these two '
+                 'models; another seed may differ by more.')
+    return notes
+
+
+def _value(cfg, key: str):
+    for part in key.split('.'):
+        cfg = (cfg or {}).get(part)
+    return cfg
+
+
+def _number(value: float | None) -> str:
+    return '-' if value is None else f'{value:.2f}'

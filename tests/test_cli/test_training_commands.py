@@ -1,0 +1,169 @@
+# Copyright (c) mmseg_semi authors.
+"""train, test, init, compare, start as they are typed."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from mmseg_semi.starting import facts
+from ..test_starting.given import FAST_SCNN, imported, photos_and_masks
+from .test_main import call
+
+SMALL = ['--model', FAST_SCNN, '--crop', '32', '--iters', '3']
+CONFIG = '''
+model = dict(type='M')
+optim_wrapper = dict(type='OptimWrapper')
+visualizer = dict(type='V', vis_backends=[dict(type='LocalVisBackend')])
+test_evaluator = dict(type='E')
+'''
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    (tmp_path / 'mine.py').write_text(CONFIG)
+    return 'mine.py'
+
+
+@pytest.mark.parametrize('arguments', [
+    ['train'], ['train', 'x.py', '--log', 'paper'],
+    ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
+    ['init', 'x', '--iters', '-3'], ['compare', 'x'],
+    ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
+def test_misuse_is_2(arguments, capsys):
+    assert call(*arguments) == 2
+    assert f'usage: mmseg-semi {arguments[0]}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments, text', [
+    (['train', 'absent.py'], 'there is no file absent.py'),
+    (['train', 'mmseg_semi::absent.py'], "no config 'absent.py'"),
+    (['train', 'mine.py', '--work-dir', 'full'], 'iter_1.pth for instance'),
+    (['train', 'mine.py', '--log', 'wandb'], 'pip install wandb'),
+    (['test', 'mine.py', 'absent.pth'], 'no checkpoint absent.pth'),
+    (['test', 'mine.py', 'x.pth', '--out', 'full'], '--out: full holds files'),
+    (['test', 'mine.py', 'x.pth', '--show-dir', 'full'], '--show-dir: full'),
+    (['init', 'full'], 'not written by an import'),
+    (['compare', 'full', 'full'], 'holds 0 configs'),
+    (['start', 'full', '--masks', 'full', '--val', '0', '--out', 'new'],
+     '--val 0 leaves nothing'),
+    (['start', 'full', '--masks', 'full', '--out', 'full'], 'not begun by'),
+])
+def test_what_the_user_can_mend_is_1(config, tmp_path, capsys, monkeypatch,
+                                     arguments, text):
+    import importlib.util
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name, *rest: None
+        if name == 'wandb' else find(name, *rest))
+    (tmp_path / 'full').mkdir()
+    torch.save({}, tmp_path / 'full/iter_1.pth')
+    assert call(*arguments) == 1
+    captured = capsys.readouterr()
+    assert text in captured.err and 'Traceback' not in captured.err
+    assert call(*arguments, '--json') == 1
+    assert text in json.loads(capsys.readouterr().out)['error']
+
+
+def test_init_tells_what_it_chose_and_why(config, tmp_path, capsys,
+                                          monkeypatch):
+    monkeypatch.setattr(facts, 'answers', lambda url: False)
+    imported(tmp_path)
+    assert call('init', 'out', '--crop', 32) == 0
+    text = capsys.readouterr().out
+    assert 'mean_teacher' in text and '3 unlabelled photos' in text
+    assert 'out.py (written)\nout_supervised.py (written)' in text
+    assert call('init', 'out', '--iters', 7, '--crop', 32) == 1
+    assert '--force' in capsys.readouterr().err
+    assert call('init', 'out', '--model', 'mmseg::fcn/absent.py') == 1
+    assert "no config 'fcn/absent.py'" in capsys.readouterr().err
+    assert call('init', 'out', '--iters', 7, '--force', '--json') == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['recipe']['iters'] == 7 and found['twin'].endswith(
+        'out_supervised.py')
+    assert set(found['states'].values()) == {'replaced'}
+
+
+def test_more_logs_are_added_to_those_of_the_config(config, monkeypatch):
+    from mmseg_semi.apis import configs, train_config
+    monkeypatch.setattr(configs.importlib.util, 'find_spec', lambda name: 1)
+    for _ in range(2):
+        cfg = train_config(config, log=('mlflow', 'tensorboard'), patience=2)
+    kinds = [backend.type for backend in cfg.visualizer.vis_backends]
+    assert kinds == [
+        'LocalVisBackend', 'MLflowVisBackend', 'TensorboardVisBackend'
+    ]
+    assert cfg.custom_hooks == [dict(type='PatienceHook', patience=2)]
+    with pytest.raises(ValueError, match='the config has none'):
+        train_config(config, log=['mlflow'], cfg_options=dict(visualizer=None))
+
+
+@pytest.mark.slow
+def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
+    """Interrupted in its first training, it goes on; then other commands."""
+    monkeypatch.chdir(tmp_path)
+    photos_and_masks(tmp_path, labelled=5, unlabelled=3)
+    command = ['start', 'photos', '--masks', 'masks', '--out', 'new', *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mmseg_semi', *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    while process.poll() is None and not list(
+            tmp_path.glob('new/supervised/iter_1.pth')):
+        time.sleep(.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM, process.stdout.read()
+    process.stdout.close()
+
+    assert call(*command, '--json') == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert list(found['configs']) == ['supervised', 'mean_teacher']
+    for name, path in found['checkpoints'].items():
+        assert path.endswith(f'{name}/iter_3.pth') and os.path.isfile(path)
+    assert found['comparison']['images'] == 1
+    assert found['picture'] == 'new/comparison.png'
+    assert (tmp_path / 'new/comparison.png').stat().st_size > 5000
+    resumed = (tmp_path / 'new/supervised/console.log').read_text()
+    assert 'resumed epoch' in resumed or 'Resume' in resumed
+
+    assert call(*command) == 0
+    text = capsys.readouterr().out
+    assert 'mean_teacher: trained already' in text and 'mIoU' in text
+    assert call(*command[:-1], '4') == 1
+    assert 'iters=3, not 4' in capsys.readouterr().err
+
+    assert call('compare', 'new/mean_teacher', 'new/supervised', '--weights',
+                'best', '--json') == 0
+    best = json.loads(capsys.readouterr().out)
+    assert 0 <= best['method']['miou'] <= 100
+    scored = call('test', 'new/supervised.py',
+                  found['checkpoints']['supervised'], '--work-dir', 'tested',
+                  '--json')
+    assert scored == 0
+    scores = json.loads(capsys.readouterr().out)['scores']
+    assert scores['mIoU'] == pytest.approx(
+        found['comparison']['supervised']['miou'], abs=.02)
+
+
+@pytest.mark.slow
+def test_data_at_fault_stop_start_before_training(tmp_path, capsys,
+                                                  monkeypatch):
+    """A copy of a validation photo among those without a label."""
+    monkeypatch.chdir(tmp_path)
+    photos_and_masks(tmp_path)
+    for index in range(5):
+        photo = tmp_path / f'photos/p{index}.jpg'
+        (tmp_path / f'photos/copy{index}.jpg').write_bytes(photo.read_bytes())
+    command = ['start', 'photos', '--masks', 'masks', '--out', 'new', *SMALL]
+    assert call(*command) == 1
+    captured = capsys.readouterr()
+    assert 'not fit for training' in captured.err
+    assert 'copy' in captured.err and 'shared-image' in captured.err
+    assert not (tmp_path / 'new/supervised').exists()
