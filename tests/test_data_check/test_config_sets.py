@@ -211,7 +211,14 @@ def test_other_loaders_are_not_judged(tree):
 
 
 def test_the_loader_of_bands_is_known(tree):
-    own = stock(tree, 'labelled', pipeline=[dict(type='LoadBands', bands=3)])
+    own = stock(
+        tree,
+        'labelled',
+        pipeline=[
+            dict(type='LoadBands', bands=3),
+            dict(type='LoadStrictAnnotations'),
+            dict(type='PackSemiInputs')
+        ])
     assert sets_from_config(config(tree, own))[0][0].color_type == BANDS
     assert check_config(config(tree, own)).findings == []
 

@@ -23,6 +23,13 @@ def tree(tmp_path):
     return Tree(tmp_path)
 
 
+class Unhappy:
+    """A transform that fails on every image."""
+
+    def __call__(self, results):
+        raise ValueError('no such image')
+
+
 def with_pipeline(tree, name, pipeline):
     """A config with this pipeline in one of its sets."""
     if name == 'unlabelled':
@@ -84,13 +91,12 @@ def test_what_fails_is_named_with_the_remedy(tree, name, pipeline, place,
 
 def test_a_transform_inside_a_branch(tree):
     views = copy.deepcopy(VIEWS)
-    views[2]['unsup_teacher'].insert(0, dict(type='SemiColorJitter'))
-    views[0]['color_type'] = 'grayscale'
+    views[2]['unsup_teacher'].insert(0, dict(type=Unhappy))
     report = check_config(with_pipeline(tree, 'unlabelled', views))
     finding = report.errors[0]
     assert finding.path == (
-        STEPS['unlabelled'] + '[2].unsup_teacher[0] (SemiColorJitter)')
-    assert 'uint8 BGR' in finding.value
+        STEPS['unlabelled'] + '[2].unsup_teacher[0] (Unhappy)')
+    assert 'no such image' in finding.value
 
 
 @pytest.mark.parametrize('last', [
