@@ -89,16 +89,24 @@ class BuiltSets:
                 self.verify)
         for images in labelled:
             if images.name == LABELLED:
-                with self.noting(LABELLED, f'{where}.val_ann_file'):
-                    suffix = images.suffixes[0]
-                    audit.check_overlap(
-                        [path.removesuffix(suffix) for path in images.images],
-                        val_lists,
-                        nested_ok=False)
+                self.overlap(images, val_lists, f'{where}.val_ann_file')
         if cfg.get('unlabeled'):
             with self.noting(UNLABELLED, f'{where}.unlabeled'):
                 self.unlabelled(cfg['unlabeled'], labelled, val_lists,
                                 f'{where}.unlabeled')
+
+    def overlap(self, images: ImageSet, val_lists: list[str],
+                where: str) -> None:
+        """Note labelled images that a validation list names."""
+        suffix = images.suffixes[0]
+        ids = [path.removesuffix(suffix) for path in images.images]
+        try:
+            audit.check_overlap(ids, val_lists, nested_ok=False)
+        except ValueError as error:
+            self.findings.append(
+                Finding('shared-image', ERROR, LABELLED, where,
+                        ' '.join(str(error).split()),
+                        'Their scores would mean nothing.'))
 
     def labelled(self, name: str, cfg: dict, where: str) -> None:
         """A set with masks: a dataset, a wrapper or a concatenation."""

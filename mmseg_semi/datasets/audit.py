@@ -76,8 +76,12 @@ def verify_lists(paths: Iterable[str], verify: bool) -> None:
             verify_split(path, entries)
 
 
-def labeled_samples(dataset: Dataset) -> LabeledSamples:
+def labeled_samples(dataset: Dataset, look: bool = True) -> LabeledSamples:
     """Collect the files of a built labelled set and check that they exist.
+
+    Args:
+        dataset (Dataset): The set, a wrapper or a concatenation.
+        look (bool): Whether to check that.
 
     Raises:
         FileNotFoundError: If an image or mask is missing.
@@ -92,7 +96,7 @@ def labeled_samples(dataset: Dataset) -> LabeledSamples:
                 'data_prefix.seg_map_path.')
         images = [info['img_path'] for info in infos]
         masks = [info['seg_map_path'] for info in infos]
-        if is_local(getattr(leaf, 'backend_args', None)):
+        if look and is_local(getattr(leaf, 'backend_args', None)):
             _require_all(images, 'images', 'data_prefix.img_path, img_suffix',
                          leaf)
             _require_all(masks, 'masks',

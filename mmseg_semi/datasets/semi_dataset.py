@@ -53,6 +53,9 @@ class SemiSegDataset(Dataset):
             another domain with the same classes (semi-supervised domain
             adaptation; GTA5 for Cityscapes). Their samples carry the meta
             information ``domain='source'``. Defaults to None.
+        checked (bool): Whether lists, files and their overlap were checked
+            before, as the training loop does for all sets at once: then it is
+            not done again. Defaults to False.
 
     Attributes:
         source_lengths (tuple[int]): Labelled and unlabelled images, and
@@ -72,14 +75,17 @@ class SemiSegDataset(Dataset):
                  unlabeled: dict | None = None,
                  val_ann_file: str | Sequence[str] = (),
                  verify_split: bool = True,
-                 labeled_source: dict | list[dict] | None = None) -> None:
+                 labeled_source: dict | list[dict] | None = None,
+                 checked: bool = False) -> None:
+        self._checked, verify_split = checked, verify_split and not checked
         labeled = _one_config(labeled)
         branch_labelled(labeled, unlabeled)
         lists = audit.check_labeled(labeled, verify_split)
         val_lists = audit.val_lists(labeled, val_ann_file, verify_split)
         self.labeled = DATASETS.build(labeled)
-        samples = audit.labeled_samples(self.labeled)
-        audit.check_overlap(samples.ids, val_lists, nested_ok=False)
+        samples = audit.labeled_samples(self.labeled, not checked)
+        if not checked:
+            audit.check_overlap(samples.ids, val_lists, nested_ok=False)
 
         self.labeled_source, source = None, audit.LabeledSamples()
         if labeled_source is not None:
@@ -193,7 +199,7 @@ class SemiSegDataset(Dataset):
                 f'the labelled set {target}. Both domains need the same '
                 'classes in the same order: choose another dataset type or '
                 'convert the masks.')
-        found = audit.labeled_samples(self.labeled_source)
+        found = audit.labeled_samples(self.labeled_source, not self._checked)
         shared = sorted(
             set(file_keys(found.images)) & set(file_keys(samples.images)))
         if shared:

@@ -19,10 +19,9 @@ def branch_labelled(labeled: dict, unlabeled: dict | None) -> None:
         unlabeled (dict, optional): Config of the unlabelled set, whose
             branches the labelled samples must name, too.
     """
-    branches = ['sup']
-    for step in (unlabeled or {}).get('pipeline') or []:
-        if isinstance(step, dict):
-            branches = step.get('branch_field', branches)
+    branches = ['sup'] if unlabeled is None else _branches(unlabeled)
+    if not branches:  # plain samples of both, for a model of another kind
+        return
     for cfg in _outermost(labeled):
         last = cfg['pipeline'][-1]
         if isinstance(last, dict) and str(
@@ -34,6 +33,14 @@ def branch_labelled(labeled: dict, unlabeled: dict | None) -> None:
             print_log(
                 f'A labelled pipeline ends with {last["type"]}: its images '
                 'become the branch "sup".', 'current')
+
+
+def _branches(unlabeled: dict) -> list[str]:
+    """Those that the unlabelled pipeline names; empty if it names none."""
+    pipeline = unlabeled.get('pipeline') if isinstance(unlabeled,
+                                                       dict) else None
+    last = pipeline[-1] if pipeline else None
+    return last.get('branch_field', []) if isinstance(last, dict) else []
 
 
 def _outermost(cfg: dict) -> Iterator[dict]:

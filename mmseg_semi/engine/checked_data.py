@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmseg.registry import DATASETS
 
 from ..data_check import (DataError, FactCache, Report, check_config,
                           default_cache)
+from ..datasets.semi_dataset import SemiSegDataset
 from ..dist import call_on_main, rank
 
 _SILENCE = 10.  # seconds between two lines of progress
@@ -41,6 +43,26 @@ def check_training_data(runner,
     if problems:
         raise DataError(problems if rank() == 0 else 'The data are not fit '
                         'for training; process 0 says why.')
+
+
+def as_checked(dataloader):
+    """Spare the training set what :func:`check_training_data` has done.
+
+    Args:
+        dataloader (DataLoader | dict): Of the training.
+
+    Returns:
+        DataLoader | dict: The same, or a changed copy of its config.
+    """
+    dataset = dataloader.get('dataset') if isinstance(dataloader,
+                                                      dict) else None
+    if not isinstance(dataset, dict):
+        return dataloader
+    kind = dataset.get('type')
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(cls, type) and issubclass(cls, SemiSegDataset)):
+        return dataloader
+    return dict(dataloader, dataset=dict(dataset, checked=True))
 
 
 def _problems(cfg: Config, accept: Sequence[str]) -> str:

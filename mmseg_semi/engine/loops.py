@@ -15,7 +15,7 @@ from ..datasets.sampler import SemiSampler
 from ..models.regularizers.training_plan import TrainingPlan
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
-from .checked_data import check_training_data
+from .checked_data import as_checked, check_training_data
 from .checks import (check_layer_decay, check_no_lr_scaling,
                      check_norm_batches, check_num_classes, check_one_average,
                      warn_of_schedule)
@@ -115,6 +115,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         if check_data is not False:
             accept = () if check_data is True else check_data
             check_training_data(runner, dataloader, accept)
+            dataloader = as_checked(dataloader)
         if isinstance(dataloader, dict):
             dataloader = runner.build_dataloader(
                 with_accumulation(dataloader, accumulate),

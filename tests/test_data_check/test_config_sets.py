@@ -154,7 +154,7 @@ def test_sets_that_cannot_be_built(tree, change, text):
 
 def test_labelled_images_of_the_validation_list(tree):
     report = check_config(config(tree, val_ann_file='../labelled.txt'))
-    assert 'labelled image(s) are also in' in only(report, 'set-not-built',
+    assert 'labelled image(s) are also in' in only(report, 'shared-image',
                                                    'error').value
 
 

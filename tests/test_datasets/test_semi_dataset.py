@@ -10,7 +10,8 @@ import torch
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
-from mmseg_semi.datasets import SemiSampler, SemiSegDataset, StreamIndex
+from mmseg_semi.datasets import (SemiSampler, SemiSegDataset, StreamIndex,
+                                 audit)
 from mmseg_semi.datasets.splits import known_splits, split_hash
 
 
@@ -63,6 +64,28 @@ def test_supervised_only(tree):
     assert dataset.split_info['unlabeled'] == 0
     dataset.set_work_dir('unused')
     assert len(list(itertools.islice(SemiSampler(dataset, (2, 0)), 6))) == 6
+
+
+@pytest.mark.parametrize('last', ['PackSegInputs', 'PackSemiInputs'])
+def test_a_stock_pipeline_makes_the_labelled_branch(tree, last):
+    """Its samples collate with those of an unlabelled pipeline."""
+    branches = ['sup', 'unsup_teacher']
+    load = [dict(type='LoadStrictImage'), dict(type='LoadAnnotations')]
+    views = dict(
+        type='MultiBranch',
+        branch_field=branches,
+        unsup_teacher=[dict(type='PackSemiInputs')])
+    dataset = build(
+        tree, dict(pipeline=[*load, dict(type=last)]),
+        dict(pipeline=[load[0], views]))
+    labelled, unlabelled = dataset[0], dataset[5]
+    for sample in (labelled, unlabelled):
+        assert list(sample['inputs']) == branches
+    assert labelled['inputs']['unsup_teacher'] is None
+    assert 'gt_sem_seg' in labelled['data_samples']['sup']
+    assert unlabelled['data_samples']['sup'] is None
+    alone = SemiSegDataset(tree.labeled(pipeline=[*load, dict(type=last)]))
+    assert list(alone[0]['inputs']) == ['sup']
 
 
 def test_several_labelled_sets(tree):
@@ -302,6 +325,15 @@ def test_labelled_images_in_the_validation_list(tree):
             build(tree, **kwargs)
         with pytest.raises(ValueError, match='2 labelled'):
             build(tree, verify_split=False, **kwargs)
+
+
+def test_what_was_checked_is_not_checked_again(tree, monkeypatch):
+    tree.list('val', [*tree.stems[15:], tree.stems[0]])
+    with pytest.raises(ValueError, match='also in'):
+        build(tree, val_ann_file='lists/val.txt')
+    monkeypatch.setattr(audit, '_require_all', None)
+    dataset = build(tree, val_ann_file='lists/val.txt', checked=True)
+    assert dataset.source_lengths == (5, 10)
 
 
 def test_training_lists_may_be_excluded_but_not_validated_on(tree):

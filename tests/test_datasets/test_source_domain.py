@@ -59,7 +59,7 @@ def test_branches_of_the_source_domain_are_marked(domains):
 def test_the_source_domain_without_unlabelled_images(domains):
     dataset = SemiSegDataset(domains.labeled(), labeled_source=domains.game)
     assert dataset.source_lengths == (5, 0, 3)
-    assert dataset[5]['data_samples'].domain == 'source'
+    assert dataset[5]['data_samples']['sup'].domain == 'source'
     draws = itertools.islice(SemiSampler(dataset, (2, 0, 1), seed=0), 6)
     assert [int(i) < 5 for i in draws] == [True, True, False] * 2
 
