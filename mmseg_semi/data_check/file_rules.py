@@ -8,6 +8,7 @@ from mmseg_semi.datasets.paths import nearest
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from .facts import IMAGE, MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
+from .formats import PixelFormat
 from .scan import MISSING, Facts
 from .sets import BANDS, TEST, ImageSet
 
@@ -112,7 +113,13 @@ def rotations(images: ImageSet, facts: Facts) -> Iterator[Finding]:
 
 
 def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
-    """Images that are something else than three bands of 8 bits."""
+    """Images that are something else than their loader is made for.
+
+    That is three bands of 8 bits; for LoadBands, which has one range for all
+    files, what most of them are.
+    """
+    if images.color_type == BANDS:
+        yield from _mixed(images, facts)
     if images.color_type in _ALL_FORMATS:
         return
     members = defaultdict(list)
@@ -141,6 +148,25 @@ def formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
         'Save every page as a file of its own if all count; '
         'LoadBands takes pages for bands '
         '(docs/pixel_formats.md).')
+
+
+def _mixed(images: ImageSet, facts: Facts) -> Iterator[Finding]:
+    """Images of another kind than most."""
+    members = defaultdict(list)
+    for path in images.images:
+        image = facts[path, IMAGE]
+        if not image.problem:
+            pixels = PixelFormat(image.bands * image.frames,
+                                 max(image.bits, 8), image.kind)
+            members[str(pixels)].append(path)
+    kinds = sorted(members, key=lambda kind: -len(members[kind]))
+    for kind in kinds[1:]:
+        yield from gather(
+            'pixel-format', WARNING, images.name, members[kind],
+            f'{kind}: {len(members[kind])} of {len(images.images)} images; '
+            f'most have {kinds[0]}',
+            'LoadBands has one range and one choice of bands for all files: '
+            'save these like the others, or take them off the list.')
 
 
 def huge(images: ImageSet, facts: Facts) -> Iterator[Finding]:

@@ -21,7 +21,8 @@ TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _PNG_MAGIC, _PNG_GREY_ALPHA = b'\x89PNG\r\n\x1a\n', 4
 _BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 277
 _SAMPLE_FORMAT, _NO_DATA = 339, 42113
-_GREY, _RGB = 1, 2  # photometric interpretations
+_WHITE_IS_ZERO, _GREY, _RGB = 0, 1, 2  # photometric interpretations
+_CODED = (3, 5, 6, 8)  # palette, CMYK, YCbCr, CIELab
 
 
 class Bands(NamedTuple):
@@ -92,7 +93,9 @@ def _tiff(data: bytes) -> Bands:
             return _with_tifffile(tifffile, data)
         except Exception as error:  # decoders raise their own types
             if 'imagecodecs' not in str(error):
-                raise ValueError(f'the TIFF is damaged ({error})') from error
+                raise ValueError(
+                    f'the TIFF is damaged, or of a kind that '
+                    f'tifffile does not know ({error})') from error
             missing = 'The compression of this TIFF needs a package ' \
                 f'({error}): pip install imagecodecs (or rasterio).'
     if picture is not None:
@@ -138,10 +141,12 @@ class _Picture(NamedTuple):
             samples, coding = tags.get(_SAMPLES, 1), tags[_PHOTOMETRIC]
         except Exception:  # damaged tags raise whatever reads them
             return None
-        coded = coding not in (_GREY, _RGB)
-        if tags.next or kinds != {1} or bits not in ({8}, {
-                16
-        }) or (samples not in (1, 3) and not coded):
+        coded = coding in _CODED
+        plain = coding in (_GREY, _RGB) and samples in (1, 3)
+        depths = ({8}, {16}) if plain else ({1}, {2}, {4}, {8})
+        if tags.next or kinds != {
+                1
+        } or bits not in depths or not (coded or plain):
             return None
         return cls(coded, _number(tags.get(_NO_DATA)))
 
@@ -170,6 +175,10 @@ def _with_tifffile(tifffile: ModuleType, data: bytes) -> Bands:
 def _page_bands(page) -> np.ndarray:
     """(H, W, C) of a page of a TIFF."""
     values, axes = page.asarray(), page.axes
+    if values.dtype == bool:
+        values = values * np.uint8(255)
+    if page.photometric == _WHITE_IS_ZERO and values.dtype.kind == 'u':
+        values = np.iinfo(values.dtype).max - values
     if axes == 'YX':
         return values[..., None]
     if axes == 'SYX':

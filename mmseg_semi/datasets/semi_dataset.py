@@ -174,6 +174,8 @@ class SemiSegDataset(Dataset):
             return self.unlabeled[local]
         try:
             sample = self._sets[source][local]
+        except ModuleNotFoundError:
+            raise  # not the file's fault: a package that it needs
         except Exception as err:
             info = self._sets[source].get_data_info(local)
             raise RuntimeError(

@@ -262,3 +262,14 @@ def test_that_loader_turns_photographs(tree):
     rotated(tree, 6, (40, 32))
     report = tree.check(color_type=BANDS)
     assert ('error', 'size-differs', 'labelled') in kinds(report)
+
+
+def test_that_loader_has_one_range_for_all(tree):
+    assert tree.check(color_type=BANDS).findings == []
+    path = tree.photos()[2]
+    deep = np.asarray(Image.open(path).convert('L')).astype(np.uint16) * 16
+    Image.fromarray(deep).save(path)
+    finding = only(tree.check(color_type=BANDS), 'pixel-format', 'warning')
+    assert finding.path == str(path)
+    assert '1 band of 16 bits: 1 of 6 images' in finding.value
+    assert 'most have 3 bands of 8 bits' in finding.value

@@ -389,3 +389,13 @@ def test_unlabelled_sets_that_may_open_masks_are_refused(tree):
             unlabeled=dict(type='BaseSegDataset', ann_file='lists/val.txt'))
     with pytest.raises(TypeError, match='must be one config'):
         SemiSegDataset(tree.labeled(), [tree.unlabeled()])
+
+
+def test_a_missing_package_is_not_the_fault_of_a_file(tree):
+
+    def needs_it(results):
+        raise ModuleNotFoundError('pip install tifffile')
+
+    dataset = build(tree, dict(pipeline=[needs_it]))
+    with pytest.raises(ModuleNotFoundError, match='^pip install tifffile$'):
+        dataset[0]

@@ -201,7 +201,7 @@ class LoadBands(BaseTransform):
     def missing(path: str, file: Bands) -> np.ndarray:
         """Which values are no data, bool (H, W, C)."""
         values, no_data = file
-        if values.dtype.kind not in 'buif':
+        if values.dtype.kind not in 'uif':
             raise UnreadableImageError(
                 f'{path} holds {values.dtype}, which LoadBands cannot take '
                 'for the brightness of a pixel. Save it as whole or floating '
@@ -223,7 +223,10 @@ class LoadBands(BaseTransform):
                     'range=(low, high); mmseg_semi.pixel_statistics.'
                     'measure_pixels measures it on all images.')
             return values.astype(np.float32)
-        low, high = pairs.T
+        if values.dtype.itemsize <= 2:  # half the memory, and no rounding
+            values = values.astype(np.float32)
+        kind = values.dtype if values.dtype.kind == 'f' else np.float64
+        low, high = pairs.T.astype(kind)
         clipped = ((values < low) | (values > high)).mean()
         if clipped > self.max_clipped:
             raise UnreadableImageError(

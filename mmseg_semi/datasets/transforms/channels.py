@@ -18,6 +18,7 @@ IMAGENET_MEAN = (103.53, 116.28, 123.675)
 """BGR; exactly 0 after the usual normalisation."""
 
 _LEVELS = np.arange(256, dtype=np.float32)
+_LOWEST, _HIGHEST = -.5, 255.5  # resizing rounds
 
 
 def num_bands(image: np.ndarray) -> int:
@@ -41,7 +42,7 @@ def check_pixels(image: np.ndarray, name: str) -> None:
         TypeError: Of another type, or floats beyond [0, 255].
     """
     fits = image.dtype == np.uint8 or image.dtype == np.float32 and (
-        not image.size or 0 <= image.min() and image.max() <= 255)
+        not image.size or _LOWEST <= image.min() and image.max() <= _HIGHEST)
     if image.ndim not in (2, 3) or not fits:
         found = f'{image.dtype} {image.shape}'
         if image.dtype == np.float32 and image.size:

@@ -112,6 +112,29 @@ def test_grey_with_alpha_has_two_bands(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / 'a.png', bands=2), pixels)
 
 
+def test_pictures_in_tiff(tmp_path):
+    """Two levels, white as zero, palettes: as other loaders show them."""
+    tifffile = pytest.importorskip('tifffile')
+    levels = values(1, 0, 9, np.uint16)[..., 0]
+    path = tmp_path / 'a.tif'
+    for dtype, white in ((np.uint8, 255), (np.uint16, 65535)):
+        tifffile.imwrite(path, levels.astype(dtype), photometric='miniswhite')
+        image = load(path, bands=1, range=(0, white))
+        np.testing.assert_allclose(
+            image[..., 0], (white - levels) * 255. / white, atol=1e-3)
+    tifffile.imwrite(path, levels > 4, photometric='minisblack')
+    np.testing.assert_array_equal(
+        load(path, bands=1)[..., 0], 255 * (levels > 4))
+    colours = np.random.default_rng(1).integers(0, 256, (3, 256))
+    tifffile.imwrite(
+        path,
+        levels.astype(np.uint8),
+        photometric='palette',
+        colormap=(colours * 257).astype(np.uint16))
+    np.testing.assert_array_equal(
+        load(path, bands=3), colours.T[levels][..., ::-1])
+
+
 def refused(path, **options):
     with pytest.raises(UnreadableImageError) as error:
         load(path, **options)
