@@ -13,6 +13,7 @@ from typing import List, Optional, Set
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from .batches import NUM_CLASSES, image_batch, train_batch
 from .cell_config import build_model
@@ -20,9 +21,10 @@ from .checks import (Gap, Gradients, TeacherMoves, check_losses,
                      check_not_padded, check_same, predicted,
                      supervised_difference)
 from .methods import METHODS, STEPS, Method
-from .networks import Stock, stock_training
+from .networks import Stock, settle_norms, stock_training
 
 LEARNING_RATE = 1e-3
+LARGEST_NORM = 100.
 SEEDS = (0, 1, 2)
 # An untrained network may see a single class in all images, and BRPG learns
 # nothing from prototypes of one class: other weights are tried.
@@ -149,6 +151,7 @@ def _check(config: str, method: Method, points: Points,
     with points.point('own losses'):
         data = model.data_preprocessor(deepcopy(batch), True)
         check_not_padded(data['inputs'], stock.size)
+        settle_norms(model, data['inputs']['sup'])
         difference = supervised_difference(model, data)
     with points.point('train'):
         _train(model, batch, method, stock, points)
@@ -194,7 +197,12 @@ def _train(model, batch: dict, method: Method, stock: Stock,
 
 @torch.no_grad()
 def _descend(parameters: List[torch.Tensor]) -> None:
-    """A step of plain SGD; importing PyTorch's takes longer than a cell."""
+    """A step of plain SGD; importing PyTorch's takes longer than a cell.
+
+    The gradients of deep networks that are not pretrained may throw them off
+    at once, so their norm is limited.
+    """
+    nn.utils.clip_grad_norm_(parameters, LARGEST_NORM)
     for value in parameters:
         if value.grad is not None:
             value.add_(value.grad, alpha=-LEARNING_RATE)

@@ -6,6 +6,7 @@ from typing import FrozenSet, NamedTuple
 import torch
 from mmengine.model import revert_sync_batchnorm
 from mmseg.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..models.segmentors.wrapped import drop_pretrained, resolve_segmentor
 from .batches import random_labels, sample_of, with_edges
@@ -83,3 +84,26 @@ def _unreached(config: str, size: int) -> FrozenSet[str]:
     total.backward()
     return frozenset(name for name, value in net.named_parameters()
                      if value.requires_grad and value.grad is None)
+
+
+@torch.no_grad()
+def settle_norms(model, images: torch.Tensor) -> None:
+    """Give the encoders' BatchNorm the statistics of these images.
+
+    A deep network that is not pretrained overflows in eval mode with those it
+    starts from.
+
+    Args:
+        model (Framework): In train mode.
+        images (Tensor): (B, 3, H, W), normalised.
+    """
+    for net in map(model.net, model.networks):
+        norms = [m for m in net.backbone.modules() if isinstance(m, _BatchNorm)]
+        before = [(m.momentum, m.training) for m in norms]
+        for module in norms:
+            module.momentum = 1.
+            module.train()  # a teacher is in eval mode
+        net.extract_feat(images)
+        for module, (momentum, training) in zip(norms, before):
+            module.momentum = momentum
+            module.train(training)
