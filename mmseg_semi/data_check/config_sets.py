@@ -49,8 +49,9 @@ def build_sets(cfg: Config) -> 'BuiltSets':
                                                                     'test')):
         dataset, where = _dataset(cfg, loader), f'{loader}_dataloader.dataset'
         if isinstance(dataset, Dataset):
-            builder.unknown(name, where, f'a {type(dataset).__name__} that '
-                            'is built already')
+            builder.unknown(
+                name, where, f'a {type(dataset).__name__} that '
+                'is built already')
         elif 'labeled' in dataset:
             builder.verify = dataset.get('verify_split', True)
             builder.semi(dataset, where)
@@ -120,8 +121,9 @@ class BuiltSets:
                 images, dataset = _labelled_set(name, leaf, where)
                 self.sets.append(images)
                 self.trials.append(
-                    Trial(name, where, leaf.get('pipeline') or [], dataset,
-                          'dataset' in cfg))
+                    Trial(name, where,
+                          leaf.get('pipeline') or [], dataset, 'dataset'
+                          in cfg))
 
     def unknown(self, name: str, where: str, reason: str) -> None:
         """Note a set whose files nobody can tell."""

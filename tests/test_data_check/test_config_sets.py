@@ -59,7 +59,8 @@ def config(tree, labelled=None, unlabelled=None, validation=None, **semi):
                     type='SemiSegDataset',
                     labeled=labelled or stock(tree, 'labelled'),
                     unlabeled=dict(
-                        dict(pipeline=VIEWS), **(unlabelled or dict(
+                        dict(pipeline=VIEWS),
+                        **(unlabelled or dict(
                             data_root=str(tree.root / 'unlabelled'),
                             data_prefix=dict(img_path='photos')))),
                     **semi)),
