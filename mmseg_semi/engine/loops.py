@@ -142,8 +142,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         add_hooks(runner)
         model = unwrap(runner.model)
         if hasattr(model, 'takes_other_classes'):
-            model.takes_other_classes = not (
-                runner._resume or _is_evaluating(runner))
+            model.takes_other_classes = not (runner._resume
+                                             or _is_evaluating(runner))
         self.accumulate = accumulate
         self.dataloader = dataloader
         self._plan_training()
