@@ -63,14 +63,22 @@ def run(args: argparse.Namespace) -> int:
         report = check_config(
             cfg, pipelines=not is_folder, cache=cache, progress=progress)
     report = report.accept(args.accept)
-    found = dict(data=report.as_dict())
-    if not args.json:
-        print(_data_text(report, args.all))
-    if not is_folder and 'model' in cfg:
-        _look_at_training(cfg, report, args, found)
+    say = (lambda text: None) if args.json else print
+    say(_data_text(report, args.all))
+    found = dict(data=report.as_dict(), notes=[], problems=[])
+    if not is_folder and cfg.get('model') and cfg.get('train_dataloader'):
+        _silence_builders()
+        _tell_plan(cfg, report, found, say)
+        if report.errors and not args.no_steps:
+            found['notes'].append('No step was taken: mend the data first.')
+        elif not args.no_steps:
+            _tell_steps(cfg, found, say)
+    for kind in ('note', 'problem'):
+        for text in found[f'{kind}s']:
+            say(f'{"error" if kind == "problem" else kind}: {text}')
     if args.json:
         print(json.dumps(found, indent=2, default=str))
-    return int(bool(report.errors or found.get('problems')))
+    return int(bool(report.errors or found['problems']))
 
 
 def _read(name: str, is_folder: bool, options: list[str]):
@@ -87,8 +95,7 @@ def _read(name: str, is_folder: bool, options: list[str]):
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs='+', action=DictAction)
     if options:
-        cfg.merge_from_dict(
-            parser.parse_args(['--options', *options]).options)
+        cfg.merge_from_dict(parser.parse_args(['--options', *options]).options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     return cfg
 
@@ -102,45 +109,44 @@ def _data_text(report, everything: bool) -> str:
     return '\n'.join(parts)
 
 
-def _look_at_training(cfg, report, args: argparse.Namespace,
-                      found: dict) -> None:
-    """Add ``plan``, ``step`` and ``problems`` to what was found; tell them."""
-    from ..engine.dry_steps import dry_steps, steps_text
+def _tell_plan(cfg, report, found: dict, say) -> None:
+    """Add ``plan``, and what there is to say of weights, to what was found."""
     from ..engine.explain import explain
     from ..engine.explain_text import explain_text
     from ..models.segmentors.downloads import weights_at_hand
+    missing = ''
+    if 'segmentor' not in cfg.model:
+        missing = 'The model wraps no segmentor (docs/any_model.md)'
+    elif 'counts' not in (cfg.train_dataloader.get('sampler') or {}):
+        missing = 'train_dataloader.sampler is no SemiSampler'
+    if missing:
+        found['notes'].append(f'{missing}: the plan is not told.')
+        return
+    plan = found['plan'] = explain(cfg, images=_numbers(cfg, report))
+    say(f'\nThe training\n{explain_text(plan)}')
+    notes, problems = weights_at_hand(plan['weights'])
+    found['notes'] += notes
+    found['problems'] += problems
+
+
+def _tell_steps(cfg, found: dict, say) -> None:
+    """Add ``step`` to what was found."""
+    from ..engine.dry_steps import dry_steps, steps_text
     from .progress import show_waiting
-    say = (lambda text: None) if args.json else print
-    _silence_builders()
-    found['problems'] = []
-    if 'segmentor' in cfg.model:
-        plan = found['plan'] = explain(cfg, images=_numbers(cfg, report))
-        say(f'\nThe training\n{explain_text(plan)}')
-        notes, found['problems'] = weights_at_hand(plan['weights'])
-        found['notes'] = notes
-        for note in notes:
-            say(f'note: {note}')
+    with show_waiting('Taking some steps of the training'):
+        step = found['step'] = dry_steps(cfg)
+    if 'error' in step:
+        found['problems'].append('A step of the training fails: ' +
+                                 (step['traceback'] or step['error']))
     else:
-        say('\nThe model wraps no segmentor (docs/any_model.md): no plan.')
-    if not (args.no_steps or report.errors):
-        with show_waiting('Taking some steps of the training'):
-            step = found['step'] = dry_steps(cfg)
-        if 'error' in step:
-            found['problems'].append('A step of the training fails: ' +
-                                     (step['traceback'] or step['error']))
-        else:
-            say(f'\n{steps_text(step, cfg.train_cfg.get("max_iters"))}')
-    elif report.errors and not args.no_steps:
-        say('\nNo step was taken: mend the data first.')
-    for problem in found['problems']:
-        say(f'error: {problem}')
+        say(f'\n{steps_text(step, cfg.train_cfg.get("max_iters"))}')
 
 
 def _numbers(cfg, report) -> list[int | None]:
     """Labelled, unlabelled and source images; None where not known."""
     numbers = [
-        report.images.get(name) for name in ('labelled', 'unlabelled',
-                                             'source')
+        report.images.get(name)
+        for name in ('labelled', 'unlabelled', 'source')
     ]
     if not cfg.train_dataloader.dataset.get('unlabeled'):
         numbers[1] = 0

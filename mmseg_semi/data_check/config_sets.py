@@ -50,8 +50,9 @@ def build_sets(cfg: Config) -> 'BuiltSets':
                                                                     'test')):
         dataset, where = _dataset(cfg, loader), f'{loader}_dataloader.dataset'
         if isinstance(dataset, Dataset):
-            builder.unknown(name, where, f'a {type(dataset).__name__} that '
-                            'is built already')
+            builder.unknown(
+                name, where, f'a {type(dataset).__name__} that '
+                'is built already')
         elif 'labeled' in dataset:
             builder.verify = dataset.get('verify_split', True)
             builder.semi(dataset, where)
@@ -121,8 +122,9 @@ class BuiltSets:
                 images, dataset = _labelled_set(name, leaf, where)
                 self.sets.append(images)
                 self.trials.append(
-                    Trial(name, where, leaf.get('pipeline') or [], dataset,
-                          'dataset' in cfg))
+                    Trial(name, where,
+                          leaf.get('pipeline') or [], dataset, 'dataset'
+                          in cfg))
 
     def unknown(self, name: str, where: str, reason: str) -> None:
         """Note a set whose files nobody can tell."""
@@ -136,14 +138,15 @@ class BuiltSets:
         root = cfg.get('data_root')
         wanted = [('data_root', root, True)] + [
             (f'data_prefix.{key}', join(root, folder), True)
-            for key, folder in (cfg.get('data_prefix') or {}).items()
+            for key, folders in (cfg.get('data_prefix') or {}).items()
+            for folder in _as_tuple(folders)
         ]
         for setting, path, folder in wanted:
             with self.noting(name, where):
                 if path:
                     require(path, setting, folder)
         lists = cfg.get('ann_file')
-        if lists and audit.is_text_list(lists):
+        if isinstance(lists, str) and lists and audit.is_text_list(lists):
             with self.noting(name, where):
                 audit.verify_lists([join(root, lists)], self.verify)
         return len(self.findings) == before
@@ -220,9 +223,9 @@ def _labelled_set(name: str, cfg: dict,
         bool(dataset.reduce_zero_label),
         dataset.label_map,
         dataset.ignore_index,
-        folders=(dataset.data_prefix.get('img_path') or '.', ),
-        suffixes=(dataset.img_suffix, ),
-        any_case=False,
+        folders=_as_tuple(dataset.data_prefix.get('img_path') or '.'),
+        suffixes=_as_tuple(dataset.img_suffix),
+        any_case=isinstance(dataset, UnlabeledSegDataset),
         searched=not ann_file,
         color_type=color_type,
         where=where)
@@ -265,6 +268,10 @@ def _first_link(path: str) -> str:
     parent = osp.dirname(path)
     above = _first_link(parent) if parent not in ('', path) else path
     return above if osp.islink(above) else path
+
+
+def _as_tuple(value: str | list | tuple | None) -> tuple:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value, )
 
 
 def _as_config(cfg: dict | list) -> dict:

@@ -25,8 +25,8 @@ def unreadable(images: ImageSet, facts: Facts) -> Iterator[Finding]:
     tolerated = 0 < len(bad) <= images.tolerated
     yield from _bad_files(
         'unreadable-image', WARNING if tolerated else ERROR, images, bad,
-        'Training skips and records these images.' if tolerated else
-        'Replace these images or take them off their list.')
+        'Training skips and records these images.'
+        if tolerated else 'Replace these images or take them off their list.')
     bad = _problems(images, images.masks or (), MASK, facts)
     if images.name == TEST and len(bad) == len(images.images):
         yield from gather(

@@ -4,10 +4,10 @@ import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from mmseg_semi.datasets.folders import is_hidden
 from mmseg_semi.datasets.paths import first_few
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES, image_id
 from .findings import ERROR, WARNING, Finding, gather
-from mmseg_semi.datasets.folders import is_hidden
 from .sets import LABELLED, SOURCE, ImageSet
 
 # Pictures that loaders do not read, but that people have.

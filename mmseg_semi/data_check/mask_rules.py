@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mmseg_semi.datasets.paths import first_few
 from mmseg_semi.datasets.label_ids import id_table, likely_cause
+from mmseg_semi.datasets.paths import first_few
 from .facts import MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
 from .scan import Facts

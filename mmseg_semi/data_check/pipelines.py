@@ -159,9 +159,9 @@ def _try_sample(trial: Trial, info: dict) -> None:
                  f'({_name(trial.pipeline[-1])})')
     if not isinstance(result, dict) or 'inputs' not in result:
         raise _Trouble(
-            last, 'the pipeline does not pack its samples', 'End it with ' +
-            (_VIEWS if trial.name == UNLABELLED else
-             "dict(type='PackSegInputs')") + '.')
+            last, 'the pipeline does not pack its samples',
+            'End it with ' + (_VIEWS if trial.name == UNLABELLED else
+                              "dict(type='PackSegInputs')") + '.')
     if trial.name in (LABELLED, SOURCE):
         _judge_labelled(result, last)
     elif trial.name == UNLABELLED:
@@ -175,13 +175,15 @@ def _judge_labelled(result: dict, last: str) -> None:
     if isinstance(image, dict):
         image, sample = image.get('sup'), sample.get('sup')
         if sample is None:
-            raise _Trouble(last, 'labelled images do not reach the branch sup',
-                           "Give MultiBranch sup=[dict(type='PackSemiInputs')"
-                           '].')
+            raise _Trouble(
+                last, 'labelled images do not reach the branch sup',
+                "Give MultiBranch sup=[dict(type='PackSemiInputs')"
+                '].')
     if 'gt_sem_seg' not in sample:
-        raise _Trouble('pipeline', 'no mask is loaded',
-                       "Add dict(type='LoadStrictAnnotations') after the "
-                       'image is loaded.')
+        raise _Trouble(
+            'pipeline', 'no mask is loaded',
+            "Add dict(type='LoadStrictAnnotations') after the "
+            'image is loaded.')
     mask, size = sample.gt_sem_seg.data.shape[-2:], image.shape[-2:]
     if mask != size:
         raise _Trouble(
@@ -206,9 +208,10 @@ def _judge_evaluation(name: str, result: dict, last: str,
     sample = result['data_samples']
     if 'gt_sem_seg' not in sample:
         if name == VALIDATION:
-            raise _Trouble('pipeline', 'no mask is loaded, nothing is scored',
-                           "Add dict(type='LoadAnnotations') before "
-                           'PackSegInputs.')
+            raise _Trouble(
+                'pipeline', 'no mask is loaded, nothing is scored',
+                "Add dict(type='LoadAnnotations') before "
+                'PackSegInputs.')
         return
     mask = tuple(sample.gt_sem_seg.data.shape[-2:])
     original = tuple(sample.metainfo.get('ori_shape', mask)[:2])
@@ -247,8 +250,8 @@ def _run(steps: list, results: dict, place: str, path: str,
             raise _failure(here, error, path) from error
         if results is None:
             return None
-        if None not in (before, after := _mask_shape(results)) and (
-                before != after):
+        if None not in (before, after := _mask_shape(results)) and (before
+                                                                    != after):
             resizer.setdefault('place', here)
     return results
 
@@ -266,11 +269,12 @@ def _built(step, here: str) -> BaseTransform:
 def _failure(here: str, error: Exception, path: str) -> _Trouble:
     value = f'fails on {path}: {_text(error)}'
     if isinstance(error, KeyError) and 'gt_s' in str(error):
-        return _Trouble(here, value, 'It needs the mask: put '
-                        "dict(type='LoadAnnotations') before it.")
-    return _Trouble(here, value,
-                    'Correct this transform, or one before it whose result '
-                    'it takes.')
+        return _Trouble(
+            here, value, 'It needs the mask: put '
+            "dict(type='LoadAnnotations') before it.")
+    return _Trouble(
+        here, value, 'Correct this transform, or one before it whose result '
+        'it takes.')
 
 
 def _text(error: Exception) -> str:

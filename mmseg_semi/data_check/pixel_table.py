@@ -17,19 +17,19 @@ def pixel_table(report: Report) -> str:
     if not report.pixels:
         return ''
     # Sets may differ in their classes: that is a finding, not an error here.
-    classes = dict.fromkeys(
-        name for pixels in report.pixels.values() for name in pixels)
+    classes = dict.fromkeys(name for pixels in report.pixels.values()
+                            for name in pixels)
     columns = [['class', *classes]]
     for name, pixels in report.pixels.items():
         total = sum(pixels.values())
-        columns.append([name] + [
-            _cell(pixels[c], total) if c in pixels else '-' for c in classes
-        ])
+        columns.append(
+            [name] +
+            [_cell(pixels[c], total) if c in pixels else '-' for c in classes])
     widths = [max(map(len, column)) for column in columns]
-    return '\n'.join(
-        '  '.join(f'{cell:{"<" if i == 0 else ">"}{width}}'
-                  for i, (cell, width) in enumerate(zip(row, widths)))
-        for row in zip(*columns))
+    return '\n'.join('  '.join(f'{cell:{"<" if i == 0 else ">"}{width}}'
+                               for i, (cell,
+                                       width) in enumerate(zip(row, widths)))
+                     for row in zip(*columns))
 
 
 def _cell(count: int, total: int) -> str:

@@ -5,10 +5,10 @@ import os.path as osp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mmseg_semi.datasets.folders import Listing, walk_folder
 from mmseg_semi.datasets.paths import require
 from mmseg_semi.datasets.splits import IMAGE_SUFFIXES
 from .facts import IMAGE, MASK
-from mmseg_semi.datasets.folders import Listing, walk_folder
 
 # Not an option of mmcv: images are loaded by LoadBands.
 BANDS = 'bands'

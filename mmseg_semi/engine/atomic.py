@@ -20,8 +20,8 @@ def write_atomically(data: bytes, path: str | os.PathLike) -> None:
         path (str or PathLike): Where to write. Missing folders are made.
 
     Raises:
-        OSError: If writing fails, for example on a full disk. ``path`` is
-            then what it was before.
+        OSError: If writing fails, for example on a full disk; names
+            ``path``, which is then what it was before.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +32,15 @@ def write_atomically(data: bytes, path: str | os.PathLike) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):
+            raise OSError(
+                error.errno,
+                f'{path} ({len(data) / 2**20:,.1f} MiB) cannot be written: '
+                f'{error.strerror or error}. Free some space, or write '
+                'elsewhere; nothing half-written is left') from error
         raise
     _sync_folder(path.parent)
 

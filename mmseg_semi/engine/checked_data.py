@@ -16,8 +16,7 @@ from ..dist import call_on_main, rank
 _SILENCE = 10.  # seconds between two lines of progress
 
 
-def check_training_data(runner,
-                        dataloader,
+def check_training_data(runner, dataloader,
                         accept: Sequence[str] = ()) -> None:
     """Check the sets of a training before any of them is built.
 

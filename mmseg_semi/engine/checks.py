@@ -12,7 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..models.head_adapters import adapter_class
 
-
 _DECAYING = (PolyLR, CosineAnnealingLR)
 
 
@@ -141,8 +140,8 @@ def warn_of_schedule(schedulers, max_iters: int) -> None:
     if isinstance(schedulers, dict):
         schedulers = [s for group in schedulers.values() for s in group]
     decaying = [
-        s for s in schedulers or [] if isinstance(s, _DECAYING)
-        and not s.by_epoch
+        s for s in schedulers or []
+        if isinstance(s, _DECAYING) and not s.by_epoch
     ]
     if not decaying:
         return

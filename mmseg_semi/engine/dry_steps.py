@@ -11,6 +11,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -79,9 +80,9 @@ def steps_text(step: dict, iterations: int | None) -> str:
         f'  seconds of an iteration  {step["seconds"]:.2f}'
     ]
     if iterations:
-        hours = step['seconds'] * iterations / 3600
-        lines.append(f'  {iterations:,} iterations take about {hours:,.1f} '
-                     'hours, without validation')
+        whole = timedelta(seconds=round(step['seconds'] * iterations))
+        lines.append(f'  {iterations:,} iterations take about {whole} '
+                     '(h:mm:ss), without validation')
     return '\n'.join(lines)
 
 

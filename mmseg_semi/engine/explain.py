@@ -12,8 +12,8 @@ from mmseg.registry import MODELS
 from ..evaluation.protocol import evaluation_protocol
 from ..models.segmentors.wrapped import resolve_segmentor, settings_of
 from .evaluation_protocol import describe_evaluation
-from .pretrained_files import pretrained_files
 from .plan import config_plan, list_facts, stage_plan, training_plan
+from .pretrained_files import pretrained_files
 from .run_records import config_hash
 
 _NOT_OPTIONS = ('params', 'foreach', 'maximize', 'capturable',

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmseg.registry import HOOKS, LOOPS
 
@@ -36,6 +36,16 @@ class _Unopened:
 
     def __iter__(self):
         return iter(())
+
+
+def _is_evaluating(runner) -> bool:
+    """Whether the loop is built by a hook that asks a test for its iteration.
+
+    A training builds its loop first.
+    """
+    return any(
+        isinstance(loop, BaseLoop)
+        for loop in (runner._val_loop, runner._test_loop))
 
 
 def add_hooks(runner) -> None:
@@ -112,9 +122,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                  accumulate: int = 1,
                  check_data: bool | Sequence[str] = True,
                  **kwargs) -> None:
-        if check_data is not False:
-            accept = () if check_data is True else check_data
-            check_training_data(runner, dataloader, accept)
+        self.check_data, self._given_dataloader = check_data, dataloader
+        if check_data is not False and not _is_evaluating(runner):
+            self._check_data(runner)
             dataloader = as_checked(dataloader)
         if isinstance(dataloader, dict):
             dataloader = runner.build_dataloader(
@@ -133,7 +143,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         add_hooks(runner)
         model = unwrap(runner.model)
         if hasattr(model, 'takes_other_classes'):
-            model.takes_other_classes = not runner._resume
+            model.takes_other_classes = not (runner._resume
+                                             or _is_evaluating(runner))
         self.accumulate = accumulate
         self.dataloader = dataloader
         self._plan_training()
@@ -149,6 +160,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             ValueError: If head and dataset do not fit, or BatchNorm would
                 see single images.
         """
+        if self.check_data is not False:
+            self._check_data(self.runner)
         self._introduce()
         before = self._exchange_records()
         self.runner.call_hook('before_train')
@@ -196,6 +209,12 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
             outputs=mean_outputs(outputs),
             **place)
         self._iter += 1
+
+    def _check_data(self, runner) -> None:
+        """Look at the data once."""
+        accept = () if self.check_data is True else self.check_data
+        self.check_data = False
+        check_training_data(runner, self._given_dataloader, accept)
 
     def _plan_training(self) -> None:
         """Let options that follow from the training's length be settled.

@@ -77,10 +77,7 @@ def data_loaders(out: str) -> dict:
             train['val_ann_file'] = settings['val']['ann_file']
         loaders['train_dataloader'] = dict(dataset=train)
     if settings['val']:
-        loaders['val_dataloader'] = dict(dataset={
-            **images,
-            **settings['val']
-        })
+        loaders['val_dataloader'] = dict(dataset={**images, **settings['val']})
     return loaders
 
 

@@ -108,6 +108,20 @@ def test_a_step_that_fails_is_1(config, capsys):
     assert 'num_classes=7' in text and 'Traceback' not in text
 
 
+@pytest.mark.parametrize('step,iterations,words', [
+    (dict(memory=2**30,
+          total_memory=None), 7200, ['1.0 GiB\n', 'take about 1:00:00']),
+    (dict(memory=2**29, total_memory=2**34), None, ['0.5 GiB of 16.0 GiB']),
+    (dict(memory=None, total_memory=None), None, ['unknown']),
+])
+def test_memory_and_time_as_text(step, iterations, words):
+    from mmseg_semi.engine.dry_steps import steps_text
+    text = steps_text(dict(step, seconds=.5, steps=2, device='X'), iterations)
+    for word in words:
+        assert word in text
+    assert ('iterations take' in text) is bool(iterations)
+
+
 def test_pixel_table():
     from mmseg_semi.data_check import Report
     from mmseg_semi.data_check.pixel_table import pixel_table

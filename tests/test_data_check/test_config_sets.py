@@ -10,7 +10,7 @@ from mmseg_semi.data_check import DataError, check_config, sets_from_config
 from mmseg_semi.data_check.sets import BANDS
 from mmseg_semi.datasets import digit_scenes
 from mmseg_semi.datasets.miniatures import FOLDERS, write_miniature
-from .trees import CLASSES, Tree, kinds, only
+from .trees import CLASSES, Tree, kinds, only, scene
 
 DATASETS = Path(__file__).parents[2] / 'configs/_base_/datasets'
 PALETTE = [[0, 0, 0], [9, 9, 9], [99, 9, 9]]
@@ -60,7 +60,8 @@ def config(tree, labelled=None, unlabelled=None, validation=None, **semi):
                     type='SemiSegDataset',
                     labeled=labelled or stock(tree, 'labelled'),
                     unlabeled=dict(
-                        dict(pipeline=VIEWS), **(unlabelled or dict(
+                        dict(pipeline=VIEWS),
+                        **(unlabelled or dict(
                             data_root=str(tree.root / 'unlabelled'),
                             data_prefix=dict(img_path='photos')))),
                     **semi)),
@@ -192,6 +193,22 @@ def test_supervised_and_test_only_configs(tree):
     assert check_config(cfg).images == dict(labelled=6)
     cfg = Config(dict(test_dataloader=dict(dataset=stock(tree, 'validation'))))
     assert check_config(cfg).images == dict(test=4)
+
+
+def test_unlabelled_images_as_the_test_set(tree):
+    """Predictions are written, nothing is scored."""
+    cfg = config(tree)
+    photos = dict(
+        data_root=str(tree.root),
+        data_prefix=dict(img_path=['more', 'unlabelled/photos']))
+    tree.save('more/photo.PNG', scene(tree.rng)[0])
+    pipeline = [PIPELINE[0], PIPELINE[2]]
+    cfg.test_dataloader = dict(
+        dataset=dict(type='UnlabeledSegDataset', pipeline=pipeline, **photos))
+    report = check_config(cfg)
+    assert report.errors == [] and report.images['test'] == 6
+    # They are trained on, too.
+    assert {f.kind for f in report.findings} == {'shared-image'}
 
 
 def test_missing_test_set_stops_nothing(tree):

@@ -47,8 +47,7 @@ def test_validation_images_that_are_trained_on(tree, how, name):
     ('pixels', 99, 'error'),
     ('link', 100, 'error'),
 ])
-def test_a_few_copies_in_a_large_set_stop_nothing(tree, how, number,
-                                                  severity):
+def test_a_few_copies_in_a_large_set_stop_nothing(tree, how, number, severity):
     copy(tree, 'validation', 'unlabelled', how)
     report = tree.check('unlabelled', 'validation')
     only(report, 'shared-image', 'error', 'unlabelled')

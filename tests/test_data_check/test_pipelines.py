@@ -47,39 +47,38 @@ def changed(pipeline, at, *steps):
     return [*pipeline[:at], *steps, *pipeline[at + 1:]]
 
 
-@pytest.mark.parametrize(
-    'name,pipeline,place,words',
-    [('unlabelled', changed(VIEWS, 1, dict(type='LoadAnnotations')),
-      '[1] (LoadAnnotations)', ['have none', 'InitValidMap']),
-     ('unlabelled', changed(VIEWS, 1, VIEWS[1], CROP), '[2] (RandomCrop)',
-      ['cat_max_ratio=0.75', 'Leave cat_max_ratio out']),
-     ('unlabelled',
-      changed(
-          VIEWS, 1, VIEWS[1],
-          dict(type='RandomApply', prob=.001, transforms=[CROP])),
-      '[2] (RandomCrop)', ['cat_max_ratio']),
-     ('unlabelled', [VIEWS[0], dict(type='PackSegInputs')],
-      '[1] (PackSegInputs)', ['need views', 'unsup_student']),
-     ('unlabelled', [], '', ['does not pack', 'MultiBranch']),
-     ('labelled', PIPELINE[:2], '[1] (LoadStrictAnnotations)',
-      ['does not pack']),
-     ('labelled', changed(PIPELINE, 1), '', ['no mask is loaded']),
-     ('labelled', changed(PIPELINE, 0, PIPELINE[0], CROP), '[1] (RandomCrop)',
-      ["KeyError: 'gt_seg_map'", 'before it']),
-     ('labelled', changed(PIPELINE, 2, dict(type='RandomFlop'), PIPELINE[2]),
-      '[2] (RandomFlop)', ['cannot be built', 'Check its name']),
-     ('labelled',
-      changed(PIPELINE, 0, PIPELINE[0], dict(type='Resize', scale=(24, 24))),
-      '', ['24 x 24, its mask 32 x 32', 'before anything']),
-     ('validation', changed(PIPELINE, 1), '', ['nothing is scored']),
-     ('validation',
-      changed(PIPELINE, 2, dict(type='Resize', scale=(24, 24)), PIPELINE[2]),
-      '[2] (Resize)', ['24 x 24', '32 x 32', 'behind what changes']),
-     ('validation',
-      changed(
-          PIPELINE, 2,
-          dict(type='MultiBranch', branch_field=['sup'], sup=[PIPELINE[2]])),
-      '[2] (MultiBranch)', ['branches of a training'])])
+@pytest.mark.parametrize('name,pipeline,place,words', [
+    ('unlabelled', changed(VIEWS, 1, dict(type='LoadAnnotations')),
+     '[1] (LoadAnnotations)', ['have none', 'InitValidMap']),
+    ('unlabelled', changed(VIEWS, 1, VIEWS[1], CROP), '[2] (RandomCrop)',
+     ['cat_max_ratio=0.75', 'Leave cat_max_ratio out']),
+    ('unlabelled',
+     changed(VIEWS, 1, VIEWS[1],
+             dict(type='RandomApply', prob=.001,
+                  transforms=[CROP])), '[2] (RandomCrop)', ['cat_max_ratio']),
+    ('unlabelled', [VIEWS[0], dict(type='PackSegInputs')
+                    ], '[1] (PackSegInputs)', ['need views', 'unsup_student']),
+    ('unlabelled', [], '', ['does not pack', 'MultiBranch']),
+    ('labelled', PIPELINE[:2], '[1] (LoadStrictAnnotations)',
+     ['does not pack']),
+    ('labelled', changed(PIPELINE, 1), '', ['no mask is loaded']),
+    ('labelled', changed(PIPELINE, 0, PIPELINE[0], CROP), '[1] (RandomCrop)',
+     ["KeyError: 'gt_seg_map'", 'before it']),
+    ('labelled', changed(PIPELINE, 2, dict(type='RandomFlop'), PIPELINE[2]),
+     '[2] (RandomFlop)', ['cannot be built', 'Check its name']),
+    ('labelled',
+     changed(PIPELINE, 0, PIPELINE[0], dict(type='Resize', scale=(24, 24))),
+     '', ['24 x 24, its mask 32 x 32', 'before anything']),
+    ('validation', changed(PIPELINE, 1), '', ['nothing is scored']),
+    ('validation',
+     changed(PIPELINE, 2, dict(type='Resize', scale=(24, 24)), PIPELINE[2]),
+     '[2] (Resize)', ['24 x 24', '32 x 32', 'behind what changes']),
+    ('validation',
+     changed(PIPELINE, 2,
+             dict(type='MultiBranch', branch_field=['sup'], sup=[
+                 PIPELINE[2]
+             ])), '[2] (MultiBranch)', ['branches of a training'])
+])
 def test_what_fails_is_named_with_the_remedy(tree, name, pipeline, place,
                                              words):
     cfg = with_pipeline(tree, name, pipeline)
@@ -115,8 +114,7 @@ def test_pipelines_that_work(tree, last):
 
 
 def test_other_branches_than_those_of_the_labelled_set(tree):
-    last = dict(
-        type='MultiBranch', branch_field=['sup'], sup=[PIPELINE[2]])
+    last = dict(type='MultiBranch', branch_field=['sup'], sup=[PIPELINE[2]])
     cfg = with_pipeline(tree, 'labelled', changed(PIPELINE, 2, last))
     finding = only(check_config(cfg), 'pipeline-fails', 'error', 'unlabelled')
     assert "['sup', 'unsup_teacher'], elsewhere ['sup']" in finding.value
@@ -146,15 +144,15 @@ def test_a_loader_that_asks_for_other_classes_than_the_set(tree):
     pipeline = changed(PIPELINE, 1,
                        dict(type='LoadStrictAnnotations', num_classes=2))
     finding = only(
-        check_config(with_pipeline(tree, 'labelled', pipeline)), 'pipeline-fails',
-        'error')
+        check_config(with_pipeline(tree, 'labelled', pipeline)),
+        'pipeline-fails', 'error')
     assert 'there are 2 classes' in finding.value
 
 
 def test_random_numbers_of_the_caller_stay(tree):
     crop = dict(type='RandomCrop', crop_size=(16, 16))
-    cfg = with_pipeline(tree, 'labelled', changed(PIPELINE, 2, crop,
-                                                  PIPELINE[2]))
+    cfg = with_pipeline(tree, 'labelled',
+                        changed(PIPELINE, 2, crop, PIPELINE[2]))
     drawn = []
     for work in (lambda: None, lambda: check_config(cfg)):
         random.seed(0), np.random.seed(0), torch.manual_seed(0)

@@ -10,8 +10,7 @@ import torch
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
-from mmseg_semi.datasets import (SemiSampler, SemiSegDataset, StreamIndex,
-                                 audit)
+from mmseg_semi.datasets import SemiSampler, SemiSegDataset, StreamIndex, audit
 from mmseg_semi.datasets.splits import known_splits, split_hash
 
 
@@ -75,9 +74,8 @@ def test_a_stock_pipeline_makes_the_labelled_branch(tree, last):
         type='MultiBranch',
         branch_field=branches,
         unsup_teacher=[dict(type='PackSemiInputs')])
-    dataset = build(
-        tree, dict(pipeline=[*load, dict(type=last)]),
-        dict(pipeline=[load[0], views]))
+    dataset = build(tree, dict(pipeline=[*load, dict(type=last)]),
+                    dict(pipeline=[load[0], views]))
     labelled, unlabelled = dataset[0], dataset[5]
     for sample in (labelled, unlabelled):
         assert list(sample['inputs']) == branches

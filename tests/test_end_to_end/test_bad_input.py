@@ -150,8 +150,7 @@ def test_all_processes_stop(bench):
 def test_what_is_accepted_only_warns(bench):
     bench.relist(*bench.labeled[:-1], 'val_00003')
     assert '2 errors' in bench.refusal()  # by the list, and by the files
-    bench.train('train_cfg.check_data=[shared-image]',
-                'train_cfg.max_iters=1')
+    bench.train('train_cfg.check_data=[shared-image]', 'train_cfg.max_iters=1')
     assert bench.trained()
     assert 'no finding of the kind shred' in bench.refusal(
         'train_cfg.check_data=[shred]')
@@ -213,8 +212,9 @@ def test_truncated_labelled_image(bench):
     name = bench.labeled[0]
     bench.relist(name)
     truncate(bench.image(name))
-    for options, remedy in (((), 'Replace these images'), (
-        (UNCHECKED, ), 'Repair it or take it off the labelled list')):
+    for options, remedy in (((), 'Replace these images'),
+                            ((UNCHECKED, ),
+                             'Repair it or take it off the labelled list')):
         message = bench.refusal(*options)
         assert str(bench.image(name)) in message
         assert 'truncated' in message

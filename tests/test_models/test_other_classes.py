@@ -4,14 +4,16 @@ import pytest
 from mmseg_semi.models.segmentors.other_classes import differs_in_classes
 
 
-@pytest.mark.parametrize('pairs', [
-    [((3, 8, 1, 1), (21, 8, 1, 1)), ((3, ), (21, ))],
-    [((4, 8), (22, 8)), ((3, ), (21, ))],  # with "no object"
-    [((3, 8), (21, 8)), ((3, 5, 8), (21, 5, 8))],  # a bank
-    [((3, 8), (21, 8)), ((15, 8), (105, 8))],  # five queries a class
-    [((3, 3), (21, 21))],
-    [((3, 8), (2, 8))],
-])
+@pytest.mark.parametrize(
+    'pairs',
+    [
+        [((3, 8, 1, 1), (21, 8, 1, 1)), ((3, ), (21, ))],
+        [((4, 8), (22, 8)), ((3, ), (21, ))],  # with "no object"
+        [((3, 8), (21, 8)), ((3, 5, 8), (21, 5, 8))],  # a bank
+        [((3, 8), (21, 8)), ((15, 8), (105, 8))],  # five queries a class
+        [((3, 3), (21, 21))],
+        [((3, 8), (2, 8))],
+    ])
 def test_other_classes(pairs):
     assert differs_in_classes(pairs, 3)
 

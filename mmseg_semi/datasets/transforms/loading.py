@@ -163,6 +163,10 @@ class LoadStrictAnnotations(LoadAnnotations):
                 'picture of the labels. A label map has one channel with '
                 'class ids; map each colour to its id and save it as a '
                 'greyscale or palette PNG.')
+        if mask.dtype.kind == 'f' and not np.array_equal(mask, np.floor(mask)):
+            raise ValueError(
+                f'{path} holds NaN or fractions ({mask.dtype}). A label map '
+                'holds whole numbers: save 255 where there is no label.')
         if mask.dtype != np.uint8 and mask.size and (mask.max() > 255
                                                      or mask.min() < 0):
             bad = np.unique(mask[(mask > 255) | (mask < 0)])

@@ -72,7 +72,8 @@ class SemiCheckpointHook(CheckpointHook):
             path = call_on_main(find_resumable_checkpoint, runner.work_dir)
             runner._load_from = path
         elif path is not None and '://' not in str(path):
-            call_on_main(check_resumable if runner._resume else _check_only, path)
+            call_on_main(check_resumable if runner._resume else _check_only,
+                         path)
 
     def before_train(self, runner) -> None:
         """Prepare the folder; see mmengine's hook."""

@@ -195,6 +195,25 @@ def test_wide_ids_do_not_wrap(tmp_path):
     assert results['gt_seg_map'].max() == 1
 
 
+@pytest.mark.parametrize('value', [np.nan, 1.6])
+def test_label_maps_hold_whole_numbers(tmp_path, value):
+    path = tmp_path / 'float.tif'
+    ids = np.ones((4, 4), np.float32)
+    Image.fromarray(ids).save(path)
+    assert load_mask(path, LoadStrictAnnotations())['gt_seg_map'].max() == 1
+    ids[0] = value
+    Image.fromarray(ids).save(path)
+    with pytest.raises(ValueError, match='float.tif holds NaN or fractions'):
+        load_mask(path, LoadStrictAnnotations())
+
+
+def test_masks_of_resized_images_keep_their_size(tmp_path, mask):
+    Image.fromarray(mask).save(tmp_path / 'm.png')
+    resized = dict(img=np.zeros((2, 2, 3), np.uint8), ori_shape=mask.shape)
+    results = load_mask(tmp_path / 'm.png', LoadStrictAnnotations(), **resized)
+    assert results['gt_seg_map'].shape == mask.shape
+
+
 def test_size_must_be_that_of_the_image(tmp_path, mask):
     Image.fromarray(mask).save(tmp_path / 'm.png')
     with pytest.raises(ValueError, match='m.png is 7x6 .* 6x7'):
