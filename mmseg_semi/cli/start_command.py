@@ -62,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
             _reporter(args.json),
             patience=args.patience,
             force=args.force)
-    print(json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
-          if args.json else _as_text(outcome))
+    print(
+        json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False) if args.
+        json else _as_text(outcome))
     return 0
 
 
@@ -103,8 +104,8 @@ def _as_text(outcome) -> str:
         lines += [outcome.comparison.describe(), '']
     else:
         name, score = next(iter(outcome.scores.items()))
-        lines.append(f'{name}: mIoU {score:.2f}' if score is not None else
-                     f'{name}: not validated')
+        lines.append(f'{name}: mIoU {score:.2f}'
+                     if score is not None else f'{name}: not validated')
     for name, path in outcome.checkpoints.items():
         lines.append(f'{name}: {path}')
     lines.append(f'picture: {outcome.picture}')

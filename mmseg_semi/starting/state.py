@@ -98,5 +98,7 @@ class State:
 
 def _differences(before: dict, now: dict) -> str:
     return ', '.join(f'{name}={before.get(name)!r}, not {now.get(name)!r}'
-                     for name in sorted({**before, **now})
-                     if before.get(name) != now.get(name))
+                     for name in sorted({
+                         **before,
+                         **now
+                     }) if before.get(name) != now.get(name))

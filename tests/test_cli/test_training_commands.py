@@ -31,11 +31,11 @@ def config(tmp_path, monkeypatch):
     return 'mine.py'
 
 
-@pytest.mark.parametrize('arguments', [
-    ['train'], ['train', 'x.py', '--log', 'paper'],
-    ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
-    ['init', 'x', '--iters', '-3'], ['compare', 'x'],
-    ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
+@pytest.mark.parametrize(
+    'arguments', [['train'], ['train', 'x.py', '--log', 'paper'],
+                  ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
+                  ['init', 'x', '--iters', '-3'], ['compare', 'x'],
+                  ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
 def test_misuse_is_2(arguments, capsys):
     assert call(*arguments) == 2
     assert f'usage: mmseg-semi {arguments[0]}' in capsys.readouterr().err
@@ -51,8 +51,8 @@ def test_misuse_is_2(arguments, capsys):
     (['test', 'mine.py', 'x.pth', '--show-dir', 'full'], '--show-dir: full'),
     (['init', 'full'], 'not written by an import'),
     (['compare', 'full', 'full'], 'holds 0 configs'),
-    (['start', 'full', '--masks', 'full', '--val', '0', '--out', 'new'],
-     '--val 0 leaves nothing'),
+    (['start', 'full', '--masks', 'full', '--val', '0', '--out', 'new'
+      ], '--val 0 leaves nothing'),
     (['start', 'full', '--masks', 'full', '--out', 'full'], 'not begun by'),
 ])
 def test_what_the_user_can_mend_is_1(config, tmp_path, capsys, monkeypatch,
@@ -110,10 +110,9 @@ def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photos_and_masks(tmp_path, labelled=5, unlabelled=3)
     command = ['start', 'photos', '--masks', 'masks', '--out', 'new', *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'mmseg_semi', *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT)
+    process = subprocess.Popen([sys.executable, '-m', 'mmseg_semi', *command],
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
     while process.poll() is None and not list(
             tmp_path.glob('new/supervised/iter_1.pth')):
         time.sleep(.1)
