@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """A config file as a training or a test uses it."""
 import importlib.util
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -215,11 +217,22 @@ def enable_drawing(cfg: Config, show: bool, show_dir: str | None,
             "default_hooks.visualization=dict(type='SegVisualizationHook') in "
             'the config.')
     hook.draw = True
+    hook.interval = 1  # of all batches: it says 50 for a training
     if show:
+        check_display()
         hook.show = True
         hook.wait_time = wait_time
     if show_dir:
         cfg.visualizer.save_dir = show_dir
+
+
+def check_display() -> None:
+    """Refuse to show pictures where nobody would see them."""
+    if sys.platform.startswith('linux') and not (
+            os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise ValueError('--show: there is no display here (neither DISPLAY '
+                         'nor WAYLAND_DISPLAY is set). Use --show-dir FOLDER '
+                         'to write the pictures.')
 
 
 def enable_tta(cfg: Config, path: str) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_semi authors.
-"""Progress bars for what takes a while."""
-from collections.abc import Iterable
-from contextlib import contextmanager
+"""Progress of what takes a while."""
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import Progress, track
@@ -22,11 +22,15 @@ def show_progress(items: Iterable, text: str) -> Iterable:
 
 
 @contextmanager
-def count_progress(text: str):
-    """A bar, as of :func:`show_progress`, for what counts by itself.
+def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error for work that says how far it is.
+
+    Args:
+        text (str): Before the bar.
 
     Yields:
-        Callable[[int, int], None]: Takes the numbers done and of all.
+        Callable[[int, int], None]: To be called with what is done and all
+        there is. Nothing is shown where standard error is no terminal.
     """
     console = Console(stderr=True)
     with Progress(
@@ -35,3 +39,9 @@ def count_progress(text: str):
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(
             task, completed=done, total=total)
+
+
+def show_waiting(text: str):
+    """Context in which a line on a terminal's standard error says ``text``."""
+    console = Console(stderr=True)
+    return console.status(text) if console.is_terminal else nullcontext()

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--force',
         action='store_true',
-        help='begin anew in a folder that was begun with other arguments; '
-        'its trainings are deleted')
+        help='begin anew in a folder that has trainings of other arguments '
+        'or data; they are deleted')
     add_json(parser)
 
 
@@ -89,12 +89,12 @@ def _reporter(as_json: bool):
     """Plain lines and bars; with ``--json`` on standard error."""
     from ..benchmarking.display import make_console, make_display
     from ..starting.project import Reporter
-    from .progress import count_progress, show_progress
+    from .progress import progress_bar, show_progress
     stream = sys.stderr if as_json else sys.stdout
     return Reporter(
         say=lambda text: print(text, file=stream, flush=True),
         track=show_progress,
-        count=count_progress,
+        count=progress_bar,
         display=lambda: make_display(make_console(stderr=as_json)))
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,9 +152,27 @@ def test_test_arguments(config, tmp_path, evaluator):
     assert metric.output_dir == 'masks'
     assert cfg.visualizer.save_dir == 'painted'
     assert cfg.default_hooks.visualization.draw
+    assert cfg.default_hooks.visualization.interval == 1  # every image
     assert 'show' not in cfg.default_hooks.visualization
     assert cfg.model.type == 'SegTTAModel' and cfg.model.module.type == 'M'
     assert cfg.test_dataloader.dataset.pipeline == ['tta']
+
+
+@pytest.mark.parametrize('display', ['DISPLAY', 'WAYLAND_DISPLAY', None])
+def test_pictures_are_shown_where_there_is_a_display(config, tmp_path,
+                                                     monkeypatch, display):
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY'):
+        monkeypatch.delenv(name, raising=False)
+    arguments = (test, write_checkpoint(tmp_path / 'c.pth'), '--show')
+    text = ('default_hooks = dict(visualization=dict('
+            'type="SegVisualizationHook"))\nvisualizer = dict()')
+    if display:
+        monkeypatch.setenv(display, ':0')
+        assert config(*arguments, text=text).default_hooks.visualization.show
+    else:
+        monkeypatch.setattr(sys, 'platform', 'linux')
+        with pytest.raises(ValueError, match='no display.*--show-dir'):
+            config(*arguments, text=text)
 
 
 def test_test_arguments_that_the_config_cannot_serve(config, tmp_path):
