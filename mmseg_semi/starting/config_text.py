@@ -19,7 +19,11 @@ _TEMPLATE = """\
 _base_ = [__import__('mmseg_semi').base(f'{name}.py') for name in (
     {{ bases }})]
 model = dict(segmentor={{ segmentor }}, num_classes={{ num_classes }}\
-{% if not pretrained %}, pretrained=False{% endif %})
+{% if not pretrained %}, pretrained=False{% endif %}
+{% if stride %},
+             test_cfg=dict(mode='slide', crop_size=({{ crop }}, {{ crop }}), \
+stride=({{ stride }}, {{ stride }}))\
+{% endif %})
 {% if resize %}
 resize = dict(type='Resize', scale=({{ resize }}, 10**6), keep_ratio=True)
 test_pipeline = [_base_.test_pipeline[0], resize, *_base_.test_pipeline[1:]]
@@ -99,6 +103,7 @@ def config_text(folder: str,
         resize=recipe.resize,
         resized=', resize' * bool(recipe.resize),
         crop=recipe.crop,
+        stride=recipe.stride,
         root=repr(folder),
         prefix=_dict(prefix),
         photos=_dict(dict(img_path=prefix['img_path'])),

@@ -87,6 +87,8 @@ def test_large_photographs_are_resized_everywhere(tmp_path):
                             (cfg.test_dataloader.dataset.pipeline, 1)):
         assert pipeline[place] == dict(
             type='Resize', scale=(512, 10**6), keep_ratio=True)
+    assert cfg.model.test_cfg == dict(
+        mode='slide', crop_size=(256, 256), stride=(170, 170))
     with DefaultScope.overwrite_default_scope('mmseg'):
         sample = DATASETS.build(cfg.val_dataloader.dataset)[0]
     assert sample['inputs'].shape == (3, 512, 731)  # of 14 x 20

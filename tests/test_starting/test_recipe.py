@@ -26,7 +26,7 @@ def chosen(data=DATA, machine=CPU, **given):
 def test_every_setting_has_a_reason():
     for machine in (CPU, GPU):
         text = chosen(machine=machine).describe()
-        assert len(text.splitlines()) == 7
+        assert len(text.splitlines()) == 8
         for line in text.splitlines():
             assert re.match(r'\w+ +\S.*  \S', line), line
 
@@ -114,3 +114,13 @@ def test_without_unlabelled_images():
 def test_refused(data, given, message):
     with pytest.raises(ValueError, match=message):
         chosen(data, **given)
+
+
+@pytest.mark.parametrize('short, long, stride', [(64, 64, None), (64, 65, 42),
+                                                 (100, 128, None),
+                                                 (512, 600, 170),
+                                                 (3000, 3000, 170)])
+def test_large_photographs_are_predicted_by_windows(short, long, stride):
+    """Of the size that was trained on."""
+    recipe = chosen(replace(DATA, short_side=short, long_side=long))
+    assert recipe.stride == stride
