@@ -73,6 +73,8 @@ def test_every_method_has_a_short_config_that_reads_the_data(tmp_path, method):
             brpg_cps=0).get(method, 1)
         assert len(branches) == 1 + strong
     assert cfg.custom_hooks[-1] == dict(type='PatienceHook', patience=3)
+    own = 'cps', 'cutmix_seg', 'fixmatch', 'mean_teacher', 'unimatch'
+    assert (cfg.model.get('burn_in') == 0.1) == (method in own)
 
 
 def test_large_photographs_are_resized_everywhere(tmp_path):
