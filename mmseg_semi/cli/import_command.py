@@ -202,6 +202,7 @@ def _as_text(report) -> str:
         f'{", ".join(classes["names"])}', f'  {SPLIT}  what decided the lists',
         *(f'  {path}  {images[name]} photos'
           for name, path in LISTS.items() if images[name]),
-        'These lines of a config use it:', *config_lines(report.out)
+        'These lines of a config use it:', *config_lines(report.out),
+        f'A whole config: mmseg-semi init {report.out}'
     ]
     return '\n'.join(lines)

@@ -86,8 +86,9 @@ def run(args: argparse.Namespace) -> int:
         patience=args.patience,
         force=args.force)
     if args.json:
-        print(json.dumps(dict(recipe=asdict(recipe), **asdict(written)),
-                         indent=2))
+        print(
+            json.dumps(
+                dict(recipe=asdict(recipe), **asdict(written)), indent=2))
         return 0
     print(recipe.describe())
     for path, state in written.states.items():

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--force',
         action='store_true',
-        help='begin anew in a folder that was begun with other arguments; '
-        'its trainings are deleted')
+        help='begin anew in a folder that has trainings of other arguments '
+        'or data; they are deleted')
     add_json(parser)
 
 
@@ -62,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
             _reporter(args.json),
             patience=args.patience,
             force=args.force)
-    print(json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
-          if args.json else _as_text(outcome))
+    print(
+        json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False) if args.
+        json else _as_text(outcome))
     return 0
 
 
@@ -103,8 +104,8 @@ def _as_text(outcome) -> str:
         lines += [outcome.comparison.describe(), '']
     else:
         name, score = next(iter(outcome.scores.items()))
-        lines.append(f'{name}: mIoU {score:.2f}' if score is not None else
-                     f'{name}: not validated')
+        lines.append(f'{name}: mIoU {score:.2f}'
+                     if score is not None else f'{name}: not validated')
     for name, path in outcome.checkpoints.items():
         lines.append(f'{name}: {path}')
     lines.append(f'picture: {outcome.picture}')

@@ -12,6 +12,13 @@ from .scoring import Track, image_areas, validation_set
 from .trained import Trained, read_log
 
 _FEW_IMAGES = 20
+# What a method and its twin should share: name for people -> setting.
+_ALIKE = {
+    'seed': 'randomness.seed',
+    'length': 'train_cfg.max_iters',
+    'labelled list': 'train_dataloader.dataset.labeled.ann_file',
+    'model': 'model.segmentor'
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,10 @@ class Comparison:
 
     def describe(self) -> str:
         """A table of classes, and what it means."""
-        pairs = [*zip(self.classes, self.supervised.iou, self.method.iou),
-                 ('mIoU', self.supervised.miou, self.method.miou)]
+        pairs = [
+            *zip(self.classes, self.supervised.iou, self.method.iou),
+            ('mIoU', self.supervised.miou, self.method.miou)
+        ]
         head = 'IoU in percent', self.supervised.name, self.method.name
         width = max(len(row[0]) for row in [*pairs, head])
         columns = [max(len(name), 8) for name in head[1:]]
@@ -118,8 +127,8 @@ def compare(method: Trained,
     helped, verdict = _verdict(difference)
     reasons = [] if helped else likely_reasons(
         read_log(method.folder), *(score.miou for score in scores))
-    return Comparison(*scores, _classes(method), len(areas[0].ids),
-                      difference, helped, verdict, reasons,
+    return Comparison(*scores, _classes(method), len(areas[0].ids), difference,
+                      helped, verdict, reasons,
                       _notes(method, supervised, len(areas[0].ids)))
 
 
@@ -138,10 +147,10 @@ def _score(trained: Trained, areas: PerImageAreas) -> Score:
     with np.errstate(invalid='ignore'):
         iou = 100 * areas.intersect.sum(0) / areas.union.sum(0)
     miou = resampled_miou(areas, np.ones((1, len(areas.ids))))[0]
-    return Score(trained.name, trained.checkpoint, trained.iteration,
-                 round(float(miou), 2),
-                 tuple(None if np.isnan(v) else round(float(v), 2)
-                       for v in iou))
+    return Score(
+        trained.name, trained.checkpoint, trained.iteration,
+        round(float(miou), 2),
+        tuple(None if np.isnan(v) else round(float(v), 2) for v in iou))
 
 
 def _check_comparable(*both: Trained) -> None:
@@ -161,11 +170,7 @@ def _classes(trained: Trained) -> tuple[str, ...]:
 def _notes(method: Trained, supervised: Trained, images: int) -> list[str]:
     """What makes the comparison less than fair or sure."""
     notes = []
-    for name, key in (('seed', 'randomness.seed'),
-                      ('length', 'train_cfg.max_iters'),
-                      ('labelled list',
-                       'train_dataloader.dataset.labeled.ann_file'),
-                      ('model', 'model.segmentor')):
+    for name, key in _ALIKE.items():
         one, other = (_value(run.cfg, key) for run in (method, supervised))
         if one != other:
             shown = '' if name == 'model' else f' ({one}, {other})'

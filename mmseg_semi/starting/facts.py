@@ -11,8 +11,8 @@ from statistics import median
 import torch
 from PIL import Image
 
-from ..memory import free_memory
 from ..importing import tree
+from ..memory import free_memory
 
 # So many photographs tell the usual size.
 _LOOKED_AT = 200
@@ -69,8 +69,10 @@ def data_facts(folder: str) -> DataFacts:
             longer where they were.
     """
     content = read_classes(folder)
-    names = {key: _names(Path(folder) / path) for key, path in
-             tree.LISTS.items()}
+    names = {
+        key: _names(Path(folder) / path)
+        for key, path in tree.LISTS.items()
+    }
     known = [name for key in ('train', 'val') for name in names[key]]
     photos = Path(folder, content['photos'])
     step = max(1, len(known) // _LOOKED_AT)
@@ -103,7 +105,8 @@ def machine_facts() -> MachineFacts:
     """Look at GPU, memory, installed weights and network."""
     gpu = memory = None
     if torch.cuda.is_available():
-        gpu, memory = torch.cuda.get_device_name(), torch.cuda.mem_get_info()[0]
+        gpu, memory = torch.cuda.get_device_name(), torch.cuda.mem_get_info(
+        )[0]
     else:
         memory = free_memory()
     lite = importlib.util.find_spec(_LITE_WEIGHTS) is not None

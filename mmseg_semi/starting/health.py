@@ -93,7 +93,7 @@ def _length(log: Log) -> list[str]:
                        'methods with a teacher need longer than supervised '
                        'ones. Take --iters 2000 or more.')
     elif len(scores) > 3 and scores[-1] - scores[len(scores) * 2 //
-                                             3] > _RISING:
+                                                 3] > _RISING:
         reasons.append('The score was still rising at the end: train longer.')
     return reasons
 

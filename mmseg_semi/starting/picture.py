@@ -45,11 +45,10 @@ def draw_comparison(models: Sequence[Trained],
         dataset.get_data_info((2 * i + 1) * len(dataset) // (2 * count))
         for i in range(count)
     ]
-    found = [predict(model, [i['img_path'] for i in infos])
-             for model in models]
-    rows = [
-        _row(info, maps) for info, *maps in zip(infos, *found)
+    found = [
+        predict(model, [i['img_path'] for i in infos]) for model in models
     ]
+    rows = [_row(info, maps) for info, *maps in zip(infos, *found)]
     meta = dataset.metainfo
     return _draw(title, ['photo', 'label', *(m.name for m in models)], rows,
                  meta['classes'], meta['palette'])
@@ -80,8 +79,9 @@ def _draw(title: str, columns: list[str], rows: list[Row],
     for axis, name in zip(axes[0], columns):
         axis.set_title(name)
     for line, row in zip(axes, rows):
-        for axis, shown in zip(
-                line, [row.photo, *(colors[one] for one in row.maps)]):
+        for axis, shown in zip(line,
+                               [row.photo, *(colors[one]
+                                             for one in row.maps)]):
             axis.imshow(shown, interpolation='nearest')
             axis.set_xticks([])
             axis.set_yticks([])

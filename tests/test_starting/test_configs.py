@@ -34,8 +34,8 @@ def test_facts_of_an_import(tmp_path):
 
 
 @pytest.mark.parametrize('break_it, message', [
-    (lambda folder: (folder / 'out/classes.json').unlink(),
-     'not written by an import'),
+    (lambda folder:
+     (folder / 'out/classes.json').unlink(), 'not written by an import'),
     (lambda folder: (folder / 'photos').rename(folder / 'elsewhere'),
      'photographs were moved'),
 ])
@@ -68,10 +68,13 @@ def test_every_method_has_a_short_config_that_reads_the_data(tmp_path, method):
                 name for name, value in dataset[4]['inputs'].items()
                 if value is not None
             ]
-        strong = dict(unimatch=2, cmb=0, cps=0, cutmix_seg=0, pps=0, rc2l=0,
-                      brpg_cps=0).get(method, 1)
+        strong = dict(
+            unimatch=2, cmb=0, cps=0, cutmix_seg=0, pps=0, rc2l=0,
+            brpg_cps=0).get(method, 1)
         assert len(branches) == 1 + strong
     assert cfg.custom_hooks[-1] == dict(type='PatienceHook', patience=3)
+    own = 'cps', 'cutmix_seg', 'fixmatch', 'mean_teacher', 'unimatch'
+    assert (cfg.model.get('burn_in') == 0.1) == (method in own)
 
 
 def test_large_photographs_are_resized_everywhere(tmp_path):
@@ -80,12 +83,14 @@ def test_large_photographs_are_resized_everywhere(tmp_path):
     assert len(text.splitlines()) <= 25
     cfg = loaded(text)
     data = cfg.train_dataloader.dataset
-    for pipeline, place in ((data.labeled.pipeline, 2),
-                            (data.unlabeled.pipeline, 2),
-                            (cfg.val_dataloader.dataset.pipeline, 1),
+    for pipeline, place in ((data.labeled.pipeline,
+                             2), (data.unlabeled.pipeline,
+                                  2), (cfg.val_dataloader.dataset.pipeline, 1),
                             (cfg.test_dataloader.dataset.pipeline, 1)):
         assert pipeline[place] == dict(
             type='Resize', scale=(512, 10**6), keep_ratio=True)
+    assert cfg.model.test_cfg == dict(
+        mode='slide', crop_size=(256, 256), stride=(170, 170))
     with DefaultScope.overwrite_default_scope('mmseg'):
         sample = DATASETS.build(cfg.val_dataloader.dataset)[0]
     assert sample['inputs'].shape == (3, 512, 731)  # of 14 x 20
@@ -114,10 +119,8 @@ def test_models(tmp_path):
     cfg = loaded(config_text(out, recipe(out)))
     assert cfg.model.segmentor.backbone.type == 'EfficientNetLite'
     cfg = loaded(config_text(out, recipe(out, model=FAST_SCNN)))
-    assert resolve_segmentor(
-        cfg.model.segmentor).backbone.type == 'FastSCNN'
-    bare = choose_recipe(
-        data_facts(out), replace(MACHINE, lite_weights=False))
+    assert resolve_segmentor(cfg.model.segmentor).backbone.type == 'FastSCNN'
+    bare = choose_recipe(data_facts(out), replace(MACHINE, lite_weights=False))
     assert loaded(config_text(out, bare)).model.pretrained is False
 
 

@@ -47,7 +47,6 @@ def test_only_the_end_counts():
     assert reasons(pseudo__keep_ratio=np.linspace(0, .6, len(STEPS))) == []
 
 
-
 def test_unlabelled_images_that_were_never_used():
     log = {'decode.loss_ce': (STEPS, np.ones(len(STEPS)))}
     found = likely_reasons(log, 60., 60.)

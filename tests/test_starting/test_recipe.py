@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mmseg_semi.starting import (DataFacts, MachineFacts, choose_recipe,
-                                 methods)
+from mmseg_semi.starting import DataFacts, MachineFacts, choose_recipe, methods
 from mmseg_semi.starting.recipe import ZOO_MODEL
 
 GIB = 2**30
@@ -27,7 +26,7 @@ def chosen(data=DATA, machine=CPU, **given):
 def test_every_setting_has_a_reason():
     for machine in (CPU, GPU):
         text = chosen(machine=machine).describe()
-        assert len(text.splitlines()) == 7
+        assert len(text.splitlines()) == 8
         for line in text.splitlines():
             assert re.match(r'\w+ +\S.*  \S', line), line
 
@@ -65,17 +64,23 @@ def test_unknown_memory_is_little():
     assert chosen(machine=replace(CPU, memory=None)).images == (2, 2)
 
 
-@pytest.mark.parametrize('short, crop, resize', [
-    (20, 32, None), (100, 128, None), (256, 256, None), (512, 256, None),
-    (513, 256, 512), (3000, 256, 512)])
+@pytest.mark.parametrize('short, crop, resize', [(20, 32, None),
+                                                 (100, 128, None),
+                                                 (256, 256, None),
+                                                 (512, 256, None),
+                                                 (513, 256, 512),
+                                                 (3000, 256, 512)])
 def test_large_photographs_are_made_smaller(short, crop, resize):
     recipe = chosen(replace(DATA, short_side=short, long_side=2 * short))
     assert (recipe.crop, recipe.resize) == (crop, resize)
 
 
-@pytest.mark.parametrize('labels, machine, iters', [
-    (4, CPU, 1000), (100, CPU, 2500), (5000, CPU, 4000), (40, GPU, 2000),
-    (500, GPU, 6250), (10**5, GPU, 20000)])
+@pytest.mark.parametrize('labels, machine, iters', [(4, CPU, 1000),
+                                                    (100, CPU, 2500),
+                                                    (5000, CPU, 4000),
+                                                    (40, GPU, 2000),
+                                                    (500, GPU, 6250),
+                                                    (10**5, GPU, 20000)])
 def test_length_follows_the_labels(labels, machine, iters):
     recipe = chosen(replace(DATA, labelled=labels), machine)
     assert recipe.iters == iters
@@ -101,10 +106,21 @@ def test_without_unlabelled_images():
         chosen(data, method='brpg')
 
 
-@pytest.mark.parametrize('data, given, message', [
-    (DATA, dict(method='magic'), "no 'magic', only brpg"),
-    (DATA, dict(crop=8), '--crop 8 is too small'),
-    (replace(DATA, labelled=0), {}, 'no labelled photo')])
+@pytest.mark.parametrize(
+    'data, given, message',
+    [(DATA, dict(method='magic'), "no 'magic', only brpg"),
+     (DATA, dict(crop=8), '--crop 8 is too small'),
+     (replace(DATA, labelled=0), {}, 'no labelled photo')])
 def test_refused(data, given, message):
     with pytest.raises(ValueError, match=message):
         chosen(data, **given)
+
+
+@pytest.mark.parametrize('short, long, stride', [(64, 64, None), (64, 65, 42),
+                                                 (100, 128, None),
+                                                 (512, 600, 170),
+                                                 (3000, 3000, 170)])
+def test_large_photographs_are_predicted_by_windows(short, long, stride):
+    """Of the size that was trained on."""
+    recipe = chosen(replace(DATA, short_side=short, long_side=long))
+    assert recipe.stride == stride

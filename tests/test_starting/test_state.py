@@ -6,37 +6,58 @@ import pytest
 from mmseg_semi.starting.state import State
 
 ARGUMENTS = dict(photos='/p', iters=4, mapping={'0': 'a'}, ignore=('x', ))
+OTHERS = dict(ARGUMENTS, iters=5, val=.3)
 
 
-def test_it_goes_on(tmp_path):
-    out = tmp_path / 'out'
-    state = State(out, ARGUMENTS)
-    assert state.files == {} and not state.is_trained('twin')
-    assert state.folder('twin') == out / 'twin'
-    state.set_files(dict(twin='a.py'))
-    state.set_trained('twin')
-    again = State(out, ARGUMENTS)
-    assert again.files == dict(twin='a.py') and again.is_trained('twin')
-    assert not again.restarted
-
-
-def test_other_arguments_are_refused_with_what_differs(tmp_path):
-    State(tmp_path / 'out', ARGUMENTS)
-    with pytest.raises(FileExistsError, match='with iters=4, not 5, val='):
-        State(tmp_path / 'out', dict(ARGUMENTS, iters=5, val=.3))
-
-
-def test_force_deletes_the_trainings_and_nothing_else(tmp_path):
-    out = tmp_path / 'out'
-    state = State(out, ARGUMENTS)
+@pytest.fixture
+def begun(tmp_path):
+    """A folder with two configs and a training that has begun."""
+    state = State(tmp_path / 'out', ARGUMENTS)
+    files = {}
+    for name in ('twin', 'method'):
+        files[name] = str(tmp_path / 'out' / f'{name}.py')
+        (tmp_path / 'out' / f'{name}.py').write_text('ours')
+    state.set_files(files)
     state.folder('twin').mkdir()
-    (out / 'mine').mkdir()
-    (out / 'twin/iter_1.pth').write_text('x')
-    state.set_trained('twin')
-    again = State(out, dict(ARGUMENTS, iters=5), force=True)
-    assert again.restarted and not again.is_trained('twin')
-    assert not (out / 'twin').exists() and (out / 'mine').is_dir()
-    assert not State(out, dict(ARGUMENTS, iters=5), force=True).restarted
+    (state.folder('twin') / 'iter_1.pth').write_text('x')
+    state.set_trained('twin', False)
+    return tmp_path / 'out'
+
+
+def test_it_goes_on(begun):
+    state = State(begun, ARGUMENTS)
+    assert state.has_trainings and not state.is_trained('twin')
+    assert list(state.files) == ['twin', 'method']
+    state.set_trained('twin', True)
+    again = State(begun, ARGUMENTS, force=True)  # nothing differs
+    assert again.is_trained('twin') and again.files == state.files
+    assert (begun / 'twin/iter_1.pth').is_file()
+
+
+def test_other_arguments_are_refused_with_what_differs(begun):
+    with pytest.raises(FileExistsError, match='with iters=4, not 5, val=None'):
+        State(begun, OTHERS)
+    assert (begun / 'twin/iter_1.pth').is_file()
+    assert State(begun, ARGUMENTS).has_trainings
+
+
+def test_before_a_training_arguments_may_change(tmp_path):
+    State(tmp_path / 'out', ARGUMENTS)
+    state = State(tmp_path / 'out', OTHERS)
+    state.set_trained('twin', False)
+    assert State(tmp_path / 'out', OTHERS).has_trainings
+
+
+def test_force_deletes_what_is_ours_and_nothing_else(begun):
+    (begun / 'mine').mkdir()
+    (begun / 'method.py').write_text('changed by the user')
+    state = State(begun, OTHERS, force=True)
+    assert not state.has_trainings and state.files == {}
+    assert not (begun / 'twin').exists() and (begun / 'mine').is_dir()
+    assert not (begun / 'twin.py').exists()
+    assert (begun / 'method.py').read_text() == 'changed by the user'
+    state = State(begun, OTHERS)
+    assert not state.has_trainings
 
 
 @pytest.mark.parametrize('content', ['', '[]', json.dumps(dict(tool='x'))])

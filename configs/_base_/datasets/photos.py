@@ -50,8 +50,7 @@ tta_pipeline = [
                     [dict(type='PackSegInputs')]])
 ]
 # The names of an import have their suffix: photo.jpg and photo.jpg.png.
-dataset = dict(
-    type='BaseSegDataset', img_suffix='', seg_map_suffix='.png')
+dataset = dict(type='BaseSegDataset', img_suffix='', seg_map_suffix='.png')
 train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
