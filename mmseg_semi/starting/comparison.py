@@ -7,7 +7,7 @@ import numpy as np
 from ..evaluation import (PerImageAreas, evaluation_protocol,
                           paired_difference, resampled_miou)
 from ..evaluation.bootstrap import Difference
-from .health import likely_reasons
+from .health import collapse, likely_reasons
 from .scoring import Track, image_areas, validation_set
 from .trained import Trained, read_log
 
@@ -125,10 +125,12 @@ def compare(method: Trained,
         for trained, found in zip((method, supervised), areas)
     ]
     helped, verdict = _verdict(difference)
-    reasons = [] if helped else likely_reasons(
-        read_log(method.folder), *(score.miou for score in scores))
-    return Comparison(*scores, _classes(method), len(areas[0].ids), difference,
-                      helped, verdict, reasons,
+    classes, reasons = _classes(method), []
+    if not helped:
+        reasons = collapse(classes, scores[0].iou) + likely_reasons(
+            read_log(method.folder), *(score.miou for score in scores))
+    return Comparison(*scores, classes, len(areas[0].ids), difference, helped,
+                      verdict, reasons,
                       _notes(method, supervised, len(areas[0].ids)))
 
 

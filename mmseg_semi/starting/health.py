@@ -1,5 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Why unlabelled images may not have helped, from what was logged."""
+from collections.abc import Sequence
+
 import numpy as np
 
 Log = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -30,6 +32,27 @@ def likely_reasons(log: Log, method_miou: float,
     reasons += _levels(method_miou, supervised_miou)
     reasons += _length(log)
     return reasons
+
+
+def collapse(classes: Sequence[str], iou: Sequence[float | None]) -> list[str]:
+    """Whether a model predicts one class alone.
+
+    Args:
+        classes (Sequence[str]): Names.
+        iou (Sequence[float | None]): Of every class, in percent; None where
+            it is in no label.
+
+    Returns:
+        list[str]: A sentence, if it does and labels have more classes.
+    """
+    seen = [name for name, value in zip(classes, iou) if value]
+    if len(seen) != 1 or sum(value is not None for value in iou) < 2:
+        return []
+    return [
+        f'The model predicts {seen[0]} alone: pseudo-labels taught it the '
+        'largest class before it knew the others. Train longer, or longer on '
+        'labels alone at first (model.burn_in, a share below 1).'
+    ]
 
 
 def _unlabelled_loss(log: Log) -> list[str]:
@@ -91,7 +114,7 @@ def _length(log: Log) -> list[str]:
     if last < _SHORT:
         reasons.append(f'{last} iterations are a trial, not a training: '
                        'methods with a teacher need longer than supervised '
-                       'ones. Take --iters 2000 or more.')
+                       'ones. Take --iters 1000 or more.')
     elif len(scores) > 3 and scores[-1] - scores[len(scores) * 2 //
                                                  3] > _RISING:
         reasons.append('The score was still rising at the end: train longer.')

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mmseg_semi.starting.health import likely_reasons
+from mmseg_semi.starting.health import collapse, likely_reasons
 
 STEPS = np.arange(100, 3100, 100)
 WELL = {
@@ -57,3 +57,14 @@ def test_unlabelled_images_that_were_never_used():
 
 def test_without_a_log():
     assert 'no log' in likely_reasons({}, 1., 1.)[0]
+
+
+@pytest.mark.parametrize('iou, told', [((60., 0., 0.), True),
+                                       ((60., 0., None), True),
+                                       ((60., None, None), False),
+                                       ((60., 1., 0.), False),
+                                       ((0., 0., 0.), False)])
+def test_a_model_of_one_class(iou, told):
+    found = collapse(('background', 'leaf', 'sky'), iou)
+    assert bool(found) == told
+    assert not told or 'predicts background alone' in found[0]
