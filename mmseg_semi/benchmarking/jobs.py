@@ -14,6 +14,7 @@ except ImportError:  # not a POSIX system
     fcntl = None
 
 POLL_SECONDS = 0.5
+PATIENCE = 15.  # seconds; workers look every 5 for their training
 # Rate over the last so many reports: burn-in is faster than what follows.
 _REPORTS = 10
 
@@ -163,18 +164,32 @@ class TrainingJob:
             self.score = entry.get('mIoU', self.score)
 
     def _take_lock(self) -> int | None:
-        """The child inherits it, so it outlives a killed parent."""
+        """The child inherits it, so it outlives a killed parent.
+
+        So do the workers that load data, which notice after seconds that
+        their training was killed: they are waited for.
+        """
         if fcntl is None:
             return None
         lock = os.open(self.work_dir / '.lock', os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise FolderInUseError(
-                f'Another process trains in {self.work_dir}. Wait until it '
-                'has finished, or end it, and run this again.') from error
+        end = time.monotonic() + PATIENCE
+        while not _lock(lock):
+            if time.monotonic() > end:
+                os.close(lock)
+                raise FolderInUseError(
+                    f'Another process trains in {self.work_dir}. Wait until '
+                    'it has finished, or end it, and run this again.')
+            time.sleep(POLL_SECONDS)
         return lock
+
+
+def _lock(file: int) -> bool:
+    """Take a lock, unless somebody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def run_jobs(jobs: Sequence[TrainingJob],

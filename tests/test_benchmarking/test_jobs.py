@@ -150,7 +150,9 @@ def test_interrupt_ends_the_processes(make_job):
 
 
 @pytest.mark.skipif(jobs.fcntl is None, reason='needs POSIX file locks')
-def test_folder_is_taken_while_any_process_trains_in_it(make_job):
+def test_folder_is_taken_while_any_process_trains_in_it(
+        make_job, monkeypatch):
+    monkeypatch.setattr(jobs, 'PATIENCE', 0)
     job = make_job('a', 'time.sleep(60)')
     job.start()
     try:
@@ -163,18 +165,31 @@ def test_folder_is_taken_while_any_process_trains_in_it(make_job):
 
 @pytest.mark.skipif(jobs.fcntl is None, reason='needs POSIX file locks')
 def test_folder_stays_taken_when_only_the_parent_was_killed(
-        make_job, tmp_path):
+        make_job, monkeypatch):
     job = make_job('a', 'time.sleep(60)')
     job.start()
     child, job._process = job._process, None
     job._end()  # as the kernel does it for a killed process
-    with pytest.raises(FolderInUseError):
-        make_job('a', '').start()
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, 'PATIENCE', 0)
+        with pytest.raises(FolderInUseError):
+            make_job('a', '').start()
     child.kill()
     child.wait()
     late = make_job('a', '')
     late.start()
     late.stop()
+
+
+@pytest.mark.skipif(jobs.fcntl is None, reason='needs POSIX file locks')
+def test_workers_of_a_killed_training_are_waited_for(make_job):
+    late = 'import subprocess; subprocess.Popen([sys.executable, "-c", ' \
+        '"import time; time.sleep(2)"], close_fds=False)'
+    job = make_job('a', late)
+    assert run_jobs([job], 1, Recorder()) == []
+    begin = time.monotonic()
+    assert run_jobs([make_job('a', '')], 1, Recorder()) == []
+    assert time.monotonic() - begin > 1
 
 
 def test_log_keeps_what_earlier_processes_said(make_job):

@@ -50,7 +50,7 @@ def test_commands_name_files_that_exist(page):
 
 def test_config_for_own_images(tmp_path):
     page = (ROOT / 'docs/data.md').read_text()
-    text, = re.findall(r'```python\n(.*?)```', page, re.S)
+    text, rare = re.findall(r'```python\n(.*?)```', page, re.S)
     config = tmp_path / 'mine.py'
     config.write_text(text.replace("'configs/", f"'{ROOT}{os.sep}configs/"))
     cfg = Config.fromfile(config)
@@ -61,3 +61,8 @@ def test_config_for_own_images(tmp_path):
     assert labelled.type == 'BaseSegDataset'
     assert labelled.pipeline[1].num_classes == len(labelled.metainfo.classes)
     assert cfg.test_dataloader.dataset.ann_file == 'lists/val.txt'
+    more = tmp_path / 'rare.py'
+    more.write_text(f'_base_ = "mine.py"\n{rare}')
+    cfg = Config.fromfile(more)
+    assert cfg.model.class_weight == 'balanced'
+    assert cfg.train_dataloader.sampler.rare_class_temperature == .01
