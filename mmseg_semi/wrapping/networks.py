@@ -98,7 +98,9 @@ def settle_norms(model, images: torch.Tensor) -> None:
         images (Tensor): (B, 3, H, W), normalised.
     """
     for net in map(model.net, model.networks):
-        norms = [m for m in net.backbone.modules() if isinstance(m, _BatchNorm)]
+        norms = [
+            m for m in net.backbone.modules() if isinstance(m, _BatchNorm)
+        ]
         before = [(m.momentum, m.training) for m in norms]
         for module in norms:
             module.momentum = 1.

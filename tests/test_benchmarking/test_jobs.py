@@ -150,8 +150,7 @@ def test_interrupt_ends_the_processes(make_job):
 
 
 @pytest.mark.skipif(jobs.fcntl is None, reason='needs POSIX file locks')
-def test_folder_is_taken_while_any_process_trains_in_it(
-        make_job, monkeypatch):
+def test_folder_is_taken_while_any_process_trains_in_it(make_job, monkeypatch):
     monkeypatch.setattr(jobs, 'PATIENCE', 0)
     job = make_job('a', 'time.sleep(60)')
     job.start()

@@ -55,8 +55,8 @@ class TestClassPixels:
         dataset = DATASETS.build(
             dict(cfg, type='PascalVOCDataset', img_suffix='.jpg'))
         labels = dataset.get_data_info(0)['label_map']
-        ids = np.asarray(
-            Image.open(dataset.get_data_info(0)['seg_map_path'])).ravel()
+        ids = np.asarray(Image.open(
+            dataset.get_data_info(0)['seg_map_path'])).ravel()
         found = [labels.get(i, i) for i in ids.tolist()]
         assert class_pixels(dataset)[0].tolist() == [
             found.count(0), found.count(1)
@@ -96,11 +96,14 @@ class TestRareClasses:
         temperature, share = .5, np.array([270, 10, 20]) / 300
         classes = np.exp((1 - share) / temperature)
         classes /= classes.sum()
-        wanted = [classes[0] / 3 + classes[1], classes[0] / 3,
-                  classes[0] / 3 + classes[2], 0]
+        wanted = [
+            classes[0] / 3 + classes[1], classes[0] / 3,
+            classes[0] / 3 + classes[2], 0
+        ]
         number = 6000
-        found = Counter(i for i in self.draws(
-            self.sampler(temperature), number * 3 // 2) if i < 4)
+        found = Counter(
+            i for i in self.draws(self.sampler(temperature), number * 3 // 2)
+            if i < 4)
         for i, p in enumerate(wanted):  # within five standard deviations
             spread = 5 * (number * p * (1 - p))**.5
             assert abs(found[i] - number * p) <= spread

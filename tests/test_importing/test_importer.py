@@ -92,9 +92,10 @@ def test_broken_photos_are_left_out_unless_labelled(tmp_path):
     save(drawn(), tmp_path / 'masks/p.png')
     (tmp_path / 'photos/page.jpg').write_text('<html>')
     report = run(tmp_path)
-    assert [f.path for f in report.warnings
-            if f.kind == 'photo that cannot be read'
-            ] == [str(tmp_path / 'photos/page.jpg')]
+    assert [
+        f.path for f in report.warnings
+        if f.kind == 'photo that cannot be read'
+    ] == [str(tmp_path / 'photos/page.jpg')]
     assert lines(tmp_path / 'out', 'unlabelled') == ['free.jpg']
 
 

@@ -76,20 +76,21 @@ class TestGivenWeights:
             segmentor=cfg, terms=supervised(class_weight=WEIGHTS))
         given = [
             loss.class_weight for head in model.student.auxiliary_head
-            if type(head).__name__ == 'STDCHead'
-            for loss in head.modules() if 'class_weight' in vars(loss)
+            if type(head).__name__ == 'STDCHead' for loss in head.modules()
+            if 'class_weight' in vars(loss)
         ]
         assert given and given == [None] * len(given)
 
     def test_a_step_changes_with_them(self):
         plain = mean_teacher(terms=supervised())
         heavy = mean_teacher(terms=supervised(class_weight=[1, 1, 1, 9.]))
-        a, b = (losses_of(model)[0]['decode.loss_ce'].item()
-                for model in (plain, heavy))
+        a, b = (
+            losses_of(model)[0]['decode.loss_ce'].item()
+            for model in (plain, heavy))
         assert b > a
 
-    @pytest.mark.parametrize(
-        'weights', [[1., 2.], 'even', [1, 1, 1, -1.], 'abcd'])
+    @pytest.mark.parametrize('weights',
+                             [[1., 2.], 'even', [1, 1, 1, -1.], 'abcd'])
     def test_others_are_refused(self, weights):
         with pytest.raises(ValueError, match="class_weight=.*'balanced' or 4"):
             mean_teacher(terms=supervised(class_weight=weights))
@@ -146,8 +147,7 @@ class TestRefused:
         cfg['decode_head']['loss_decode'] = dict(
             type='CrossEntropyLoss', class_weight=WEIGHTS)
         with pytest.raises(ValueError, match='to SupervisedLoss and to Cross'):
-            mean_teacher(
-                segmentor=cfg, terms=supervised(class_weight=WEIGHTS))
+            mean_teacher(segmentor=cfg, terms=supervised(class_weight=WEIGHTS))
 
     def test_sigmoid(self):
         cfg = segmentor()
@@ -258,5 +258,4 @@ class TestOfTheModel:
 
     def test_no_term_that_could_have_them(self):
         with pytest.raises(ValueError, match='no SupervisedLoss'):
-            mean_teacher(
-                class_weight='balanced', terms=dict(supervised=None))
+            mean_teacher(class_weight='balanced', terms=dict(supervised=None))

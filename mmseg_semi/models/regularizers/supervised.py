@@ -7,11 +7,10 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...functional import (balancing_weights, cross_entropy, ohem_cross_entropy, pixel_losses,
-                           weights_at)
+from ...functional import (balancing_weights, cross_entropy,
+                           ohem_cross_entropy, pixel_losses, weights_at)
 from ..adapters import build_adapter
-from ..class_weights import (BALANCED, check_class_weight,
-                             weighable_losses)
+from ..class_weights import BALANCED, check_class_weight, weighable_losses
 from ..step import Step
 from .term import Term, term_class
 from .training_plan import TrainingPlan
@@ -62,8 +61,7 @@ class SupervisedLoss(Term):
                  until: Optional[int] = None,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        self.class_weight = check_class_weight(class_weight,
-                                               self.num_classes)
+        self.class_weight = check_class_weight(class_weight, self.num_classes)
         # Known from the data: not state of a checkpoint.
         self.register_buffer('_weights', None, persistent=False)
         self.criterion = criterion and [dict(c) for c in criterion]
@@ -225,6 +223,8 @@ def with_class_weight(terms: Dict[str, Optional[dict]],
                 f'{cfg["class_weight"]!r} for its term {name!r}: remove one.')
     return {
         **terms,
-        **{name: dict(cfg, class_weight=value)
-           for name, cfg in found.items()}
+        **{
+            name: dict(cfg, class_weight=value)
+            for name, cfg in found.items()
+        }
     }
