@@ -63,6 +63,9 @@ ann_file={{ val }}\
 val_dataloader = val_evaluator = val_cfg = None
 test_dataloader = test_evaluator = test_cfg = None
 {% endif %}
+{% if rate %}
+optim_wrapper = dict(optimizer=dict(lr={{ rate }}))
+{% endif %}
 train_cfg = dict(max_iters={{ iters }}, val_interval={{ interval }})
 default_hooks = dict(logger=dict(interval={{ log }}), \
 checkpoint=dict(interval={{ interval }}\
@@ -121,6 +124,7 @@ def config_text(folder: str,
         val=_file(data['val']),
         unlabelled=_file(data['unlabeled']) if unlabelled else None,
         iters=recipe.iters,
+        rate=recipe.rate,
         interval=recipe.val_interval,
         log=max(1, min(50, recipe.iters // 20)),
         patience=patience if data['val'] else None,

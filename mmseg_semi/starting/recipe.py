@@ -15,6 +15,9 @@ _CPU_TIERS = ((4, 192, 2), (float('inf'), 256, 4))
 # Passes over the labelled images; least and most iterations.
 _GPU_LENGTH, _CPU_LENGTH = (100, 2000, 20000), (100, 1000, 4000)
 _VALIDATIONS = 10
+# Of any_model.py, for long trainings; EfficientNet-Lite0 is still far from
+# its goal with it after some hundred iterations.
+_RATE, _LITE_RATE = 6e-5, 3e-4
 # Their two networks are taught by two halves of the unlabelled images.
 _TWO_HALVES = ('brpg_cps', 'cps', 'pps')
 _MULTIPLE = 32
@@ -33,6 +36,9 @@ class Recipe:
         stride (int, optional): Of windows of the crops' size by which is
             predicted; None predicts whole photographs.
         images (tuple[int, int]): Labelled and unlabelled, of an iteration.
+        rate (float, optional): Learning rate of the encoder, heads having ten
+            times as much; None for that of
+            ``configs/_base_/schedules/any_model.py``.
         iters (int): Length of the training.
         val_interval (int): Iterations between validations.
         reasons (dict[str, str]): Name of a setting -> why.
@@ -44,6 +50,7 @@ class Recipe:
     resize: int | None
     stride: int | None
     images: tuple[int, int]
+    rate: float | None
     iters: int
     val_interval: int
     reasons: dict[str, str] = field(default_factory=dict)
@@ -59,6 +66,7 @@ class Recipe:
             prediction=f'windows, {self.stride} apart'
             if self.stride else 'whole photos',
             images=f'{self.images[0]} labelled + {self.images[1]} unlabelled',
+            rate=f'{self.rate or _RATE:g}',
             iterations=str(self.iters))
         width = max(len(value) for value in shown.values())
         return '\n'.join(f'{name:<11} {value:<{min(width, 34)}}  '
@@ -84,6 +92,8 @@ def choose_recipe(data: DataFacts,
     - Photographs of which a crop would show less than a quarter are made
       smaller: the short side becomes twice that of the crop.
     - Prediction: by windows of the crops' size where photographs are larger.
+    - Learning rate: that of SegFormer; five times as much for
+      EfficientNet-Lite0, which is trained for a short time.
     - Length: 100 passes over the labelled images, within limits.
 
     Args:
@@ -116,7 +126,7 @@ def choose_recipe(data: DataFacts,
         reasons['images'] += f'; {method} takes twice as many unlabelled'
     iters = _iters(data, machine, count, iters, reasons)
     return Recipe(method, model, pretrained, crop, resize,
-                  stride, (count, unlabelled), iters,
+                  stride, (count, unlabelled), _rate(model, reasons), iters,
                   max(1, iters // _VALIDATIONS), reasons)
 
 
@@ -222,6 +232,11 @@ def _stride(data: DataFacts, crop: int, resize: int | None,
         return None
     reasons['prediction'] = 'as large as the crops that are trained on'
     return max(1, 2 * crop // 3)
+
+
+def _rate(model: str, reasons: dict) -> float | None:
+    reasons['rate'] = 'of the encoder; heads have ten times as much'
+    return _LITE_RATE if model == LITE else None
 
 
 def _iters(data: DataFacts, machine: MachineFacts, count: int,

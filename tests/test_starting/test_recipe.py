@@ -26,7 +26,7 @@ def chosen(data=DATA, machine=CPU, **given):
 def test_every_setting_has_a_reason():
     for machine in (CPU, GPU):
         text = chosen(machine=machine).describe()
-        assert len(text.splitlines()) == 8
+        assert len(text.splitlines()) == 9
         for line in text.splitlines():
             assert re.match(r'\w+ +\S.*  \S', line), line
 
