@@ -138,7 +138,8 @@ def claim(runner, folder: str | Path) -> bool:
     folder.
 
     Args:
-        runner (Runner): Of the training. Its config may say
+        runner (Runner): Of the training; it is told apart from others. Its
+            config may say
             ``reuse_work_dir=True``: old checkpoints do not matter.
         folder (str | Path): Where it writes.
 
