@@ -20,8 +20,7 @@ from .checks import (check_layer_decay, check_no_lr_scaling,
                      check_norm_batches, check_num_classes, check_one_average,
                      warn_of_schedule)
 from .plan import batch_plan, plan_text, training_plan
-from .record import (RECORD_KEY, VALIDATED_KEY, resume_warnings,
-                     training_record)
+from .record import RECORD_KEY, VALIDATED_KEY, resume_warnings, training_record
 from .unwrap import unwrap
 from .work_dir import claimed
 

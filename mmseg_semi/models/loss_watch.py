@@ -54,12 +54,12 @@ class LossWatch:
     """
 
     def __init__(self, patience: int = 3) -> None:
-        if isinstance(patience, bool) or patience != int(patience) or (
-                patience < 0):
+        whole = isinstance(patience, int) and not isinstance(patience, bool)
+        if not whole or patience < 0:
             raise ValueError(
                 f'skip_bad_losses={patience!r} must be a number of batches '
                 'from 0 on.')
-        self.patience = int(patience)
+        self.patience = patience
         self._bad = 0
         self._pending: _Look | None = None
 
@@ -136,9 +136,9 @@ def _learning_rates() -> str:
         name: value
         for name, value in rates.items() if not name.endswith('base_lr')
     } or rates
-    return ', '.join(f'{name.replace("lr", "learning rate")} {value:g}'
-                     for name, value in rates.items()) or (
-                         'learning rate unknown')
+    return ', '.join(
+        f'{name.replace("lr", "learning rate")} {value:g}'
+        for name, value in rates.items()) or 'learning rate unknown'
 
 
 def check_weights_finite(model: torch.nn.Module,

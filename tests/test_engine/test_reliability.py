@@ -49,8 +49,11 @@ def test_training_ends_before_nan_is_saved(tmp_path, bad, saved):
     with pytest.raises(
             NotFiniteError,
             match=f'iteration {bad} .*loss=nan .learning rate 0.'):
-        train(tmp_path, Watched(bad), max_iters=6, checkpoint=dict(
-            max_keep_ckpts=1))
+        train(
+            tmp_path,
+            Watched(bad),
+            max_iters=6,
+            checkpoint=dict(max_keep_ckpts=1))
     found = sorted(tmp_path.glob('*.pth'))
     assert [path.name for path in found] == [f'iter_{n}.pth' for n in saved]
     for path in found:

@@ -53,7 +53,7 @@ def test_checkpoints_of_another_training_are_left_alone(tmp_path, loop):
     assert not (tmp_path / LOCK_NAME).exists()
     before = {p: p.read_bytes() for p in tmp_path.glob('*.pth')}
     assert len(before) == 2
-    with pytest.raises(WorkDirError, match='has checkpoints.*iter_2.pth.*--re'):
+    with pytest.raises(WorkDirError, match='has checkpoints.*iter_2.pth.*--r'):
         with_loop(make_runner(tmp_path, max_iters=3, seed=1), loop).train()
     assert before == {p: p.read_bytes() for p in tmp_path.glob('*.pth')}
     with_loop(make_runner(tmp_path, resume=True), loop).train()

@@ -219,8 +219,8 @@ class Framework(SemiSegmentor):
         return {**losses, **step.log}
 
     def parse_losses(
-            self,
-            losses: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+            self, losses: Dict[str,
+                               Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
         """As the stock one, with an eye on losses that are not finite.
 
         Raises:
