@@ -355,10 +355,11 @@ class Framework(SemiSegmentor):
 
 
 def _is_autocast(device: torch.device) -> bool:
-    """Whether forwards on this device run in mixed precision."""
-    if device.type == 'cpu':
-        return torch.is_autocast_cpu_enabled()
-    return torch.is_autocast_enabled()
+    """Whether forwards run in mixed precision, which has a loss scaler.
+
+    There is none on the CPU.
+    """
+    return device.type != 'cpu' and torch.is_autocast_enabled()
 
 
 def make_view(image: Tensor, samples: list) -> View:
