@@ -8,6 +8,7 @@ from torch import nn
 
 from mmseg_semi.models.loss_watch import (LossWatch, NotFiniteError,
                                           check_weights_finite)
+from .toys import batch, mean_teacher
 
 
 def losses(value, **more):
@@ -74,3 +75,13 @@ def test_weights_that_are_not_finite_are_named(name, value, sound):
         return
     with pytest.raises(NotFiniteError, match=f'^{name} of the model'):
         check_weights_finite(model, state)
+
+
+def test_frameworks_watch_their_losses():
+    model = mean_teacher()
+    model.parse_losses(model.loss(*batch(seed=0)))
+    with torch.no_grad():
+        next(model.student.parameters()).fill_(math.nan)
+    model.parse_losses(model.loss(*batch(seed=1)))
+    with pytest.raises(NotFiniteError, match='iteration 2 .*: loss=nan'):
+        model.parse_losses(model.loss(*batch(seed=2)))
