@@ -4,6 +4,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from ..engine.work_dir import check_unused
+
 
 def train(cfg: Config) -> Runner:
     """Train.
@@ -13,7 +15,14 @@ def train(cfg: Config) -> Runner:
 
     Returns:
         Runner: After its training.
+
+    Raises:
+        WorkDirError: If the work directory has checkpoints of another
+            training and the config neither resumes nor says
+            ``reuse_work_dir=True``.
     """
+    if not (cfg.get('resume') or cfg.get('reuse_work_dir')):
+        check_unused(cfg.work_dir)  # again, and with a lock, by the loop
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(
         cfg)
     runner.train()

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from ..quiet import log_to_stderr
     with log_to_stderr(args.json):
         cfg = train_config(args.config, **train_settings(args))
-        if not (cfg.get('resume') or args.force):
-            _check_unused(Path(cfg.work_dir))
+        if args.force:
+            cfg.reuse_work_dir = True
         runner = train(cfg)
     if not is_main_process():
         return 0
@@ -53,15 +53,6 @@ def run(args: argparse.Namespace) -> int:
         print('\n'.join(f'{key}: {value}' for key, value in result.items()
                         if value is not None))
     return 0
-
-
-def _check_unused(folder: Path) -> None:
-    found = sorted(folder.glob('*.pth'))
-    if found:
-        raise FileExistsError(
-            f'--work-dir: {folder} has checkpoints of an earlier training, '
-            f'{found[0].name} for instance. Choose another folder, go on with '
-            'that training (--resume), or start anew in it (--force).')
 
 
 def _result(runner) -> dict:

@@ -8,8 +8,11 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import CosineAnnealingLR, PolyLR
+from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..datasets.batches import batches_of
+from ..datasets.sampler import SemiSampler
 from ..models.head_adapters import adapter_class
 
 _DECAYING = (PolyLR, CosineAnnealingLR)
@@ -130,12 +133,14 @@ def check_one_average(model: nn.Module, hooks: Sequence[Hook]) -> None:
             'model.momentum sets how slowly the teacher follows.')
 
 
-def warn_of_schedule(schedulers, max_iters: int) -> None:
+def warn_of_schedule(schedulers, max_iters: int, resumed: int = 0) -> None:
     """Say if the learning rate is not made for the training's length.
 
     Args:
         schedulers (list | dict | None): Built, as a runner has them.
         max_iters (int): Iterations of the training.
+        resumed (int): Iterations of the checkpoint that is resumed, which
+            brought the schedulers; 0 for none.
     """
     if isinstance(schedulers, dict):
         schedulers = [s for group in schedulers.values() for s in group]
@@ -148,6 +153,9 @@ def warn_of_schedule(schedulers, max_iters: int) -> None:
     last = max(decaying, key=lambda s: s.end)
     if last.end == max_iters:
         return
+    if resumed and last.end < max_iters:
+        _warn_of_ended_schedule(last, max_iters, resumed)
+        return
     effect = ('stays at its last value from there on'
               if last.end < max_iters else 'falls only a part of the way')
     print_log(
@@ -156,6 +164,47 @@ def warn_of_schedule(schedulers, max_iters: int) -> None:
         f'param_scheduler to {max_iters}, unless that is meant.',
         logger='current',
         level=logging.WARNING)
+
+
+def _warn_of_ended_schedule(last, max_iters: int, resumed: int) -> None:
+    """A training was made longer, its schedule came from the checkpoint."""
+    first = max(last.end, resumed) + 1
+    rate = getattr(last, 'eta_min', None)
+    if last.last_step >= last.end and last.get_last_value():
+        rate = last.get_last_value()[0]
+    value = 'its last value' if rate is None else f'{rate:g}'
+    print_log(
+        f'The schedule of the checkpoint ({type(last).__name__}, '
+        f'{last.param_name}) ends at iteration {last.end:,} and is kept; '
+        f'that of the config is not used. All added iterations, {first:,} to '
+        f'{max_iters:,}, have the learning rate {value}. For a longer '
+        'schedule train from the weights of the checkpoint (load_from=... '
+        'without --resume) in another --work-dir.',
+        logger='current',
+        level=logging.WARNING)
+
+
+def check_loop(runner) -> None:
+    """A loop over epochs never ends with a sampler that never ends.
+
+    Args:
+        runner (Runner): A runner whose training loop is built.
+
+    Raises:
+        ValueError: If it counts epochs of :class:`.SemiSampler`.
+    """
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    if isinstance(batches_of(loop.dataloader).sampler, SemiSampler):
+        raise ValueError(
+            f'train_cfg.type is {type(loop).__name__}, but SemiSampler is a '
+            'stream without an end, so that the first epoch would last for '
+            "ever. Set train_cfg=dict(_delete_=True, "
+            "type='SemiIterBasedTrainLoop', max_iters=..., "
+            'val_interval=...), as the bases of all methods do '
+            '(configs/_base_/methods), and by_epoch=False in '
+            'param_scheduler, default_hooks and log_processor.')
 
 
 def check_norm_batches(model: nn.Module, share: tuple) -> None:

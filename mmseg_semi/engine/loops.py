@@ -20,8 +20,9 @@ from .checks import (check_layer_decay, check_no_lr_scaling,
                      check_norm_batches, check_num_classes, check_one_average,
                      warn_of_schedule)
 from .plan import batch_plan, plan_text, training_plan
-from .record import RECORD_KEY, VALIDATED_KEY, differences, training_record
+from .record import RECORD_KEY, VALIDATED_KEY, resume_warnings, training_record
 from .unwrap import unwrap
+from .work_dir import claimed
 
 
 class _Unopened:
@@ -79,8 +80,10 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
       errors stop the training, warnings are printed;
     - refuses, before training, a batch that the processes cannot share
       equally and a number of classes that does not fit the dataset; warns if
-      the number of processes, the batch size or the split changed since the
-      checkpoint;
+      the number of processes, the batch size, the split, the optimizer or the
+      schedule changed since the checkpoint;
+    - has the work directory for itself: refuses one in which another training
+      writes, or left checkpoints and is not resumed;
     - gives the model ``total_iters``, ``seed``, ``iteration`` and
       ``accumulate``, the sampler, if it has them, ``total_iters``, and the
       dataset, if it has ``set_work_dir``, the work directory;
@@ -159,7 +162,12 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         Raises:
             ValueError: If head and dataset do not fit, or BatchNorm would
                 see single images.
+            WorkDirError: If the work directory is another training's.
         """
+        with claimed(self.runner):
+            return self._train()
+
+    def _train(self):
         if self.check_data is not False:
             self._check_data(self.runner)
         self._introduce()
@@ -249,7 +257,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         dataset = self.dataloader.dataset
         check_num_classes(model, dataset)
         check_one_average(model, self.runner.hooks)
-        warn_of_schedule(self.runner.param_schedulers, self._max_iters)
+        warn_of_schedule(self.runner.param_schedulers, self._max_iters,
+                         self._iter if self.runner._resume else 0)
         if self.batches.share is not None:
             self.runner.model.train()
             check_norm_batches(model, self.batches.share)
@@ -283,14 +292,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         hub = self.runner.message_hub
         now = training_record(self.runner)
         before = hub.runtime_info.get(RECORD_KEY, {}) if self._iter else {}
-        changes = differences(before, now)
-        if changes:
-            print_log(
-                'This run differs from the one it resumes ('
-                f'{"; ".join(changes)}). It goes on, but it will not repeat '
-                'what the other would have done.',
-                logger='current',
-                level=logging.WARNING)
+        for warning in resume_warnings(before, now):
+            print_log(warning, logger='current', level=logging.WARNING)
         hub.update_info(RECORD_KEY, now)
         return before
 

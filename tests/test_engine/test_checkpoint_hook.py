@@ -65,7 +65,8 @@ def test_record_is_in_the_meta_data(tmp_path):
         accumulate=1,
         batch_size=3,
         sampler_seed=5,
-        split_info=dict(name='toy-4', sha256='0' * 64))
+        split_info=dict(name='toy-4', sha256='0' * 64),
+        schedule=dict(max_iters=4))
 
 
 def test_resume_restores_the_message_hub_exactly(tmp_path):
@@ -282,9 +283,9 @@ def test_interval_between_optimizer_steps_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr('mmseg_semi.engine.hooks.checkpoint_hook.print_log',
                         lambda message, **kwargs: messages.append(message))
     optim = dict(accumulative_counts=4, optimizer=dict(type='SGD', lr=.1))
-    train(tmp_path, interval=8, optim=optim)
+    train(tmp_path / '8', interval=8, optim=optim)
     assert messages == []
-    train(tmp_path, interval=6, optim=optim)
+    train(tmp_path / '6', interval=6, optim=optim)
     assert 'accumulative_counts=4' in messages[0]
 
 

@@ -94,7 +94,9 @@ def test_two_optimizers_are_one_step():
     hook = EMATeacherHook()
     wrappers = {name: OptimWrapper(attached(nn.Linear(1, 1))) for name in 'ab'}
     runner = SimpleNamespace(
-        model=ToySemi(), optim_wrapper=OptimWrapperDict(**wrappers))
+        model=ToySemi(),
+        train_loop=None,
+        optim_wrapper=OptimWrapperDict(**wrappers))
     hook.before_train(runner)
     for wrapper in wrappers.values():
         wrapper.step()
@@ -133,4 +135,6 @@ def attached(module):
 
 def fake_runner(model, optimizer):
     return SimpleNamespace(
-        model=model, optim_wrapper=SimpleNamespace(optimizer=optimizer))
+        model=model,
+        train_loop=None,
+        optim_wrapper=SimpleNamespace(optimizer=optimizer))

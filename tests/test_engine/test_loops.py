@@ -291,11 +291,11 @@ def test_the_data_of_a_training_are_checked_once(tmp_path, monkeypatch,
                         lambda *args: calls.append(args[2]))
     train(tmp_path, max_iters=2, resume=resume)
     assert calls == [()]
-    runner = make_runner(tmp_path)
+    runner = make_runner(tmp_path / 'accepted')
     runner._train_loop['check_data'] = ['shared-image']
     runner.train()
     assert calls == [(), ['shared-image']]
-    runner = make_runner(tmp_path)
+    runner = make_runner(tmp_path / 'unchecked')
     runner._train_loop['check_data'] = False
     runner.train()
     assert len(calls) == 2
@@ -359,6 +359,6 @@ def test_changed_batch_and_split_are_reported_on_resume(
 
 
 def test_unchanged_run_is_resumed_in_silence(tmp_path, warnings_logged):
-    train(tmp_path)
+    train(tmp_path, max_iters=5, hooks=[StopAt('before_train_iter', 4)])
     train(tmp_path, max_iters=5, resume=True)
     assert warnings_logged == []

@@ -57,7 +57,9 @@ def test_the_plan_comes_before_a_checkpoint(tmp_path):
         (4, 4, 8)
     assert (plan.labeled_batch, plan.unlabeled_batch) == (1, 2)
     again = make_runner(
-        tmp_path, model=Needy(), load_from=str(tmp_path / 'iter_4.pth'))
+        tmp_path / 'again',
+        model=Needy(),
+        load_from=str(tmp_path / 'iter_4.pth'))
     again.train()
     assert again.model.by_plan.shape == (4, )
 

@@ -7,16 +7,20 @@ from pathlib import Path
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
+from mmengine.runner import BaseLoop
 from mmseg.registry import HOOKS
 
 from ...dist import call_on_main
+from ...models.loss_watch import check_weights_finite
 from ..atomic import TEMPORARY_SUFFIX, write_atomically
 from ..checkpoint import (check_checkpoint, check_resumable, check_weights_fit,
                           find_resumable_checkpoint, plain_checkpoint)
+from ..checks import check_loop
 from ..norm_stats import average_norm_stats
 from ..plain import from_plain
 from ..record import RECORD_KEY, VALIDATED_KEY, training_record
 from ..unwrap import unwrap
+from ..work_dir import claim, release
 
 
 @HOOKS.register_module()
@@ -35,7 +39,11 @@ class SemiCheckpointHook(CheckpointHook):
       averaged before saving and before validation, so that the file is
       everybody's model, not that of process 0.
     - ``checkpoint['meta']['mmseg_semi']`` records version, number of
-      processes, batch size, sampler seed and data split.
+      processes, batch size, sampler seed, data split, optimizer and schedule.
+    - A model with losses or weights that are not finite is neither validated
+      nor saved: the training ends.
+    - With every training loop, a folder in which another training writes, or
+      left checkpoints and is not resumed, is refused.
 
     Args:
         *args: Of :class:`mmengine.hooks.CheckpointHook`.
@@ -53,6 +61,7 @@ class SemiCheckpointHook(CheckpointHook):
                 and kwargs.get('file_client_args') is None):
             backend_args = dict(backend='atomic_local')
         super().__init__(*args, backend_args=backend_args, **kwargs)
+        self._claimed: list[str] = []
 
     def before_run(self, runner) -> None:
         """Decide which file to resume from, and look at it first.
@@ -76,8 +85,21 @@ class SemiCheckpointHook(CheckpointHook):
                          path)
 
     def before_train(self, runner) -> None:
-        """Prepare the folder; see mmengine's hook."""
+        """Prepare the folder; see mmengine's hook.
+
+        It looks at the run first, for those without our training loop.
+
+        Raises:
+            ValueError: If the loop would never end.
+            WorkDirError: If the folder is another training's.
+        """
+        check_loop(runner)
         super().before_train(runner)
+        folders = dict.fromkeys([str(runner.work_dir), str(self.out_dir)])
+        self._claimed = [
+            folder for folder in folders
+            if '://' not in folder and claim(runner, folder)
+        ]
         self._remove_unfinished()
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if not self.by_epoch and self.interval > 0 and \
@@ -91,8 +113,28 @@ class SemiCheckpointHook(CheckpointHook):
                 level=logging.WARNING)
 
     def before_val(self, runner) -> None:
-        """Validate the model that would be saved."""
+        """Validate the model that would be saved.
+
+        Raises:
+            NotFiniteError: If a training has lost its weights.
+        """
         average_norm_stats(runner.model)
+        if isinstance(runner._train_loop, BaseLoop):
+            model = unwrap(runner.model)
+            _read_losses(model)
+            check_weights_finite(model, model.state_dict())
+
+    def after_train(self, runner) -> None:
+        """Give the folder back.
+
+        Raises:
+            NotFiniteError: If the losses of the last iteration are not
+                finite.
+        """
+        super().after_train(runner)
+        for folder in self._claimed:
+            release(folder)
+        _read_losses(unwrap(runner.model))
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         """Save the best checkpoint; see mmengine's hook."""
@@ -105,7 +147,14 @@ class SemiCheckpointHook(CheckpointHook):
         Args:
             runner (Runner): The runner.
             checkpoint (dict): What is going to be written.
+
+        Raises:
+            NotFiniteError: If losses or weights are not finite; nothing is
+                written, and no older file deleted.
         """
+        model = unwrap(runner.model)
+        _read_losses(model)
+        check_weights_finite(model, checkpoint['state_dict'])
         checkpoint['meta'][RECORD_KEY] = training_record(runner)
         checkpoint.update(plain_checkpoint(checkpoint))
 
@@ -199,6 +248,13 @@ class SemiCheckpointHook(CheckpointHook):
         if folder.is_dir():
             for path in folder.glob(f'*.pth{TEMPORARY_SUFFIX}'):
                 path.unlink()
+
+
+def _read_losses(model) -> None:
+    """Read the losses that a framework still has to look at."""
+    watch = getattr(model, 'loss_watch', None)
+    if watch is not None:
+        watch.finish()
 
 
 def _check_only(path: str) -> None:

@@ -3,6 +3,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmseg.registry import HOOKS
 
+from ..checks import check_loop
 from ..unwrap import unwrap
 
 
@@ -34,7 +35,9 @@ class EMATeacherHook(Hook):
         Raises:
             TypeError: If the model has no teacher to update, or an optimizer
                 is not a ``torch.optim.Optimizer``.
+            ValueError: If the training loop would never end.
         """
+        check_loop(runner)
         model = unwrap(runner.model)
         if not callable(getattr(model, 'update_teacher', None)):
             raise TypeError(

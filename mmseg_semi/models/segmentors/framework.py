@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from random import Random
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
+from ..loss_watch import LossWatch
 from ..regularizers.training_plan import TrainingPlan
 from ..state import registered_state
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
@@ -62,6 +63,9 @@ class Framework(SemiSegmentor):
         label_padding (bool): Padding of unlabelled images gets pseudo-labels
             like every other pixel, as in the code of CMB and CPS. Defaults
             to False.
+        skip_bad_losses (int): Under mixed precision, how many batches in a
+            row may have losses that are not finite, see :class:`.LossWatch`.
+            Defaults to 3.
     """
 
     def __init__(self,
@@ -69,8 +73,10 @@ class Framework(SemiSegmentor):
                  terms=None,
                  burn_in: float = 0,
                  label_padding: bool = False,
+                 skip_bad_losses: int = 3,
                  **kwargs) -> None:
         super().__init__(segmentor, terms, **kwargs)
+        self.loss_watch = LossWatch(skip_bad_losses)
         if burn_in < 0 or burn_in >= 1 and burn_in != int(burn_in):
             raise ValueError(
                 f'burn_in={burn_in} must be a number of iterations, or a '
@@ -82,6 +88,7 @@ class Framework(SemiSegmentor):
         self.total_iters: Optional[int] = None
         self.accumulate = 1  # batches of an iteration; the loop sets it
         self._part = 0  # of which so many are done
+        self._autocast = False
         self.register_buffer('_iteration', torch.zeros((), dtype=torch.long))
         self._host_iteration: Optional[int] = 0
         self.register_load_state_dict_post_hook(self._forget_host_state)
@@ -211,6 +218,20 @@ class Framework(SemiSegmentor):
             self.iteration += 1
         return {**losses, **step.log}
 
+    def parse_losses(
+            self, losses: Dict[str,
+                               Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """As the stock one, with an eye on losses that are not finite.
+
+        Raises:
+            NotFiniteError: If those of the batch before were not.
+        """
+        total, parsed = super().parse_losses(losses)
+        # `loss` has counted this iteration, unless batches of it are to come.
+        number = self.iteration + (self._part > 0)
+        self.loss_watch.look(parsed, number, self._autocast)
+        return total, parsed
+
     def begin(self, inputs: dict, data_samples: dict) -> Step:
         """Seed the step and collect the views."""
         if not isinstance(inputs, dict) or 'sup' not in inputs:
@@ -218,6 +239,7 @@ class Framework(SemiSegmentor):
                 'A training batch needs the branch "sup" with labelled '
                 'images: use SemiSegDataset with a MultiBranch pipeline.')
         device, rank = inputs['sup'].device, get_rank()
+        self._autocast = _is_autocast(device)
         place = {stream: (rank, stream, self._part) for stream in _STREAMS}
         place['common'] = 0, 'common'  # to all batches of an iteration
         seeds = {
@@ -330,6 +352,14 @@ class Framework(SemiSegmentor):
         if (term.net, term.name) in self._twins:
             prefix += name.split('@')[0] + '.'
         return {f'{prefix}{entry}': value for entry, value in losses.items()}
+
+
+def _is_autocast(device: torch.device) -> bool:
+    """Whether forwards run in mixed precision, which has a loss scaler.
+
+    There is none on the CPU.
+    """
+    return device.type != 'cpu' and torch.is_autocast_enabled()
 
 
 def make_view(image: Tensor, samples: list) -> View:

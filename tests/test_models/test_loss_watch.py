@@ -1,0 +1,87 @@
+# Copyright (c) mmseg_semi authors.
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mmseg_semi.models.loss_watch import (LossWatch, NotFiniteError,
+                                          check_weights_finite)
+from .toys import batch, mean_teacher
+
+
+def losses(value, **more):
+    total = torch.tensor(value, requires_grad=True)
+    return dict(loss=total * 1, loss_sup=torch.tensor(1.), **more)
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+def test_the_next_batch_notices(value):
+    watch = LossWatch()
+    watch.look(losses(1.), 1, scaled=False)
+    watch.look(losses(value), 2, scaled=False)
+    with pytest.raises(
+            NotFiniteError, match=f'iteration 2 .*: loss={value} .learning'):
+        watch.look(losses(1.), 3, scaled=False)
+
+
+def test_what_was_not_read_is_read_before_saving():
+    watch = LossWatch()
+    watch.look(losses(math.nan), 1, scaled=False)
+    assert copy.deepcopy(watch)._pending is None
+    with pytest.raises(NotFiniteError, match='iteration 1 '):
+        watch.finish()
+
+
+def test_a_loss_scaler_may_skip_some_in_a_row():
+    watch = LossWatch(patience=2)
+    for value in (math.nan, math.nan, 1., math.nan, math.nan, math.nan):
+        watch.look(losses(value), 1, scaled=True)
+    with pytest.raises(NotFiniteError, match='in 3 batches in a row'):
+        watch.finish()
+
+
+def test_values_that_are_no_losses_may_be_anything():
+    watch = LossWatch()
+    watch.look(
+        losses(1., **{'pseudo/confidence': torch.tensor(math.nan)}),
+        1,
+        scaled=False)
+    watch.finish()
+
+
+@pytest.mark.parametrize('patience', [-1, 1.5, True])
+def test_patience_is_a_number_of_batches(patience):
+    with pytest.raises(ValueError, match='skip_bad_losses'):
+        LossWatch(patience)
+
+
+@pytest.mark.parametrize('name,value,sound', [
+    ('weight', math.nan, False),
+    ('weight', -math.inf, False),
+    ('running_var', math.inf, False),
+    ('running_var', math.nan, False),
+    ('running_var', -math.inf, True),
+    ('num_batches_tracked', 3, True),
+])
+def test_weights_that_are_not_finite_are_named(name, value, sound):
+    model = nn.BatchNorm1d(2)
+    state = model.state_dict()
+    check_weights_finite(model, state)
+    state[name].fill_(value)
+    if sound:
+        check_weights_finite(model, state)
+        return
+    with pytest.raises(NotFiniteError, match=f'^{name} of the model'):
+        check_weights_finite(model, state)
+
+
+def test_frameworks_watch_their_losses():
+    model = mean_teacher()
+    model.parse_losses(model.loss(*batch(seed=0)))
+    with torch.no_grad():
+        next(model.student.parameters()).fill_(math.nan)
+    model.parse_losses(model.loss(*batch(seed=1)))
+    with pytest.raises(NotFiniteError, match='iteration 2 .*: loss=nan'):
+        model.parse_losses(model.loss(*batch(seed=2)))
