@@ -125,8 +125,8 @@ def choose_recipe(data: DataFacts,
     if unlabelled > count:
         reasons['images'] += f'; {method} takes twice as many unlabelled'
     iters = _iters(data, machine, count, iters, reasons)
-    return Recipe(method, model, pretrained, crop, resize,
-                  stride, (count, unlabelled), _rate(model, reasons), iters,
+    return Recipe(method, model, pretrained, crop, resize, stride,
+                  (count, unlabelled), _rate(model, reasons), iters,
                   max(1, iters // _VALIDATIONS), reasons)
 
 
