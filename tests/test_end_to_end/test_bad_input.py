@@ -150,10 +150,10 @@ def test_all_processes_stop(bench):
 def test_what_is_accepted_only_warns(bench):
     bench.relist(*bench.labeled[:-1], 'val_00003')
     assert '2 errors' in bench.refusal()  # by the list, and by the files
-    bench.train('train_cfg.check_data=[shared-image]', 'train_cfg.max_iters=1')
-    assert bench.trained()
     assert 'no finding of the kind shred' in bench.refusal(
         'train_cfg.check_data=[shred]')
+    bench.train('train_cfg.check_data=[shared-image]', 'train_cfg.max_iters=1')
+    assert bench.trained()
 
 
 def test_data_that_are_not_looked_at(bench):
@@ -328,8 +328,10 @@ def test_fewer_queries_than_segments(bench):
 def test_a_network_that_gives_nan(bench):
     bench.use('rc2l')
     with pytest.warns(UserWarning, match='cost is NaN.*learning rate'):
-        bench.train('optim_wrapper.optimizer.lr=1e30', 'train_cfg.max_iters=2')
-    assert bench.trained()
+        message = bench.refusal('optim_wrapper.optimizer.lr=1e30',
+                                'train_cfg.max_iters=2')
+    assert 'iteration 2 are not finite: loss=nan' in message
+    assert not list(bench.work_dir.glob('*.pth'))
 
 
 def test_students_of_the_same_seed(bench):
