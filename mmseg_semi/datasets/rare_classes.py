@@ -1,5 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Rare class sampling."""
+from numbers import Real
+
 import numpy as np
 
 
@@ -24,7 +26,7 @@ class RareClasses:
     """
 
     def __init__(self, dataset, temperature: float) -> None:
-        if not temperature > 0:
+        if not (isinstance(temperature, Real) and temperature > 0):
             raise ValueError(f'rare_class_temperature={temperature!r} must be '
                              'above 0 (DAFormer: 0.01), or None.')
         if not hasattr(dataset, 'class_pixels'):

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Weights of the classes in the losses that heads declare."""
+from numbers import Real
 from typing import List, Optional, Sequence, Union
 
 from mmseg.models.losses import CrossEntropyLoss, cross_entropy
@@ -23,8 +24,9 @@ def check_class_weight(value: Union[str, Sequence[float], None],
     """
     if value is None or value == BALANCED:
         return value
-    weights = [] if isinstance(value, str) else list(value)
-    if len(weights) != num_classes or any(w < 0 for w in weights):
+    weights = list(value) if isinstance(value, (list, tuple)) else []
+    if len(weights) != num_classes or not all(
+            isinstance(w, Real) and w >= 0 for w in weights):
         raise ValueError(
             f'supervised: class_weight={value!r} must be {BALANCED!r} or '
             f'{num_classes} numbers of at least 0, one for each class.')

@@ -119,7 +119,7 @@ class TestRareClasses:
         later.skip(30)
         assert self.draws(later, 30) == whole[30:]
 
-    @pytest.mark.parametrize('temperature', [0, -1, float('nan')])
+    @pytest.mark.parametrize('temperature', [0, -1, float('nan'), 'small'])
     def test_temperature_is_positive(self, temperature):
         with pytest.raises(ValueError, match='must be above 0'):
             self.sampler(temperature)

@@ -89,8 +89,9 @@ class TestGivenWeights:
             for model in (plain, heavy))
         assert b > a
 
-    @pytest.mark.parametrize('weights',
-                             [[1., 2.], 'even', [1, 1, 1, -1.], 'abcd'])
+    @pytest.mark.parametrize(
+        'weights',
+        [[1., 2.], 'even', [1, 1, 1, -1.], 'abcd', 3, [1, 1, 1, 'x']])
     def test_others_are_refused(self, weights):
         with pytest.raises(ValueError, match="class_weight=.*'balanced' or 4"):
             mean_teacher(terms=supervised(class_weight=weights))
@@ -220,6 +221,19 @@ class TestIgnoredPixels:
     def test_without_them_it_is_the_stock_loss(self):
         loss, scores, labels, stock = self.losses(False)
         assert loss.item() == stock(scores, labels, ignore_index=255).item()
+
+    def test_nothing_but_them(self):
+        model = mean_teacher(terms=supervised(class_weight=WEIGHTS))
+        inputs, samples = batch()
+        for item in samples['sup']:
+            item.gt_sem_seg.data.fill_(255)
+        step = step_of(model, inputs, samples)
+        loss = model.terms.supervised.loss(step)['decode.loss_ce']
+        loss.backward()
+        grads = [
+            p.grad for p in model.student.parameters() if p.grad is not None
+        ]
+        assert loss.item() == 0 and not any(g.any() for g in grads)
 
     def test_they_have_no_weight(self):
         loss, scores, labels, stock = self.losses(True)
