@@ -141,6 +141,14 @@ def _learning_rates() -> str:
         for name, value in rates.items()) or 'learning rate unknown'
 
 
+def is_scaled(device: torch.device) -> bool:
+    """Whether forwards run in mixed precision, which has a loss scaler.
+
+    There is none on the CPU.
+    """
+    return device.type != 'cpu' and torch.is_autocast_enabled()
+
+
 def check_weights_finite(model: torch.nn.Module,
                          state: Mapping[str, Tensor]) -> None:
     """Refuse to keep weights that are not finite.

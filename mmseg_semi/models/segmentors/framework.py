@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
-from ..loss_watch import LossWatch
+from ..loss_watch import LossWatch, is_scaled
 from ..regularizers.training_plan import TrainingPlan
 from ..state import registered_state
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
@@ -239,7 +239,7 @@ class Framework(SemiSegmentor):
                 'A training batch needs the branch "sup" with labelled '
                 'images: use SemiSegDataset with a MultiBranch pipeline.')
         device, rank = inputs['sup'].device, get_rank()
-        self._autocast = _is_autocast(device)
+        self._autocast = is_scaled(device)
         place = {stream: (rank, stream, self._part) for stream in _STREAMS}
         place['common'] = 0, 'common'  # to all batches of an iteration
         seeds = {
@@ -352,14 +352,6 @@ class Framework(SemiSegmentor):
         if (term.net, term.name) in self._twins:
             prefix += name.split('@')[0] + '.'
         return {f'{prefix}{entry}': value for entry, value in losses.items()}
-
-
-def _is_autocast(device: torch.device) -> bool:
-    """Whether forwards run in mixed precision, which has a loss scaler.
-
-    There is none on the CPU.
-    """
-    return device.type != 'cpu' and torch.is_autocast_enabled()
 
 
 def make_view(image: Tensor, samples: list) -> View:
