@@ -15,7 +15,7 @@ from .facts import FileFacts
 
 FILE_NAME = 'data_facts.sqlite'
 # Raise it whenever a field of FileFacts or its meaning changes.
-VERSION = 1
+VERSION = 2
 _KEPT = [f.name for f in fields(FileFacts) if f.name != 'identity']
 _BATCH = 500
 

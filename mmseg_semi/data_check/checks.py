@@ -7,9 +7,12 @@ from mmengine.config import Config
 
 from . import file_rules, folder_rules, mask_rules, overlap_rules, pair_rules
 from .cache import FactCache
+from .class_rules import classes_differ, one_class
 from .config_sets import build_sets
 from .findings import ERROR, Finding, Report
-from .pipelines import branches_differ, try_pipeline
+from .pipeline_rules import (branches_differ, formats_differ,
+                             normalised_twice, sizes_differ)
+from .pipelines import try_pipeline
 from .scan import Facts, scan
 from .sets import LABELLED, VALIDATION, ImageSet
 
@@ -21,20 +24,25 @@ _OF_ITS_PATHS = (folder_rules.empty, folder_rules.hidden, folder_rules.loops,
 _OF_ALL_SETS = (overlap_rules.shared, overlap_rules.masks_as_images)
 
 
-def check_config(cfg: Config, pipelines: bool = True, **kwargs) -> Report:
+def check_config(cfg: Config,
+                 pipelines: bool = True,
+                 mean: Sequence[float] | None = None,
+                 **kwargs) -> Report:
     """Check the data of a training config, and its pipelines on some of them.
 
     Args:
         cfg (Config): With ``train_dataloader``, ``val_dataloader`` or
             ``test_dataloader``.
         pipelines (bool): Whether to try the pipelines.
+        mean (Sequence[float], optional): What the preprocessor takes from
+            each band. Defaults to None: what ``model`` says.
         **kwargs: Of :func:`check_sets`.
 
     Returns:
         Report: Also what kept a set from being built.
     """
     built = build_sets(cfg)
-    report = check_sets(built.sets, findings=built.findings, **kwargs)
+    report, facts = _check(built.sets, built.findings, **kwargs)
     if not pipelines:
         return report
     bad = set()
@@ -44,7 +52,21 @@ def check_config(cfg: Config, pipelines: bool = True, **kwargs) -> Report:
     found = list(branches_differ(built.trials))
     for trial in built.trials:
         found += try_pipeline(trial, bad)
+    mean = _mean(cfg) if mean is None else mean
+    found += normalised_twice(built.trials, mean)
+    found += formats_differ(built.trials, mean)
+    found += sizes_differ(built.trials, facts)
     return replace(report, findings=report.findings + found)
+
+
+def _mean(cfg: Config) -> Sequence[float] | None:
+    """What the preprocessor takes from each band; None if it is not said."""
+    model = cfg.get('model') or {}
+    for part in (model, model.get('segmentor') or {}):
+        given = part.get('data_preprocessor') or {}
+        if given.get('mean') is not None:
+            return given['mean']
+    return None
 
 
 def check_sets(sets: Sequence[ImageSet],
@@ -66,6 +88,17 @@ def check_sets(sets: Sequence[ImageSet],
     Returns:
         Report: Every finding.
     """
+    return _check(sets, findings, cache, workers, progress)[0]
+
+
+def _check(
+    sets: Sequence[ImageSet],
+    findings: Iterable[Finding],
+    cache: FactCache | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None
+) -> tuple[Report, Facts]:
+    """The report, and the facts that it is made of."""
     files = (pair for images in sets for pair in images.files())
     facts = scan(files, cache, workers, progress)
     groups = {}
@@ -81,36 +114,7 @@ def check_sets(sets: Sequence[ImageSet],
         pixels, complete = mask_rules.class_pixels(group, facts)
         if pixels and complete:
             report.pixels[name] = pixels
-    return report
-
-
-def classes_differ(sets: Sequence[ImageSet]) -> Iterator[Finding]:
-    """All sets with classes must have the same, in the same order."""
-    sets = [images for images in sets if images.classes is not None]
-    for images in sets[1:]:
-        first = sets[0]
-        if images.classes == first.classes:
-            continue
-        order = sorted(images.classes) == sorted(first.classes)
-        yield Finding(
-            'classes-differ', ERROR, images.name, images.where,
-            f'{list(images.classes)}, but the {first.name} set has '
-            f'{list(first.classes)}', 'Bring the classes into one order, and '
-            'the ids of the masks with them.' if order else
-            'Give all sets the same `metainfo` (or dataset type) with the '
-            'same classes.')
-
-
-def one_class(sets: Sequence[ImageSet]) -> Iterator[Finding]:
-    """Sets to train on must have two classes."""
-    for images in sets:
-        if images.name == LABELLED and len(images.classes or 'ab') == 1:
-            name = images.classes[0]
-            yield Finding(
-                'one-class', ERROR, images.name, images.where,
-                f'there is one class, "{name}", and nothing to tell apart',
-                f"Give the rest a class, too: classes=('background', "
-                f'{name!r}), ids 0 and 1 in the masks, model.num_classes=2.')
+    return report, facts
 
 
 def _apply(sets: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:

@@ -12,12 +12,21 @@ from torch.utils.data import Dataset
 
 from mmseg_semi.datasets import UnlabeledSegDataset, audit
 from mmseg_semi.datasets.paths import join, require
+from .class_rules import stated
 from .findings import ERROR, WARNING, Finding
 from .pipelines import Trial
 from .sets import (BANDS, LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION,
                    ImageSet)
 
 _LOADERS = ('LoadStrictImage', 'LoadImageFromFile')
+# Arguments of MMSegmentation 0.x, and some that people try.
+_RENAMED = dict(
+    img_dir="data_prefix=dict(img_path='...')",
+    ann_dir="data_prefix=dict(seg_map_path='...')",
+    split="ann_file='...'",
+    classes='metainfo=dict(classes=(...))',
+    palette='metainfo=dict(classes=(...), palette=[...])',
+    img_root="data_root='...'")
 _MEND = 'Mend what the message names; then the rest of this set is checked.'
 
 
@@ -57,7 +66,8 @@ def build_sets(cfg: Config) -> 'BuiltSets':
             builder.verify = dataset.get('verify_split', True)
             builder.semi(dataset, where)
         elif dataset and (name != TEST or dataset != val):
-            builder.labelled(name, dataset, where)
+            builder.labelled(name, dataset, where,
+                             _batch_size(cfg[f'{loader}_dataloader']))
     return builder
 
 
@@ -109,7 +119,11 @@ class BuiltSets:
                         ' '.join(str(error).split()),
                         'Their scores would mean nothing.'))
 
-    def labelled(self, name: str, cfg: dict, where: str) -> None:
+    def labelled(self,
+                 name: str,
+                 cfg: dict,
+                 where: str,
+                 batch_size: int = 1) -> None:
         """A set with masks: a dataset, a wrapper or a concatenation."""
         for leaf in audit.leaf_configs(_as_config(cfg)):
             reason = _unknown(leaf)
@@ -121,10 +135,11 @@ class BuiltSets:
             with self.noting(name, where):
                 images, dataset = _labelled_set(name, leaf, where)
                 self.sets.append(images)
+                self.findings += stated(name, where, dataset)
                 self.trials.append(
                     Trial(name, where,
                           leaf.get('pipeline') or [], dataset, 'dataset'
-                          in cfg))
+                          in cfg, batch_size))
 
     def unknown(self, name: str, where: str, reason: str) -> None:
         """Note a set whose files nobody can tell."""
@@ -136,7 +151,11 @@ class BuiltSets:
         """Note missing folders and lists; whether all of them are sound."""
         before = len(self.findings)
         root = cfg.get('data_root')
-        wanted = [('data_root', root, True)] + [
+        if root and not osp.isdir(root):
+            with self.noting(name, where):
+                require(root, 'data_root', True)
+            return False  # whatever is below it is missing, too
+        wanted = [
             (f'data_prefix.{key}', join(root, folder), True)
             for key, folders in (cfg.get('data_prefix') or {}).items()
             for folder in _as_tuple(folders)
@@ -196,7 +215,16 @@ class BuiltSets:
                 severity = WARNING if name == TEST else ERROR
                 self.findings.append(
                     Finding('set-not-built', severity, name, where,
-                            ' '.join(str(error).split()), _MEND))
+                            ' '.join(str(error).split()), _remedy(error)))
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about an error of a dataset's constructor."""
+    if isinstance(error, TypeError):
+        for old, new in _RENAMED.items():
+            if f"'{old}'" in str(error):
+                return f'Write {new} instead of {old}.'
+    return _MEND
 
 
 def _labelled_set(name: str, cfg: dict,
@@ -276,6 +304,12 @@ def _as_tuple(value: str | list | tuple | None) -> tuple:
 
 def _as_config(cfg: dict | list) -> dict:
     return dict(datasets=cfg) if isinstance(cfg, (list, tuple)) else cfg
+
+
+def _batch_size(loader: dict) -> int:
+    """Images of a batch, however it is stated."""
+    sampler = loader.get('batch_sampler') or {}
+    return loader.get('batch_size') or sampler.get('batch_size') or 1
 
 
 def _dataset(cfg: Config, loader: str) -> dict | list | Dataset:

@@ -24,6 +24,7 @@ _WITHOUT_LIMIT = ('JPEG', 'PNG', 'MPO')
 PILLOW_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 89478485)
 _MAX_IDS = 1000
 _MAX_COLOURS = 256
+_FEW_COLOURS = 16
 _ORIENTATION = 0x0112
 
 
@@ -53,7 +54,8 @@ class FileFacts:
         high (float | None): Largest value if ``bits`` exceeds 8.
         lossy (bool): Whether a mask was compressed with loss.
         colours (int): Different colours of a mask with several bands; 0 if
-            there are more than 256.
+            there are more than 256. Of an image of 8 bits; 0 if there are
+            more than 16.
         odd (int): Pixels of a mask that hold NaN or no whole number.
         counts (dict[int, int] | None): Id -> pixels of a mask with one band.
         identity (tuple[int, int] | None): Device and inode; not kept.
@@ -186,6 +188,7 @@ def _look_at_image(facts: FileFacts, image: Image.Image | None,
         facts.digest = _array_digest(array)
         return True
     image.load()
+    facts.colours = len(image.getcolors(_FEW_COLOURS) or ())
     if image.mode in ('1', 'P', 'CMYK'):
         image = image.convert('RGB')
     extrema = image.getextrema()

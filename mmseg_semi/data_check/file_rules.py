@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """Rules about the files of one set: whole, of one size, of which format."""
+import os
 import os.path as osp
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -57,17 +59,43 @@ def _bad_files(kind: str, severity: str, images: ImageSet,
 
 
 def _misnamed(path: str, kind: str, images: ImageSet) -> str:
-    """What is wrong with the list, where the name of an image tells it."""
-    stem = osp.splitext(osp.basename(path))[0]
+    """What is wrong with the list, where the name of a file tells it."""
+    setting = 'img_suffix' if kind == 'unreadable-image' else 'seg_map_suffix'
+    if '\\' in path and osp.exists(path.replace('\\', '/')):
+        return 'Separate folders by / instead of \\ in the list.'
+    other = _other_suffix(path)
+    if other:
+        return (f'There is {other}: let {setting} end with '
+                f'{osp.splitext(other)[1]!r}, or rename the files.')
     if kind != 'unreadable-image':
         return ''
+    stem = osp.splitext(osp.relpath(path, (*images.folders, '.')[0]))[0]
+    first, *others = re.split(r'[\s,;]+', stem)
+    columns = ('bring it into one: '
+               'tools/dataset_converters/import_splits.py.')
+    if others and (first.lower().endswith(IMAGE_SUFFIXES)
+                   or re.search('[\t,;]', stem)):
+        return f'The list has several columns: {columns}'
     if stem.lower().endswith(IMAGE_SUFFIXES) and all(images.suffixes):
+        name = osp.basename(stem)
         return (f'The list names files with their suffix: write '
-                f'{osp.splitext(stem)[0]} instead of {stem}.')
-    if len(osp.relpath(path, (*images.folders, '.')[0]).split()) > 1:
-        return ('If the list has several columns, bring it into one: '
-                'tools/dataset_converters/import_splits.py. Otherwise check '
+                f'{osp.splitext(name)[0]} instead of {name}.')
+    if others:
+        return (f'If the list has several columns, {columns} Otherwise check '
                 'the names in it.')
+    return ''
+
+
+def _other_suffix(path: str) -> str:
+    """A file that differs in its suffix only; empty if there is none."""
+    folder, name = osp.split(path)
+    stem = osp.splitext(name)[0]
+    if not osp.isdir(folder):
+        return ''
+    for other in sorted(os.listdir(folder)):
+        found, end = osp.splitext(other)
+        if found == stem and end.lower() in IMAGE_SUFFIXES:
+            return osp.join(folder, other)
     return ''
 
 

@@ -8,12 +8,14 @@ ERROR, WARNING = 'error', 'warning'
 # The names are the same in every version: what a user accepts is named so.
 KINDS = {
     'classes-differ': 'sets with different classes',
+    'classes-unclear': 'sets whose classes are not clear',
     'empty-class': 'classes without a pixel',
     'empty-set': 'sets without an image',
     'equal-names': 'images whose outputs have one name',
     'exif-orientation': 'images that are turned when loaded',
     'hidden-folder': 'images in hidden folders',
     'huge-image': 'files too large to look at',
+    'ignore-index': 'another id for pixels without a label',
     'left-out': 'pictures that a set leaves out',
     'link-loop': 'links that lead in a circle',
     'mask-0-255': 'masks that hold 0 and 255',

@@ -39,14 +39,22 @@ def mask_formats(images: ImageSet, facts: Facts) -> Iterator[Finding]:
             f'{colours or "more than 256"} colours in the first one',
             'Map every colour to its class id and save one band (grey or '
             'palette PNG).')
-    large = [
-        (path, max(mask.counts)) for path, mask in masks
-        if mask.counts and (max(mask.counts) > 255 or min(mask.counts) < 0)
-    ]
     yield from gather(
-        'mask-ids-over-255', ERROR, images.name, [path for path, _ in large],
-        f'ids below 0 or above 255, up to '
-        f'{max((value for _, value in large), default=0)}',
+        'several-pages', WARNING, images.name,
+        [path for path, mask in masks if mask.frames > 1],
+        'several pages in a mask; the first one is loaded',
+        'Save the page that holds the ids as a file of its own.')
+    large = {
+        path: [i for i in mask.counts if not 0 <= i <= 255]
+        for path, mask in masks if mask.counts
+    }
+    large = {path: found for path, found in large.items() if found}
+    outside = sorted(set().union(*large.values()))
+    yield from gather(
+        'mask-ids-over-255', ERROR, images.name, large,
+        f'ids below 0 or above 255: {first_few(outside, _SHOWN_IDS)}',
+        f'If {outside[0]} means that there is no label, save 255 instead.'
+        if len(outside) == 1 else
         'Probably instance or panoptic maps: save class ids (Cityscapes: '
         '*_labelTrainIds.png).')
 
@@ -100,12 +108,7 @@ def contents(group: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
             'Save the object as 1: as it is, it is neither learnt nor '
             'scored.')
         return
-    if found == {0, 1, 255}:
-        yield from gather(
-            'mask-0-255', WARNING, name,
-            [path for path, mask in binary if set(mask.counts) == {0, 255}],
-            '0 and 255 where other masks of the set hold 0 and 1',
-            'Save the object as 1 if 255 is meant to be the object.')
+    yield from _some_are_0_255(name, binary)
     pixels, complete = class_pixels(group, facts)
     ignored = [
         path for images in group for path, mask in _usable(images, facts)
@@ -119,6 +122,22 @@ def contents(group: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
         'and nothing scored.')
     if complete and pixels and len(ignored) < number:
         yield from _classes_found(group[0], pixels)
+
+
+def _some_are_0_255(
+        name: str, masks: list[tuple[str, FileFacts]]) -> Iterator[Finding]:
+    """Masks with 0 and 255 alone, where 255 is not usual in the set."""
+    odd = [path for path, mask in masks if set(mask.counts) == {0, 255}]
+    others = set().union(*(mask.counts for _, mask in masks
+                           if set(mask.counts) != {0, 255}))
+    if 255 in others and others != {0, 1, 255}:
+        return  # borders or holes, here without an object beside them
+    shown = ', '.join(map(str, sorted(others)[:_SHOWN_IDS]))
+    yield from gather(
+        'mask-0-255', WARNING, name, odd,
+        f'0 and 255 alone, other masks of the set hold {shown}',
+        'Save the object as its id if 255 is meant to be one: 255 means '
+        '"ignored".')
 
 
 def class_pixels(group: Sequence[ImageSet],

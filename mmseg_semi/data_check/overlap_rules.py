@@ -4,11 +4,13 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from .facts import IMAGE, MASK
+from .facts import IMAGE, MASK, FileFacts
 from .findings import ERROR, WARNING, Finding, gather
 from .scan import Facts
 from .sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION, ImageSet
 
+_ONLY_IMAGES = 'Set data_prefix.img_path or img_suffix to the images only.'
+_SMALL = 16  # of so few pixels each may have any colour
 _PIXELS = 'with the pixels of'
 # Large public sets hold a few copies, with which they are published and
 # compared: up to this share of a set does not stop a training.
@@ -82,14 +84,27 @@ def masks_as_images(sets: Sequence[ImageSet],
         for path in images.masks or ()
     } - {None}
     for images in sets:
-        found = [
+        found = {
+            path: None
+            for path in images.images if facts[path, IMAGE].identity in masks
+        }
+        yield from gather('mask-as-image', ERROR, images.name, found,
+                          'a mask of another image, taken for an image',
+                          _ONLY_IMAGES)
+        flat = [
             path for path in images.images
-            if facts[path, IMAGE].identity in masks
+            if path not in found and _looks_like_a_mask(facts[path, IMAGE])
         ]
         yield from gather(
-            'mask-as-image', ERROR, images.name, found,
-            'a mask of another image, taken for an image',
-            'Set data_prefix.img_path or img_suffix to the images only.')
+            'mask-as-image', WARNING, images.name, flat,
+            f'{len(flat)} of {len(images.images)} images hold a few flat '
+            'colours, as masks do', f'{_ONLY_IMAGES} Nothing to do if these '
+            'are images.')
+
+
+def _looks_like_a_mask(image: FileFacts) -> bool:
+    return (not image.problem and image.colours > 1
+            and min(image.size) >= _SMALL)
 
 
 def _equal(first: ImageSet, second: ImageSet,

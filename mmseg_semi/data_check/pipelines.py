@@ -1,9 +1,13 @@
 # Copyright (c) mmseg_semi authors.
 """Pipelines tried on a few images before training."""
 import copy
+import difflib
+import zlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
@@ -14,11 +18,19 @@ from .findings import ERROR, WARNING, Finding
 from .sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION
 
 _TRIES = 3
+_SEEDS = 8  # of a flip that is tossed for, 1 % would pass
 _LONGEST = 400  # characters of a message
 # Transforms that open or read a mask whatever the image has.
 _MASK_READERS = ('LoadAnnotations', 'LoadStrictAnnotations',
                  'LoadBiomedicalAnnotation', 'LoadDepthAnnotation',
                  'GenerateEdge', 'RandomMosaic')
+_RENAMED = {
+    'DefaultFormatBundle': 'take it out, and end with PackSegInputs.',
+    'ImageToTensor': 'take it out, and end with PackSegInputs.',
+    'Collect': "write dict(type='PackSegInputs') instead.",
+    'MultiScaleFlipAug': 'write its transforms alone; tta_pipeline has the '
+    'scales.',
+}
 _VIEWS = ("dict(type='MultiBranch', branch_field=['sup', 'unsup_teacher', "
           "'unsup_student'], unsup_teacher=[dict(type='PackSemiInputs')], "
           "unsup_student=[dict(type='SemiColorJitter'), "
@@ -37,12 +49,17 @@ class Trial:
         dataset (BaseSegDataset): Built, without a pipeline.
         wrapped (bool): Whether a wrapper of the dataset goes on with what
             the pipeline returns.
+        batch_size (int): Images that the network gets at a time.
+        made (dict[tuple[int, bool], None]): Bands of the images that came
+            out, and whether they hold whole numbers; in order.
     """
     name: str
     where: str
     pipeline: list[dict]
     dataset: BaseSegDataset
     wrapped: bool = False
+    batch_size: int = 1
+    made: dict[tuple[int, bool], None] = field(default_factory=dict)
 
 
 class _Trouble(Exception):
@@ -69,9 +86,12 @@ def try_pipeline(trial: Trial, bad: Collection[str] = ()) -> list[Finding]:
     severity = WARNING if trial.name == TEST else ERROR
     try:
         _refuse_mask_readers(trial)
-        for info in _samples(trial.dataset, bad):
+        samples = _samples(trial.dataset, bad)
+        for info in samples:
             with position_seed(0, 0):
                 _try_sample(trial, info)
+        if samples and trial.name in (VALIDATION, TEST):
+            _refuse_chance(trial, samples[0])
     except _Trouble as trouble:
         place, value, remedy = trouble.args
         return [
@@ -81,22 +101,25 @@ def try_pipeline(trial: Trial, bad: Collection[str] = ()) -> list[Finding]:
     return []
 
 
-def branches_differ(trials: list[Trial]) -> Iterator[Finding]:
-    """All sets that are trained on must name the same branches."""
-    fields = {}
-    for trial in trials:
-        last = trial.pipeline[-1] if trial.pipeline else {}
-        if trial.name in (LABELLED, UNLABELLED, SOURCE) and _is(
-                last, 'MultiBranch') and 'branch_field' in last:
-            fields.setdefault(tuple(last['branch_field']), trial)
-    if len(fields) > 1:
-        (first, _), (second, trial) = list(fields.items())[:2]
-        yield Finding(
-            'pipeline-fails', ERROR, trial.name,
-            f'{trial.where}.pipeline[{len(trial.pipeline) - 1}] '
-            '(MultiBranch)',
-            f'branch_field={list(second)}, elsewhere {list(first)}',
-            'Give all pipelines of the training the same branch_field.')
+def image_size(trial: Trial, info: dict) -> tuple[int, int] | None:
+    """Height and width that an image has after the pipeline.
+
+    Args:
+        trial (Trial): After it was tried.
+        info (dict): Of ``dataset.data_list``.
+
+    Returns:
+        tuple[int, int] | None: None if no image comes out.
+    """
+    index = trial.dataset.data_list.index(info)
+    try:
+        with position_seed(0, 0):
+            result = _run(trial.pipeline, trial.dataset.get_data_info(index),
+                          'pipeline', info['img_path'], _Notes())
+        image, *_ = _images(result['inputs'])
+    except (_Trouble, TypeError, KeyError, ValueError):
+        return None
+    return tuple(image.shape[-2:])
 
 
 def _samples(dataset: BaseSegDataset, bad: Collection[str]) -> list[dict]:
@@ -119,7 +142,7 @@ def _refuse_mask_readers(trial: Trial) -> None:
     if trial.name != UNLABELLED:
         return
     for i, step in enumerate(trial.pipeline):
-        for inner in _configs(step):
+        for inner in configs(step):
             kind = inner['type']
             kind = getattr(kind, '__name__', kind).rpartition('.')[2]
             place = f'pipeline[{i}] ({kind})'
@@ -136,21 +159,53 @@ def _refuse_mask_readers(trial: Trial) -> None:
                     'Leave cat_max_ratio out of the unlabelled pipeline.')
 
 
-def _configs(step) -> Iterator[dict]:
+def configs(step) -> Iterator[dict]:
     """A transform's config and all that are inside it."""
     if isinstance(step, dict):
         if 'type' in step:
             yield step
         for value in step.values():
-            yield from _configs(value)
+            yield from configs(value)
     elif isinstance(step, (list, tuple)):
         for value in step:
-            yield from _configs(value)
+            yield from configs(value)
+
+
+@dataclass
+class _Notes:
+    """What was seen on the way through a pipeline.
+
+    Attributes:
+        resizer (str): The first transform that changed the size of a mask.
+        images (list[tuple[str, int]]): Transform and checksum of the image
+            that it left.
+    """
+    resizer: str = ''
+    images: list[tuple[str, int]] = field(default_factory=list)
+
+
+def _refuse_chance(trial: Trial, info: dict) -> None:
+    """Images that are scored must not change from run to run."""
+    first = None
+    for seed in range(_SEEDS):
+        notes = _Notes()
+        with position_seed(seed, 0):
+            _run(trial.pipeline, copy.deepcopy(info), 'pipeline',
+                 info['img_path'], notes)
+        first = first or notes.images
+        for (place, before), (_, now) in zip(first, notes.images):
+            if before != now:
+                raise _Trouble(
+                    place, 'changes images by chance, their masks too '
+                    'perhaps: scores differ from run to run, and flipped '
+                    'masks do not fit the predictions',
+                    'Take it out of this pipeline: augmentation is for '
+                    'training.')
 
 
 def _try_sample(trial: Trial, info: dict) -> None:
-    resizer = {}
-    result = _run(trial.pipeline, info, 'pipeline', info['img_path'], resizer)
+    notes = _Notes()
+    result = _run(trial.pipeline, info, 'pipeline', info['img_path'], notes)
     if result is None or trial.wrapped:  # dropped by a transform on purpose
         return
     last = 'pipeline'
@@ -162,12 +217,14 @@ def _try_sample(trial: Trial, info: dict) -> None:
             last, 'the pipeline does not pack its samples',
             'End it with ' + (_VIEWS if trial.name == UNLABELLED else
                               "dict(type='PackSegInputs')") + '.')
+    for image in _images(result['inputs']):
+        trial.made[image.shape[0], not image.is_floating_point()] = None
     if trial.name in (LABELLED, SOURCE):
         _judge_labelled(result, last)
     elif trial.name == UNLABELLED:
         _judge_unlabelled(result, last)
     else:
-        _judge_evaluation(trial.name, result, last, resizer)
+        _judge_evaluation(trial.name, result, last, notes.resizer)
 
 
 def _judge_labelled(result: dict, last: str) -> None:
@@ -201,7 +258,7 @@ def _judge_unlabelled(result: dict, last: str) -> None:
 
 
 def _judge_evaluation(name: str, result: dict, last: str,
-                      resizer: dict) -> None:
+                      resizer: str) -> None:
     if isinstance(result['inputs'], dict):
         raise _Trouble(last, 'makes the branches of a training',
                        "End this pipeline with dict(type='PackSegInputs').")
@@ -217,7 +274,7 @@ def _judge_evaluation(name: str, result: dict, last: str,
     original = tuple(sample.metainfo.get('ori_shape', mask)[:2])
     if mask != original:
         raise _Trouble(
-            resizer.get('place', last),
+            resizer or last,
             f'the mask becomes {_size(mask)}, predictions are scored in the '
             f'{_size(original)} of the image',
             "Move dict(type='LoadAnnotations') behind what changes the size "
@@ -225,7 +282,7 @@ def _judge_evaluation(name: str, result: dict, last: str,
 
 
 def _run(steps: list, results: dict, place: str, path: str,
-         resizer: dict) -> dict | None:
+         notes: _Notes) -> dict | None:
     """The transforms one after the other; tells which one fails.
 
     Args:
@@ -233,8 +290,7 @@ def _run(steps: list, results: dict, place: str, path: str,
         results (dict): What they begin with.
         place (str): Name of the list.
         path (str): The image.
-        resizer (dict): ``place`` of the first that changes the size of a
-            mask is written here.
+        notes (_Notes): Gets what is seen on the way.
     """
     for i, step in enumerate(steps):
         here = f'{place}[{i}] ({_name(step)})'
@@ -242,7 +298,7 @@ def _run(steps: list, results: dict, place: str, path: str,
         if isinstance(transform, MultiBranch):
             for branch, inner in transform.branch_pipelines.items():
                 _run(inner.transforms, copy.deepcopy(results),
-                     f'{place}[{i}].{branch}', path, {})
+                     f'{place}[{i}].{branch}', path, _Notes())
         before = _mask_shape(results)
         try:
             results = transform(results)
@@ -252,7 +308,9 @@ def _run(steps: list, results: dict, place: str, path: str,
             return None
         if None not in (before, after := _mask_shape(results)) and (before
                                                                     != after):
-            resizer.setdefault('place', here)
+            notes.resizer = notes.resizer or here
+        if isinstance(results, dict) and 'img' in results:
+            notes.images.append((here, _checksum(results['img'])))
     return results
 
 
@@ -262,8 +320,22 @@ def _built(step, here: str) -> BaseTransform:
     try:
         return TRANSFORMS.build(step)
     except Exception as error:
+        if isinstance(error, KeyError) and TRANSFORMS.get(name := _name(
+                step)) is None:
+            raise _Trouble(here, 'there is no transform of this name',
+                           f'{_other_name(name)}') from error
         raise _Trouble(here, f'cannot be built: {_text(error)}',
                        'Check its name and its arguments.') from error
+
+
+def _other_name(name: str) -> str:
+    """What to write instead of a name that no transform has."""
+    if name in _RENAMED:
+        return f'It is a name of MMSegmentation 0.x: {_RENAMED[name]}'
+    close = difflib.get_close_matches(name, TRANSFORMS.module_dict, n=3)
+    similar = f' (similar: {", ".join(close)})' if close else ''
+    return (f'Check its name{similar}, or name the module that defines it in '
+            'custom_imports.')
 
 
 def _failure(here: str, error: Exception, path: str) -> _Trouble:
@@ -288,12 +360,25 @@ def _mask_shape(results) -> tuple | None:
     return None if mask is None else tuple(mask.shape[:2])
 
 
+def _checksum(image) -> int:
+    return zlib.crc32(np.ascontiguousarray(image).data)
+
+
+def _images(inputs) -> list[torch.Tensor]:
+    """The images of a sample: one, one of each branch, or several views."""
+    if isinstance(inputs, dict):
+        inputs = list(inputs.values())
+    inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    return [image for image in inputs if isinstance(image, torch.Tensor)]
+
+
 def _name(step) -> str:
     kind = step.get('type') if isinstance(step, dict) else type(step)
     return getattr(kind, '__name__', str(kind))
 
 
-def _is(step, name: str) -> bool:
+def is_named(step, name: str) -> bool:
+    """Whether a step is the config of the transform of this name."""
     return isinstance(step, dict) and _name(step).rpartition('.')[2] == name
 
 

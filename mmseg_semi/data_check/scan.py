@@ -69,13 +69,20 @@ def _stat(files: list[tuple[str, str]]) -> tuple[Facts, dict]:
         try:
             stat = os.stat(path)
         except OSError as error:
-            reason = MISSING if isinstance(
-                error, FileNotFoundError) else error.strerror
-            missing[path, role] = FileFacts(problem=reason)
+            missing[path, role] = FileFacts(problem=_reason(path, error))
         else:
             key = path, role, stat.st_size, stat.st_mtime_ns
             keys[key] = stat.st_dev, stat.st_ino
     return missing, keys
+
+
+def _reason(path: str, error: OSError) -> str:
+    """Why a file has no size."""
+    if not isinstance(error, FileNotFoundError):
+        return error.strerror
+    if os.path.islink(path):
+        return f'is a link to {os.readlink(path)}, which does not exist'
+    return MISSING
 
 
 def _read(keys: list[tuple], workers: int | None) -> Iterator[dict]:

@@ -5,6 +5,11 @@ import os.path as osp
 from dataclasses import dataclass, field
 
 
+# Of macOS archives, Synology, QNAP and Windows.
+_OF_THE_SYSTEM = ('__MACOSX', '@eaDir', '@Recycle', '#recycle',
+                  '$RECYCLE.BIN', 'System Volume Information')
+
+
 @dataclass
 class Listing:
     """Files of a folder and below.
@@ -53,6 +58,12 @@ def walk_folder(folder: str) -> Listing:
 
 
 def is_hidden(below: str) -> bool:
-    """Whether a relative path has a part that begins with a dot."""
+    """Whether a relative path has a part that begins with a dot.
+
+    Folders that systems and storage devices make, ``__MACOSX`` for instance,
+    count as well: what looks like a photo in them is a copy.
+    """
     parts = below.replace(os.sep, '/').split('/')
-    return any(p.startswith('.') and p not in ('.', '..') for p in parts)
+    return any(
+        p.startswith('.') and p not in ('.', '..') or p in _OF_THE_SYSTEM
+        for p in parts)

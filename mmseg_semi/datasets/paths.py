@@ -45,12 +45,20 @@ def nearest(path: str) -> str:
     if not names:
         return f'{parent} exists, but is empty.'
     name = osp.basename(missing)
-    similar = difflib.get_close_matches(name, names, n=5, cutoff=.5)
+    similar = _similar(name, names)
     shown = similar or names[:5]
     more = f' (of {len(names)})' if len(names) > len(shown) else ''
     return (f'{parent} exists and has no "{name}"; '
             f'{"nearest names" if similar else "it holds"}: '
             f'{", ".join(shown)}{more}.')
+
+
+def _similar(name: str, names: list[str], limit: int = 5) -> list[str]:
+    """Names like this one; those with another suffix or case come first."""
+    stem = osp.splitext(name)[0].lower()
+    same = [n for n in names if osp.splitext(n)[0].lower() == stem]
+    close = difflib.get_close_matches(name, names, n=limit, cutoff=.5)
+    return list(dict.fromkeys([*same, *close]))[:limit]
 
 
 def first_few(names, limit: int = 5) -> str:

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+import torch
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
@@ -12,6 +14,7 @@ from ..data_check import (DataError, FactCache, Report, check_config,
                           default_cache)
 from ..datasets.semi_dataset import SemiSegDataset
 from ..dist import call_on_main, rank
+from .unwrap import unwrap
 
 _SILENCE = 10.  # seconds between two lines of progress
 
@@ -38,7 +41,7 @@ def check_training_data(runner, dataloader,
             train_dataloader=dataloader,
             val_dataloader=runner._val_dataloader,
             test_dataloader=runner._test_dataloader))
-    problems = call_on_main(_problems, cfg, accept)
+    problems = call_on_main(_problems, cfg, accept, _mean(runner.model))
     if problems:
         raise DataError(problems if rank() == 0 else 'The data are not fit '
                         'for training; process 0 says why.')
@@ -64,10 +67,19 @@ def as_checked(dataloader):
     return dict(dataloader, dataset=dict(dataset, checked=True))
 
 
-def _problems(cfg: Config, accept: Sequence[str]) -> str:
+def _mean(model: nn.Module) -> list[float] | None:
+    """What its preprocessor takes from each band; None if it does not."""
+    mean = getattr(
+        getattr(unwrap(model), 'data_preprocessor', None), 'mean', None)
+    return mean.flatten().tolist() if isinstance(mean, torch.Tensor) else None
+
+
+def _problems(cfg: Config, accept: Sequence[str],
+              mean: list[float] | None) -> str:
     """Check and tell; all findings if there are errors, else nothing."""
     with FactCache(default_cache()) as cache:
-        report = check_config(cfg, cache=cache, progress=_progress_lines())
+        report = check_config(
+            cfg, mean=mean, cache=cache, progress=_progress_lines())
     report = report.accept(accept)
     try:
         report.raise_errors()

@@ -31,11 +31,13 @@ class Branches(BaseDataPreprocessor):
             ``data_samples`` {branch: list}, or the plain pair.
 
         Raises:
-            ValueError: An image has other bands than there are means; names
-                it.
+            ValueError: An image has other bands than there are means, or
+                images that are scored differ in size; names them.
         """
         if not isinstance(data['inputs'], dict):
             self._check_bands(data['inputs'], data.get('data_samples'))
+            if not training:
+                _check_sizes(data['inputs'], data.get('data_samples'))
             return super().forward(data, training)
         result: Dict[str, Any] = dict(inputs={}, data_samples={})
         for branch, images in data['inputs'].items():
@@ -68,6 +70,22 @@ class Branches(BaseDataPreprocessor):
                 'std a number for each band (mmseg_semi.pixel_statistics.'
                 'measure_pixels measures them), or load as many bands '
                 '(LoadBands bands=...).')
+
+
+def _check_sizes(images: Sequence[Tensor], samples: Optional[list]) -> None:
+    """Images that are scored are not padded to each other's size."""
+    for i, image in enumerate(images):
+        if image.shape[-2:] == images[0].shape[-2:]:
+            continue
+        names = [
+            getattr(samples[k], 'img_path', '') if samples else ''
+            for k in (0, i)
+        ]
+        (h, w), (height, width) = images[0].shape[-2:], image.shape[-2:]
+        raise ValueError(
+            f'Images of one batch differ in size: {names[0]} {w} x {h}, '
+            f'{names[1]} {width} x {height} (width x height). Set '
+            'batch_size=1 of val_dataloader and test_dataloader.')
 
 
 @MODELS.register_module()

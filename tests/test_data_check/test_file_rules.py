@@ -64,7 +64,11 @@ def test_missing_mask(tree):
 
 
 @pytest.mark.parametrize('entry,words', [('l00.png', 'write l00 instead of'),
-                                         ('l00 masks/l00', 'columns')])
+                                         ('l00 masks/l00', 'columns'),
+                                         ('l00.png masks/l00.png',
+                                          'has several columns'),
+                                         ('image,mask',
+                                          'has several columns')])
 def test_lists_that_name_files_in_another_way(tree, entry, words):
     images = tree.set('labelled')
     folder = tree.root / 'labelled/photos'
@@ -273,3 +277,46 @@ def test_that_loader_has_one_range_for_all(tree):
     assert finding.path == str(path)
     assert '1 band of 16 bits: 1 of 6 images' in finding.value
     assert 'most have 3 bands of 8 bits' in finding.value
+
+
+@pytest.mark.parametrize('content,words', [
+    (b'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull'),
+    (b'\0\0\0\x18ftypheic' + b'\0' * 99, 'HEIC'),
+    (b'<?xml version="1.0"?><Error/>', 'XML'),
+    (b'%PDF-1.7', 'PDF'),
+    (b'PK\x03\x04' + b'\0' * 99, 'archive'),
+])
+def test_files_of_another_kind_are_named(tree, content, words):
+    tree.photos('validation')[0].write_bytes(content)
+    finding = only(tree.check(), 'unreadable-image', 'error', 'validation')
+    assert words in finding.value
+
+
+def test_a_link_that_leads_nowhere(tree):
+    (tree.root / 'unlabelled/photos/x.png').symlink_to('gone.png')
+    finding = only(
+        tree.check('unlabelled'), 'unreadable-image', 'error', 'unlabelled')
+    assert finding.value == 'is a link to gone.png, which does not exist'
+
+
+@pytest.mark.parametrize('photos', [True, False])
+def test_another_suffix_than_the_set_takes(tree, photos):
+    images = tree.set('labelled')
+    paths = tree.photos() if photos else tree.masks()
+    paths[0].rename(paths[0].with_suffix('.PNG'))
+    kind = 'unreadable-image' if photos else 'unreadable-mask'
+    finding = only(check_sets([images]), kind, 'error')
+    assert f"{paths[0].with_suffix('.PNG')}: let " in finding.remedy
+    assert ('img_suffix' if photos else 'seg_map_suffix') in finding.remedy
+
+
+def test_folders_of_windows_in_a_list(tree):
+    (tree.root / 'labelled/photos/s').mkdir()
+    path = tree.photos()[0]
+    path.rename(tree.root / 'labelled/photos/s/l00.png')
+    images = tree.set('labelled')
+    images.images = [f'{tree.root}/labelled/photos/s\\l00.png']
+    images.masks = images.masks[:1]
+    images.masks = [str(tree.masks()[0])]
+    finding = only(check_sets([images]), 'unreadable-image', 'error')
+    assert finding.remedy == 'Separate folders by / instead of \\ in the list.'

@@ -139,7 +139,7 @@ def test_16_bit_masks(tree):
     assert tree.check().findings == []
     tree.change(lambda x: (x * 1000).astype(np.uint16))
     finding = only(tree.check(), 'mask-ids-over-255', 'error')
-    assert 'up to 2000' in finding.value
+    assert '2000' in finding.value
 
 
 @pytest.mark.parametrize('mode', ['P', '1'])
@@ -167,3 +167,32 @@ def test_a_set_of_one_class(tree):
     report = tree.check('labelled', classes=('leaf', ))
     finding = only(report, 'one-class', 'error')
     assert "('background', 'leaf')" in finding.remedy
+
+
+def test_one_value_outside_is_that_of_pixels_without_a_label(tree):
+    tree.change(lambda x: np.where(x == 1, 65535, x.astype(np.uint16)).astype(
+        np.uint16))
+    finding = only(tree.check(), 'mask-ids-over-255', 'error')
+    assert 'If 65535 means' in finding.remedy
+
+
+@pytest.mark.parametrize('border', [True, False])
+def test_some_masks_of_several_classes_hold_0_and_255(tree, border):
+    tree.change(lambda x: (x > 0).astype(np.uint8) * 255, only=1)
+    if border:  # 255 is usual in this set
+        tree.change(lambda x: np.pad(x[1:], ((1, 0), (0, 0)),
+                                     constant_values=255))
+        assert tree.check('labelled').findings == []
+        return
+    finding = only(tree.check(), 'mask-0-255', 'warning')
+    assert finding.path == str(tree.masks()[0])
+    assert 'other masks of the set hold 0, 1, 2' in finding.value
+
+
+def test_masks_of_several_pages(tree):
+    path = tree.masks()[0]
+    ids = Image.open(path).copy()
+    path.unlink()
+    ids.save(path.with_suffix('.tif'), save_all=True, append_images=[ids])
+    finding = only(tree.check('labelled'), 'several-pages', 'warning')
+    assert 'the first one is loaded' in finding.value

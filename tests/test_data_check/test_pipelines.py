@@ -159,3 +159,94 @@ def test_random_numbers_of_the_caller_stay(tree):
         work()
         drawn.append((random.random(), np.random.rand(), torch.rand(1)))
     assert drawn[0] == drawn[1]
+
+
+def test_transforms_of_older_versions(tree):
+    old = [PIPELINE[0], PIPELINE[1], dict(type='DefaultFormatBundle')]
+    finding = only(
+        check_config(with_pipeline(tree, 'validation', old)), 'pipeline-fails',
+        'error', 'validation')
+    assert 'PackSegInputs' in finding.remedy
+
+
+@pytest.mark.parametrize('name', ['RandomFlip', 'PhotoMetricDistortion'])
+@pytest.mark.parametrize('at', [1, 2])
+def test_images_that_are_scored_do_not_change_by_chance(tree, name, at):
+    prob = dict(prob=.5) if name == 'RandomFlip' else {}
+    chance = dict(type=name, **prob)
+    pipeline = [*PIPELINE[:at], chance, *PIPELINE[at:]]
+    finding = only(
+        check_config(with_pipeline(tree, 'validation', pipeline)),
+        'pipeline-fails', 'error', 'validation')
+    assert finding.path.endswith(f'[{at}] ({name})')
+    assert 'from run to run' in finding.value
+
+
+def test_a_flip_that_never_happens(tree):
+    pipeline = changed(PIPELINE, 2, dict(type='RandomFlip', prob=0.),
+                       PIPELINE[2])
+    assert check_config(with_pipeline(tree, 'validation',
+                                      pipeline)).findings == []
+
+
+GREY = dict(type='LoadStrictImage', color_type='grayscale')
+
+
+@pytest.mark.parametrize('name', ['labelled', 'unlabelled', 'validation'])
+@pytest.mark.parametrize('mean', [None, [1., 2., 3.]])
+def test_sets_of_other_bands(tree, name, mean):
+    pipeline = VIEWS if name == 'unlabelled' else PIPELINE
+    cfg = with_pipeline(tree, name, changed(pipeline, 0, GREY))
+    report = check_config(cfg, mean=mean)
+    # Without a mean nobody knows which of the sets is the odd one.
+    odd = [name] if mean or name != 'labelled' else [
+        'unlabelled', 'validation'
+    ]
+    assert kinds(report) == [('error', 'pipeline-fails', n) for n in odd]
+    assert 'data_preprocessor.mean' in report.findings[0].remedy + str(mean)
+
+
+def test_sets_on_another_scale(tree):
+    pipeline = changed(PIPELINE, 0, dict(PIPELINE[0], to_float32=True))
+    finding = only(
+        check_config(with_pipeline(tree, 'validation', pipeline)),
+        'pipeline-fails', 'warning', 'validation')
+    assert 'floats' in finding.value
+
+
+@pytest.mark.parametrize('where', ['model', 'segmentor'])
+def test_images_are_normalised_once(tree, where):
+    normalise = dict(type='Normalize', mean=[0.] * 3, std=[1.] * 3)
+    cfg = with_pipeline(tree, 'labelled',
+                        changed(PIPELINE, 2, normalise, PIPELINE[2]))
+    for name in ('unlabelled', 'validation'):
+        step = cfg.train_dataloader.dataset.unlabeled if (
+            name == 'unlabelled') else cfg.val_dataloader.dataset
+        step.pipeline = changed(step.pipeline, 1, step.pipeline[1], normalise)
+    preprocessor = dict(data_preprocessor=dict(mean=[9., 9., 9.]))
+    assert check_config(cfg).findings == []  # the pipelines alone do it
+    cfg.model = preprocessor if where == 'model' else dict(
+        segmentor=preprocessor)
+    report = check_config(cfg)
+    assert kinds(report) == [('error', 'pipeline-fails', name)
+                             for name in STEPS]
+    assert 'once more (mean=[9.0, 9.0, 9.0])' in report.findings[0].value
+
+
+@pytest.mark.parametrize('resize', [True, False])
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_images_of_several_sizes_in_a_batch_that_is_scored(
+        tree, batch_size, resize):
+    tree.add('validation', 'v99', size=(32, 48))
+    cfg = config(tree)
+    cfg.val_dataloader.batch_size = batch_size
+    if resize:
+        cfg.val_dataloader.dataset.pipeline.insert(
+            1, dict(type='Resize', scale=(24, 24), keep_ratio=False))
+    report = check_config(cfg)
+    if batch_size == 1 or resize:
+        assert report.findings == []
+        return
+    finding = only(report, 'pipeline-fails', 'error', 'validation')
+    assert '32 x 32' in finding.value and '48 x 32' in finding.value
+    assert finding.remedy == 'Set batch_size=1 of val_dataloader.'

@@ -24,6 +24,8 @@ def test_walk_follows_links_but_no_loops(tmp_path):
 @pytest.mark.parametrize('path,expected', [('a/b.png', False), ('.', False),
                                            ('../a.png', False),
                                            ('a/.b/c.png', True),
-                                           ('.b.png', True)])
+                                           ('.b.png', True),
+                                           ('__MACOSX/b.png', True),
+                                           ('a/@eaDir/b.png', True)])
 def test_hidden_names(path, expected):
     assert is_hidden(path) is expected

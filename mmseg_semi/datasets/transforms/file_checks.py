@@ -14,6 +14,19 @@ from PIL import Image
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
+# How files of another kind begin (in lower case), and what they are.
+_OTHER_KINDS = (
+    ((b'<!doctype html', b'<html', b'<head'),
+     'a web page, not an image; the download probably failed'),
+    ((b'version https://git-lfs', ),
+     'a pointer of Git LFS, not the image; `git lfs pull` fetches that'),
+    ((b'<svg', b'<?xml'), 'a text in XML, not an image of pixels'),
+    ((b'%pdf', ), 'a PDF, not an image'),
+    ((b'pk\x03\x04', b'\x1f\x8b', b'rar!'), 'an archive, not an image'),
+    ((b'\x93numpy', ), 'an array of NumPy, not an image; save it as TIFF'),
+)
+# Brands of ISO media files whose pictures neither Pillow nor OpenCV decodes.
+_HEIC = (b'heic', b'heix', b'hevc', b'heim')
 
 
 def find_damage(data: bytes) -> Optional[str]:
@@ -32,9 +45,11 @@ def find_damage(data: bytes) -> Optional[str]:
     if data.startswith(_PNG):
         return _png_damage(data)
     head = data[:512].lstrip().lower()
-    if head.startswith((b'<!doctype', b'<html', b'<?xml', b'<head')):
-        return ('it is a web page, not an image; the download probably '
-                'failed')
+    for beginnings, kind in _OTHER_KINDS:
+        if head.startswith(beginnings):
+            return f'it is {kind}'
+    if data[4:8] == b'ftyp' and any(name in data[8:64] for name in _HEIC):
+        return 'it is a HEIC photo; convert it to JPEG or PNG'
     return _other_damage(data)
 
 
