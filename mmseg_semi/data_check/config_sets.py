@@ -135,7 +135,8 @@ class BuiltSets:
             with self.noting(name, where):
                 images, dataset = _labelled_set(name, leaf, where)
                 self.sets.append(images)
-                self.findings += stated(name, where, dataset)
+                if images.masks is not None:
+                    self.findings += stated(name, where, dataset)
                 self.trials.append(
                     Trial(name, where,
                           leaf.get('pipeline') or [], dataset, 'dataset'

@@ -8,6 +8,8 @@ from .pipelines import Trial, configs, image_size, is_named
 from .scan import Facts
 from .sets import LABELLED, SOURCE, TEST, UNLABELLED
 
+_SCALE = 16  # times brighter, by an image of three, is another scale
+_TINY = 1e-6
 _TRAINED = (LABELLED, UNLABELLED, SOURCE)
 
 
@@ -35,29 +37,26 @@ def formats_differ(trials: Sequence[Trial],
         trials (Sequence[Trial]): After they were tried.
         mean (Sequence[float], optional): Of the preprocessor.
     """
-    tried = [trial for trial in trials if trial.made]
+    tried = [trial for trial in trials if trial.bands]
     for trial in tried:
-        bands = {bands for bands, _ in trial.made}
-        whole = {whole for _, whole in trial.made}
-        first_bands, first_whole = next(iter(tried[0].made))
-        severity = WARNING if trial.name == TEST else ERROR
-        wanted = first_bands if mean is None else len(mean)
-        if bands != {wanted}:
-            where = (f'the {tried[0].name} set has' if mean is None else
+        first = tried[0]
+        wanted = min(first.bands) if mean is None else len(mean)
+        if trial.bands != {wanted}:
+            where = (f'the {first.name} set has' if mean is None else
                      'data_preprocessor.mean has numbers for')
             yield _finding(
-                trial, severity, '',
-                f'images with {_either(bands)} band(s), {where} {wanted}',
-                'Load all sets with the same bands (color_type, or LoadBands '
-                'bands=...), and give mean and std of data_preprocessor a '
-                'number for each.')
-        elif whole != {first_whole}:
+                trial, WARNING if trial.name == TEST else ERROR, '',
+                f'images with {_either(trial.bands)} band(s), {where} '
+                f'{wanted}', 'Load all sets with the same bands (color_type, '
+                'or LoadBands bands=...), and give mean and std of '
+                'data_preprocessor a number for each.')
+        elif not 1 / _SCALE < (trial.highest + _TINY) / (first.highest +
+                                                         _TINY) < _SCALE:
             yield _finding(
-                trial, WARNING, '',
-                f'images become {_kind(not first_whole)}, those of the '
-                f'{tried[0].name} set {_kind(first_whole)}',
-                'Nothing to do if values keep their scale; else load all '
-                'sets in one way.')
+                trial, WARNING, '', f'values up to {trial.highest:.3g}, in '
+                f'the {first.name} set up to {first.highest:.3g}',
+                'Load and scale all sets in one way, unless their images '
+                'differ so much.')
 
 
 def normalised_twice(trials: Sequence[Trial],
@@ -87,7 +86,7 @@ def sizes_differ(trials: Sequence[Trial], facts: Facts) -> Iterator[Finding]:
         facts (dict): Of the images.
     """
     for trial in trials:
-        if trial.name in _TRAINED or trial.batch_size == 1 or not trial.made:
+        if trial.name in _TRAINED or trial.batch_size == 1 or not trial.bands:
             continue
         sizes = {}
         for info in trial.dataset.data_list:
@@ -115,7 +114,3 @@ def _finding(trial: Trial, severity: str, place: str, value: str,
 
 def _either(numbers: set[int]) -> str:
     return ' or '.join(map(str, sorted(numbers)))
-
-
-def _kind(whole: bool) -> str:
-    return 'whole numbers' if whole else 'floats'

@@ -50,8 +50,8 @@ class Trial:
         wrapped (bool): Whether a wrapper of the dataset goes on with what
             the pipeline returns.
         batch_size (int): Images that the network gets at a time.
-        made (dict[tuple[int, bool], None]): Bands of the images that came
-            out, and whether they hold whole numbers; in order.
+        bands (set[int]): Of the images that came out.
+        highest (float): The largest absolute value in them.
     """
     name: str
     where: str
@@ -59,7 +59,8 @@ class Trial:
     dataset: BaseSegDataset
     wrapped: bool = False
     batch_size: int = 1
-    made: dict[tuple[int, bool], None] = field(default_factory=dict)
+    bands: set[int] = field(default_factory=set)
+    highest: float = 0.
 
 
 class _Trouble(Exception):
@@ -218,7 +219,8 @@ def _try_sample(trial: Trial, info: dict) -> None:
             'End it with ' + (_VIEWS if trial.name == UNLABELLED else
                               "dict(type='PackSegInputs')") + '.')
     for image in _images(result['inputs']):
-        trial.made[image.shape[0], not image.is_floating_point()] = None
+        trial.bands.add(image.shape[0])
+        trial.highest = max(trial.highest, float(image.float().abs().max()))
     if trial.name in (LABELLED, SOURCE):
         _judge_labelled(result, last)
     elif trial.name == UNLABELLED:

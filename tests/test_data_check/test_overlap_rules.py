@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmseg_semi.data_check import check_sets
-from .trees import Tree, kinds, only
+from .trees import Tree, kinds, only, scene
 
 
 @pytest.fixture
@@ -115,6 +115,18 @@ def test_masks_in_the_folder_of_images(tree):
     (tree.root / 'unlabelled/photos/more.png').symlink_to(mask)
     report = tree.check()
     assert ('error', 'mask-as-image', 'unlabelled') in kinds(report)
+
+
+@pytest.mark.parametrize('palette', [True, False])
+def test_label_maps_of_others_among_the_images(tree, palette):
+    ids = Image.fromarray(scene(tree.rng)[1])
+    if palette:
+        ids.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
+    ids.save(tree.root / 'unlabelled/photos/mask.png')
+    found = tree.check().findings
+    assert [f.kind for f in found if 'mask.png' in f.path
+            ] == ['mask-as-image'] + ['pixel-format'] * (not palette)
+    assert found[0].value.startswith('1 of 6 images hold a few flat colours')
 
 
 def test_classes_differ(tree):
