@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
-from ..config_files import find_config
 from ..engine.accumulation import LOOP, accumulate_batches
 from ..engine.checkpoint import (check_checkpoint, check_resumable,
                                  find_resumable_checkpoint)
+from ..engine.config_reading import check_options, read_config
 
 # Name for people (also that of the package) -> MMEngine's back end.
 VIS_BACKENDS = dict(
@@ -260,12 +260,21 @@ def enable_tta(cfg: Config, path: str) -> None:
 def _read(config: str, work_dir: str | None, cfg_options: dict | None,
           launcher: str) -> Config:
     """The config file with what training and test have in common."""
-    cfg = Config.fromfile(find_config(config))
+    if launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise ValueError(
+            '--launcher pytorch is for processes that torchrun starts, and '
+            'this one is not. Use tools/dist_train.sh (or dist_test.sh) '
+            'CONFIG ... GPUS, or leave --launcher out for one process.')
+    cfg = read_config(config)
     cfg.launcher = launcher
     if cfg_options is not None:
+        check_options(cfg, cfg_options)
         cfg.merge_from_dict(cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'./work_dirs/{Path(config).stem}'
+    if Path(cfg.work_dir).is_file():
+        raise ValueError(f'--work-dir: {cfg.work_dir} is a file. Name a '
+                         'folder; it is made where it is missing.')
     return cfg

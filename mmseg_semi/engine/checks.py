@@ -7,7 +7,8 @@ import torch.nn as nn
 from mmengine.dist import get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
-from mmengine.optim import CosineAnnealingLR, PolyLR
+from mmengine.optim import ConstantLR, CosineAnnealingLR, LinearLR, PolyLR
+from mmengine.optim.scheduler.param_scheduler import INF
 from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -144,9 +145,11 @@ def warn_of_schedule(schedulers, max_iters: int, resumed: int = 0) -> None:
     """
     if isinstance(schedulers, dict):
         schedulers = [s for group in schedulers.values() for s in group]
+    schedulers = list(schedulers or [])
+    _warn_of_epochs([s for s in schedulers if s.by_epoch])
+    _warn_of_warmup([s for s in schedulers if not s.by_epoch], max_iters)
     decaying = [
-        s for s in schedulers or []
-        if isinstance(s, _DECAYING) and not s.by_epoch
+        s for s in schedulers if isinstance(s, _DECAYING) and not s.by_epoch
     ]
     if not decaying:
         return
@@ -164,6 +167,35 @@ def warn_of_schedule(schedulers, max_iters: int, resumed: int = 0) -> None:
         f'param_scheduler to {max_iters}, unless that is meant.',
         logger='current',
         level=logging.WARNING)
+
+
+def _warn_of_epochs(schedulers: list) -> None:
+    """There are no epochs in which they could take a step."""
+    if schedulers:
+        names = ', '.join(dict.fromkeys(type(s).__name__ for s in schedulers))
+        print_log(
+            f'param_scheduler: {names} counts epochs (by_epoch=True, the '
+            'default), but this training counts iterations: the learning '
+            'rate never changes. Set by_epoch=False, and begin, end and '
+            'milestones in iterations.',
+            logger='current',
+            level=logging.WARNING)
+
+
+def _warn_of_warmup(schedulers: list, max_iters: int) -> None:
+    """A rate that rises, or falls by steps, for longer than the training."""
+    for s in schedulers:
+        ends = [s.end] if isinstance(s, (LinearLR, ConstantLR)) else []
+        ends += sorted(getattr(s, 'milestones', ()))
+        late = [end for end in ends if max_iters < end < INF]
+        if late:
+            print_log(
+                f'{type(s).__name__} changes the learning rate at iteration '
+                f'{late[0]:,}, the training ends at {max_iters:,}: it never '
+                'comes to that. Set `end` or `milestones` of param_scheduler '
+                f'to at most {max_iters}, unless that is meant.',
+                logger='current',
+                level=logging.WARNING)
 
 
 def _warn_of_ended_schedule(last, max_iters: int, resumed: int) -> None:

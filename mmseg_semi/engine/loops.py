@@ -19,6 +19,7 @@ from .checked_data import as_checked, check_training_data
 from .checks import (check_layer_decay, check_no_lr_scaling,
                      check_norm_batches, check_num_classes, check_one_average,
                      warn_of_schedule)
+from .hook_checks import check_epoch_hooks, check_scores
 from .plan import batch_plan, plan_text, training_plan
 from .record import RECORD_KEY, VALIDATED_KEY, resume_warnings, training_record
 from .unwrap import unwrap
@@ -115,7 +116,8 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
     Raises:
         DataError: If the data are not fit for training.
         ValueError: If batch size and sampler do not fit, or the processes
-            and batches cannot share the images of an iteration equally.
+            and batches cannot share the images of an iteration equally; if
+            a number of iterations is not positive.
     """
 
     def __init__(self,
@@ -125,6 +127,11 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                  accumulate: int = 1,
                  check_data: bool | Sequence[str] = True,
                  **kwargs) -> None:
+        for name, value in dict(
+                max_iters=max_iters, **kwargs).items():
+            if name in ('max_iters', 'val_interval') and value < 1:
+                raise ValueError(
+                    f'train_cfg.{name}={value} must be at least 1.')
         self.check_data, self._given_dataloader = check_data, dataloader
         if check_data is not False and not _is_evaluating(runner):
             self._check_data(runner)
@@ -257,6 +264,9 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         dataset = self.dataloader.dataset
         check_num_classes(model, dataset)
         check_one_average(model, self.runner.hooks)
+        check_epoch_hooks(self.runner.hooks)
+        if self.runner.val_loop is not None:
+            check_scores(self.runner.hooks, self.runner.val_loop.evaluator)
         warn_of_schedule(self.runner.param_schedulers, self._max_iters,
                          self._iter if self.runner._resume else 0)
         if self.batches.share is not None:

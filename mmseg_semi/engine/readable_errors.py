@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 
 from mmseg_semi.datasets.paths import nearest
+from .library_errors import explain
 
 TRACEBACK = 'MMSEG_SEMI_TRACEBACK'
 _BROKEN_PIPE = 128 + 13  # as a shell reports a process that SIGPIPE ended
@@ -33,7 +34,8 @@ def readable_errors(tool: str):
 
     What this package raises on purpose says by itself what is wrong and what
     to do; forty lines of traceback before it only hide that. So it is with a
-    config that does not exist. Every other error, and every error if the
+    config that does not exist, and with what libraries say of names and
+    arguments in one (:func:`.library_errors.explain`). Every other error, and every error if the
     environment has ``MMSEG_SEMI_TRACEBACK=1``, passes with its traceback.
 
     Args:
@@ -56,6 +58,8 @@ def readable_errors(tool: str):
         message = _missing_config(error)
         if message is None and _is_ours(error, tool):
             message = str(error)
+        if message is None:
+            message = explain(error)
         if os.environ.get(TRACEBACK) or message is None:
             raise
         raise ReadableExit(message) from error
