@@ -61,6 +61,8 @@ def check_options(cfg: Config, options: dict) -> None:
             settings of that name exist elsewhere.
     """
     read = {*inspect.signature(Runner.__init__).parameters, *_READ}
+    if 'data_preprocessor' in (cfg.get('model') or {}):
+        read.discard('data_preprocessor')  # the model's own one is used
     for key in options:
         top, *rest = key.split('.')
         if top in read:

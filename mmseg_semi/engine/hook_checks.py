@@ -6,6 +6,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmseg.evaluation import IoUMetric
 
+from .hooks.patience_hook import PatienceHook
+
 _SCORES = dict(
     mIoU=('mIoU', 'mAcc'),
     mDice=('mDice', 'mAcc'),
@@ -71,9 +73,11 @@ def _scores(evaluator: Evaluator | None) -> list[str]:
 
 def _wanted(hook: Hook) -> list[tuple[str, str]]:
     """Setting and score that a hook looks at."""
-    if isinstance(hook, CheckpointHook) and hook.save_best != 'auto':
-        return [('save_best', name)
-                for name in getattr(hook, 'key_indicators', None) or ()]
+    if isinstance(hook, CheckpointHook):
+        names = getattr(hook, 'key_indicators', None) or ()
+        return [('save_best', name) for name in names if name != 'auto']
     if isinstance(hook, EarlyStoppingHook):
         return [('monitor', hook.monitor)]
+    if isinstance(hook, PatienceHook):
+        return [('metric', hook.metric)]
     return []

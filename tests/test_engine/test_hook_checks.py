@@ -27,7 +27,7 @@ def evaluator(*kinds, prefix=None):
     (SemiCheckpointHook(by_epoch=False, save_best='mIoU'), 'save_best'),
     (CheckpointHook(by_epoch=False, save_best=['aAcc', 'mIoU']), 'save_best'),
     (EarlyStoppingHook(monitor='mIoU'), 'monitor'),
-    (PatienceHook(monitor='mIoU'), 'monitor'),
+    (PatienceHook(3), 'metric'),
 ])
 def test_a_score_that_nothing_computes(hook, setting):
     check_scores([hook], evaluator('mIoU'))
