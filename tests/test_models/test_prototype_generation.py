@@ -1,4 +1,6 @@
 # Copyright (c) mmseg_semi authors.
+import logging
+
 import pytest
 import torch
 
@@ -100,3 +102,20 @@ def test_every_rank_has_the_main_ranks_prototypes(gloo_pool):
     expected = _generate(0)
     for ours, theirs, own in zip(first, second, expected):
         assert torch.equal(ours, theirs) and torch.equal(ours, own)
+
+
+@pytest.mark.parametrize('counts,words', [
+    ([9, 9, 9], None),
+    ([9, 0, 9], 'classes [1] had no sample'),
+    ([9, 0, 0], 'which is 0 from now on'),
+])
+def test_classes_without_a_prototype_are_said(monkeypatch, counts, words):
+    said = {}
+    monkeypatch.setattr(
+        'mmseg_semi.models.regularizers.prototype_generation.print_log',
+        lambda text, _, level: said.setdefault(level, text))
+    _, valid = generate(dict(all=bank(counts)), dict(all=2), 2)
+    assert valid.any(1).tolist() == [count > 0 for count in counts]
+    assert list(said) == [logging.WARNING if words else logging.INFO]
+    assert words is None or words in said[logging.WARNING]
+    assert ('nothing to tell apart' in str(said)) is (counts.count(0) == 2)

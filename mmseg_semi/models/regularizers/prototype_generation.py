@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """From filled banks to prototypes: K-means, CPG and APO (BRPG Eq. 10-14)."""
+import logging
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -101,8 +102,15 @@ def stack_prototypes(centers: Sequence[Tensor],
         valid[c, :len(rows)] = True
     used = valid.sum(dim=1).tolist()
     empty = [c for c, n in enumerate(used) if n == 0]
+    text = f'Prototypes: {sum(used)} over {len(used)} classes'
+    if empty:
+        text += (f'; classes {empty} had no sample and take no part in the '
+                 'prototype loss')
+    if len(used) - len(empty) < 2:
+        text += (', which is 0 from now on: there is nothing to tell apart. '
+                 'Sample for longer (`window` of the term)')
     print_log(
-        f'Prototypes: {sum(used)} over {len(used)} classes' +
-        (f'; classes {empty} had no sample and take no part in the '
-         'prototype loss' if empty else ''), 'current')
+        f'{text}.',
+        'current',
+        level=logging.WARNING if empty else logging.INFO)
     return prototypes, valid
