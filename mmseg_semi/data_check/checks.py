@@ -10,8 +10,8 @@ from .cache import FactCache
 from .class_rules import classes_differ, one_class
 from .config_sets import build_sets
 from .findings import ERROR, Finding, Report
-from .pipeline_rules import (branches_differ, formats_differ,
-                             normalised_twice, sizes_differ)
+from .pipeline_rules import (branches_differ, formats_differ, normalised_twice,
+                             sizes_differ)
 from .pipelines import try_pipeline
 from .scan import Facts, scan
 from .sets import LABELLED, VALIDATION, ImageSet

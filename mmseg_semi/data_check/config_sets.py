@@ -156,11 +156,9 @@ class BuiltSets:
             with self.noting(name, where):
                 require(root, 'data_root', True)
             return False  # whatever is below it is missing, too
-        wanted = [
-            (f'data_prefix.{key}', join(root, folder), True)
-            for key, folders in (cfg.get('data_prefix') or {}).items()
-            for folder in _as_tuple(folders)
-        ]
+        wanted = [(f'data_prefix.{key}', join(root, folder), True)
+                  for key, folders in (cfg.get('data_prefix') or {}).items()
+                  for folder in _as_tuple(folders)]
         for setting, path, folder in wanted:
             with self.noting(name, where):
                 if path:

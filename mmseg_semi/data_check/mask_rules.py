@@ -124,8 +124,8 @@ def contents(group: Sequence[ImageSet], facts: Facts) -> Iterator[Finding]:
         yield from _classes_found(group[0], pixels)
 
 
-def _some_are_0_255(
-        name: str, masks: list[tuple[str, FileFacts]]) -> Iterator[Finding]:
+def _some_are_0_255(name: str,
+                    masks: list[tuple[str, FileFacts]]) -> Iterator[Finding]:
     """Masks with 0 and 255 alone, where 255 is not usual in the set."""
     odd = [path for path, mask in masks if set(mask.counts) == {0, 255}]
     others = set().union(*(mask.counts for _, mask in masks

@@ -25,10 +25,14 @@ _MASK_READERS = ('LoadAnnotations', 'LoadStrictAnnotations',
                  'LoadBiomedicalAnnotation', 'LoadDepthAnnotation',
                  'GenerateEdge', 'RandomMosaic')
 _RENAMED = {
-    'DefaultFormatBundle': 'take it out, and end with PackSegInputs.',
-    'ImageToTensor': 'take it out, and end with PackSegInputs.',
-    'Collect': "write dict(type='PackSegInputs') instead.",
-    'MultiScaleFlipAug': 'write its transforms alone; tta_pipeline has the '
+    'DefaultFormatBundle':
+    'take it out, and end with PackSegInputs.',
+    'ImageToTensor':
+    'take it out, and end with PackSegInputs.',
+    'Collect':
+    "write dict(type='PackSegInputs') instead.",
+    'MultiScaleFlipAug':
+    'write its transforms alone; tta_pipeline has the '
     'scales.',
 }
 _VIEWS = ("dict(type='MultiBranch', branch_field=['sup', 'unsup_teacher', "
@@ -322,8 +326,8 @@ def _built(step, here: str) -> BaseTransform:
     try:
         return TRANSFORMS.build(step)
     except Exception as error:
-        if isinstance(error, KeyError) and TRANSFORMS.get(name := _name(
-                step)) is None:
+        if isinstance(error, KeyError) and TRANSFORMS.get(
+                name := _name(step)) is None:
             raise _Trouble(here, 'there is no transform of this name',
                            f'{_other_name(name)}') from error
         raise _Trouble(here, f'cannot be built: {_text(error)}',

@@ -4,10 +4,9 @@ import os
 import os.path as osp
 from dataclasses import dataclass, field
 
-
 # Of macOS archives, Synology, QNAP and Windows.
-_OF_THE_SYSTEM = ('__MACOSX', '@eaDir', '@Recycle', '#recycle',
-                  '$RECYCLE.BIN', 'System Volume Information')
+_OF_THE_SYSTEM = ('__MACOSX', '@eaDir', '@Recycle', '#recycle', '$RECYCLE.BIN',
+                  'System Volume Information')
 
 
 @dataclass

@@ -35,8 +35,8 @@ def read_config(name: str) -> Config:
         return Config.fromfile(find_config(name))
     except SyntaxError as error:
         place = f'{_parsed_file(error) or name}, line {error.lineno}'
-        raise ValueError(f'{place}: this is no Python ({error.msg}).'
-                         ) from error
+        raise ValueError(
+            f'{place}: this is no Python ({error.msg}).') from error
     except Exception as error:  # configs are programs
         place = _failing_line(error)
         if place is None or is_readable(error):

@@ -127,8 +127,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
                  accumulate: int = 1,
                  check_data: bool | Sequence[str] = True,
                  **kwargs) -> None:
-        for name, value in dict(
-                max_iters=max_iters, **kwargs).items():
+        for name, value in dict(max_iters=max_iters, **kwargs).items():
             if name in ('max_iters', 'val_interval') and value < 1:
                 raise ValueError(
                     f'train_cfg.{name}={value} must be at least 1.')

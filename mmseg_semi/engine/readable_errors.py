@@ -35,8 +35,9 @@ def readable_errors(tool: str):
     What this package raises on purpose says by itself what is wrong and what
     to do; forty lines of traceback before it only hide that. So it is with a
     config that does not exist, and with what libraries say of names and
-    arguments in one (:func:`.library_errors.explain`). Every other error, and every error if the
-    environment has ``MMSEG_SEMI_TRACEBACK=1``, passes with its traceback.
+    arguments in one (:func:`.library_errors.explain`). Every other error, and
+    every error if the environment has ``MMSEG_SEMI_TRACEBACK=1``, passes with
+    its traceback.
 
     Args:
         tool (str): ``__name__`` of the tool's module, whose errors count as

@@ -23,8 +23,8 @@ def test_no_classes_are_stated(tree, name, severity):
 def test_classes_of_one_name(tree):
     metainfo = dict(classes=('ground', 'disc', 'disc'))
     cfg = config(
-        tree, *(stock(tree, name, metainfo=metainfo)
-                for name in ('labelled', )),
+        tree,
+        *(stock(tree, name, metainfo=metainfo) for name in ('labelled', )),
         validation=stock(tree, 'validation', metainfo=metainfo))
     report = check_config(cfg)
     assert kinds(report) == [('error', 'classes-unclear', 'labelled'),

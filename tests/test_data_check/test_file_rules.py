@@ -63,12 +63,11 @@ def test_missing_mask(tree):
     assert 'nearest names: ' in finding.value
 
 
-@pytest.mark.parametrize('entry,words', [('l00.png', 'write l00 instead of'),
-                                         ('l00 masks/l00', 'columns'),
-                                         ('l00.png masks/l00.png',
-                                          'has several columns'),
-                                         ('image,mask',
-                                          'has several columns')])
+@pytest.mark.parametrize('entry,words',
+                         [('l00.png', 'write l00 instead of'),
+                          ('l00 masks/l00', 'columns'),
+                          ('l00.png masks/l00.png', 'has several columns'),
+                          ('image,mask', 'has several columns')])
 def test_lists_that_name_files_in_another_way(tree, entry, words):
     images = tree.set('labelled')
     folder = tree.root / 'labelled/photos'

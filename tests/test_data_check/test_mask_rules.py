@@ -180,8 +180,8 @@ def test_one_value_outside_is_that_of_pixels_without_a_label(tree):
 def test_some_masks_of_several_classes_hold_0_and_255(tree, border):
     tree.change(lambda x: (x > 0).astype(np.uint8) * 255, only=1)
     if border:  # 255 is usual in this set
-        tree.change(lambda x: np.pad(x[1:], ((1, 0), (0, 0)),
-                                     constant_values=255))
+        tree.change(
+            lambda x: np.pad(x[1:], ((1, 0), (0, 0)), constant_values=255))
         assert tree.check('labelled').findings == []
         return
     finding = only(tree.check(), 'mask-0-255', 'warning')

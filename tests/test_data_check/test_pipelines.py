@@ -199,9 +199,8 @@ def test_sets_of_other_bands(tree, name, mean):
     cfg = with_pipeline(tree, name, changed(pipeline, 0, GREY))
     report = check_config(cfg, mean=mean)
     # Without a mean nobody knows which of the sets is the odd one.
-    odd = [name] if mean or name != 'labelled' else [
-        'unlabelled', 'validation'
-    ]
+    odd = [name
+           ] if mean or name != 'labelled' else ['unlabelled', 'validation']
     assert kinds(report) == [('error', 'pipeline-fails', n) for n in odd]
     words = 'data_preprocessor.mean has' if mean else 'the labelled set has'
     assert words in report.findings[0].value

@@ -31,11 +31,10 @@ def raised(build, *args, **kwargs):
     (MODELS, dict(type='NobodysNetwork'), ['no model', 'custom_imports']),
     (TRANSFORMS, dict(type='Resize', scales=3),
      ["Resize takes no 'scales' (similar: scale)", '_delete_=True']),
-    (MODELS,
-     dict(type='FCNHead', in_channels=1, channels=2, num_clases=3),
+    (MODELS, dict(type='FCNHead', in_channels=1, channels=2, num_clases=3),
      ["FCNHead takes no 'num_clases'", 'num_classes']),
-    (MODELS, dict(type='FCNHead', in_channels=1),
-     ["FCNHead needs 'channels'"]),
+    (MODELS, dict(type='FCNHead', in_channels=1), ["FCNHead needs 'channels'"
+                                                   ]),
 ])
 def test_what_a_registry_says(registry, cfg, words):
     text = explain(raised(registry.build, cfg))

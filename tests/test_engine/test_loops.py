@@ -289,8 +289,8 @@ def test_schedules_of_another_length_are_said(monkeypatch, schedulers, words):
     warn_of_schedule(schedulers, 10)
     assert len(said) == bool(words)
     assert not words or words in said[0]
-    assert not words or words.startswith(('counts', 'at it')) or (
-        'training at 10' in said[0])
+    assert not words or words.startswith(
+        ('counts', 'at it')) or ('training at 10' in said[0])
 
 
 @pytest.mark.parametrize('resume', [True, False])

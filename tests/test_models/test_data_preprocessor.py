@@ -26,7 +26,7 @@ def test_images_of_several_sizes_are_not_scored_in_one_batch():
         preprocessor()(data)
     text = str(caught.value)
     assert '0.png 6 x 8, 2.png 9 x 8' in text and 'batch_size=1' in text
-    assert preprocessor()(batch((3, 8, 6)) )['inputs'].shape == (1, 3, 8, 6)
+    assert preprocessor()(batch((3, 8, 6)))['inputs'].shape == (1, 3, 8, 6)
 
 
 def test_other_bands_than_means():
