@@ -233,6 +233,12 @@ def _labelled_set(name: str, cfg: dict,
         raise ValueError(
             f'metainfo.classes is the string {classes!r}; it must be a list '
             f'of names. One class is written ({classes!r}, ), with a comma.')
+    for key in ('img_suffix', 'seg_map_suffix'):
+        if not isinstance(cfg.get(key, ''), str):
+            raise ValueError(
+                f'{key} is {cfg[key]!r}; it must be one string. Images of '
+                'several suffixes are a set each: labeled=dict(datasets=['
+                '..., ...]).')
     cfg = _stripped(cfg, False)
     color_type = _color_type(cfg.pop('pipeline'))
     dataset = DATASETS.build(dict(cfg, pipeline=[]))

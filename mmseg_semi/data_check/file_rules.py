@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -60,13 +61,12 @@ def _bad_files(kind: str, severity: str, images: ImageSet,
 
 def _misnamed(path: str, kind: str, images: ImageSet) -> str:
     """What is wrong with the list, where the name of a file tells it."""
-    setting = 'img_suffix' if kind == 'unreadable-image' else 'seg_map_suffix'
     if '\\' in path and osp.exists(path.replace('\\', '/')):
         return 'Separate folders by / instead of \\ in the list.'
-    other = _other_suffix(path)
-    if other:
-        return (f'There is {other}: let {setting} end with '
-                f'{osp.splitext(other)[1]!r}, or rename the files.')
+    setting = 'img_suffix' if kind == 'unreadable-image' else 'seg_map_suffix'
+    meant = _meant(path, setting)
+    if meant:
+        return meant
     if kind != 'unreadable-image':
         return ''
     stem = osp.splitext(osp.relpath(path, (*images.folders, '.')[0]))[0]
@@ -86,17 +86,29 @@ def _misnamed(path: str, kind: str, images: ImageSet) -> str:
     return ''
 
 
-def _other_suffix(path: str) -> str:
-    """A file that differs in its suffix only; empty if there is none."""
+def _meant(path: str, setting: str) -> str:
+    """How to reach a file whose name is nearly this one; empty if none is."""
     folder, name = osp.split(path)
     stem = osp.splitext(name)[0]
-    if not osp.isdir(folder):
-        return ''
-    for other in sorted(os.listdir(folder)):
+    for other in sorted(os.listdir(folder)) if osp.isdir(folder) else ():
         found, end = osp.splitext(other)
-        if found == stem and end.lower() in IMAGE_SUFFIXES:
-            return osp.join(folder, other)
+        there = f'There is {osp.join(folder, other)}'
+        if end.lower() not in IMAGE_SUFFIXES:
+            continue
+        if found == stem:
+            return f'{there}: let {setting} end with {end!r}, or rename files.'
+        if found + end[1:] == name:
+            return f'{there}: {setting} begins with a dot, {end!r}.'
+        if _plain(other) == _plain(name):
+            return (f'{there}, which is spelt in another way (capital '
+                    'letters, or accents as characters of their own): write '
+                    'the names in the list as the files have them.')
     return ''
+
+
+def _plain(name: str) -> str:
+    """A name without what file systems and editors spell differently."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def sizes(images: ImageSet, facts: Facts) -> Iterator[Finding]:

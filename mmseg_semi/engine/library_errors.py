@@ -80,7 +80,10 @@ def _arguments(cls: type) -> list[str]:
     for base in cls.__mro__:
         if '__init__' in vars(base):
             names += inspect.signature(base.__init__).parameters
-    return [name for name in names if name not in ('self', 'kwargs', 'args')]
+    return [
+        name for name in dict.fromkeys(names)
+        if name not in ('self', 'kwargs', 'args')
+    ]
 
 
 def _unknown(name: str, kind: str) -> str:

@@ -285,3 +285,10 @@ def test_miniatures_have_no_errors(tmp_path, kind, file, split):
     report = check_config(cfg)
     assert report.errors == [], report.as_table()
     assert {f.kind for f in report.findings} <= {'empty-class'}
+
+
+@pytest.mark.parametrize('key', ['img_suffix', 'seg_map_suffix'])
+def test_several_suffixes_of_one_set(tree, key):
+    cfg = config(tree, stock(tree, 'labelled', **{key: ['.png', '.jpg']}))
+    finding = only(check_config(cfg), 'set-not-built', 'error')
+    assert 'must be one string' in finding.value

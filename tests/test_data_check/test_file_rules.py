@@ -309,6 +309,21 @@ def test_another_suffix_than_the_set_takes(tree, photos):
     assert ('img_suffix' if photos else 'seg_map_suffix') in finding.remedy
 
 
+@pytest.mark.parametrize('listed,there,words', [
+    ('L00.png', 'l00.png', 'capital letters'),
+    ('b\u00e4ume.png', 'ba\u0308ume.png', 'accents'),
+    ('l00png', 'l00.png', "img_suffix begins with a dot, '.png'"),
+])
+def test_names_that_are_spelt_in_another_way(tree, listed, there, words):
+    images = tree.set('labelled')
+    photos = tree.root / 'labelled/photos'
+    tree.photos()[0].rename(photos / there)
+    images.images[0] = str(photos / listed)
+    finding = only(check_sets([images]), 'unreadable-image', 'error')
+    assert finding.remedy.startswith(f'There is {photos / there}')
+    assert words in finding.remedy
+
+
 def test_folders_of_windows_in_a_list(tree):
     (tree.root / 'labelled/photos/s').mkdir()
     path = tree.photos()[0]
