@@ -10,9 +10,9 @@ example:
   mmseg-semi init data/leaves --method unimatch --out leaves.py
 """
 import argparse
-import json
 
 from .arguments import add_json
+from .output import print_json
 from .run_arguments import positive
 
 NAME = 'init'
@@ -86,9 +86,12 @@ def run(args: argparse.Namespace) -> int:
         patience=args.patience,
         force=args.force)
     if args.json:
-        print(
-            json.dumps(
-                dict(recipe=asdict(recipe), **asdict(written)), indent=2))
+        print_json(
+            dict(
+                recipe=asdict(recipe),
+                **asdict(written),
+                files=list(written.states),
+                findings=[]))
         return 0
     print(recipe.describe())
     for path, state in written.states.items():

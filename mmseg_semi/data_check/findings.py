@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """What a check has found, all of it at once."""
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 ERROR, WARNING = 'error', 'warning'
@@ -44,7 +44,18 @@ KINDS = {
 
 
 class DataError(ValueError):
-    """The data are not fit for training; the message lists every reason."""
+    """The data are not fit for training; the message lists every reason.
+
+    Attributes:
+        findings (Sequence[Finding]): Errors and warnings; empty in processes
+            that did not check.
+    """
+
+    def __init__(self,
+                 message: str,
+                 findings: Sequence['Finding'] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,10 @@ class Finding:
     value: str
     remedy: str
     files: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict:
+        """Everything for JSON; ``files`` is never empty."""
+        return dict(asdict(self), files=list(self.files) or [self.path])
 
 
 @dataclass
@@ -157,10 +172,7 @@ class Report:
             pixels=self.pixels,
             errors=len(self.errors),
             warnings=len(self.warnings),
-            findings=[
-                dict(asdict(f), files=list(f.files) or [f.path])
-                for f in self.findings
-            ])
+            findings=[finding.as_dict() for finding in self.findings])
 
     def raise_errors(self, limit: int = 5) -> None:
         """Stop if there are errors.
@@ -169,8 +181,9 @@ class Report:
             DataError: With the whole table, warnings too.
         """
         if self.errors:
-            raise DataError('The data are not fit for training.\n'
-                            f'{self.as_table(limit)}')
+            raise DataError(
+                'The data are not fit for training.\n'
+                f'{self.as_table(limit)}', self.findings)
 
 
 def gather(kind: str, severity: str, set: str, files: Iterable[str],

@@ -40,8 +40,8 @@ def check_training_data(runner, dataloader,
             test_dataloader=runner._test_dataloader))
     problems = call_on_main(_problems, cfg, accept)
     if problems:
-        raise DataError(problems if rank() == 0 else 'The data are not fit '
-                        'for training; process 0 says why.')
+        raise problems if rank() == 0 else DataError(
+            'The data are not fit for training; process 0 says why.')
 
 
 def as_checked(dataloader):
@@ -64,17 +64,17 @@ def as_checked(dataloader):
     return dict(dataloader, dataset=dict(dataset, checked=True))
 
 
-def _problems(cfg: Config, accept: Sequence[str]) -> str:
-    """Check and tell; all findings if there are errors, else nothing."""
+def _problems(cfg: Config, accept: Sequence[str]) -> DataError | None:
+    """Check and tell; the error with all findings, if there are errors."""
     with FactCache(default_cache()) as cache:
         report = check_config(cfg, cache=cache, progress=_progress_lines())
     report = report.accept(accept)
     try:
         report.raise_errors()
     except DataError as error:
-        return str(error)
+        return error
     _tell(report)
-    return ''
+    return None
 
 
 def _tell(report: Report) -> None:

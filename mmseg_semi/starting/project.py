@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmengine.config import Config
@@ -36,12 +36,15 @@ class Reporter:
 
     Attributes:
         say (Callable): Takes a text for people.
+        note (Callable): Takes a list of findings, of the import or of the
+            check, which do not stop it.
         track (Track): Shows progress over an iterable.
         count (Callable): Takes a text and gives a context manager, which
             gives a function of the numbers done and of all.
         display (Callable): Gives a context manager that shows trainings.
     """
     say: Callable[[str], None]
+    note: Callable[[list], None]
     track: Track
     count: Callable[[str], AbstractContextManager]
     display: Callable[[], AbstractContextManager]
@@ -60,6 +63,9 @@ class Outcome:
             last validation, in percent.
         comparison (Comparison, optional): None without unlabelled photos.
         picture (str): A PNG file.
+        recipe (dict): The settings that were chosen, with reasons; empty if
+            an earlier version chose them.
+        data (str): What was imported.
     """
     out: str
     configs: dict[str, str]
@@ -67,11 +73,21 @@ class Outcome:
     scores: dict[str, float | None]
     comparison: Comparison | None
     picture: str
+    recipe: dict
+    data: str
+
+    @property
+    def files(self) -> list[str]:
+        """list[str]: What was written, but for logs."""
+        return [
+            self.data, *self.configs.values(), *self.checkpoints.values(),
+            self.picture, f'{self.out}/{TABLE}'
+        ]
 
     def as_dict(self) -> dict:
         """Everything for JSON."""
         comparison = self.comparison and self.comparison.as_dict()
-        return dict(vars(self), comparison=comparison)
+        return dict(vars(self), comparison=comparison, files=self.files)
 
 
 def start(photos: str,
@@ -135,6 +151,7 @@ def start(photos: str,
         force=force or not state.has_trainings,
         say=say,
         track=reporter.track)
+    reporter.note(imported.warnings)
     if imported.warnings:
         say(listing(imported.warnings))
     if imported.state == 'replaced':
@@ -173,7 +190,7 @@ def _configs(state: State, folder: str, given: dict, say,
     files = {recipe.method: written.config}
     if written.twin:
         files = {SUPERVISED: written.twin, **files}
-    state.set_files(files)
+    state.set_files(files, asdict(recipe))
     say('written: ' + ', '.join(files.values()))
     return files
 
@@ -198,6 +215,7 @@ def _check(configs: dict[str, str], reporter: Reporter) -> None:
         report = check_config(cfg, cache=cache, progress=progress)
     report = report.accept(() if accepted is True else accepted)
     report.raise_errors()
+    reporter.note(report.findings)
     reporter.say(report.as_table())
 
 
@@ -241,7 +259,8 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
         {model.name: model.checkpoint
          for model in models},
         {model.name: _last_score(model.folder)
-         for model in models}, comparison, str(picture))
+         for model in models}, comparison, str(picture), state.recipe,
+        f'{state.out}/{DATA}')
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
     write_atomically(text.encode(), state.out / TABLE)
     return outcome

@@ -59,10 +59,16 @@ class State:
         """dict[str, str]: Name of a training -> its config."""
         return dict(self._content['files'])
 
-    def set_files(self, files: dict[str, str]) -> None:
-        """Remember the configs that were written."""
+    @property
+    def recipe(self) -> dict:
+        """dict: What was chosen for the configs, and why."""
+        return dict(self._content.get('recipe', {}))
+
+    def set_files(self, files: dict[str, str], recipe: dict) -> None:
+        """Remember the configs that were written, and the recipe of them."""
         self._content.update(
             files=dict(files),
+            recipe=recipe,
             hashes={path: _hash(path)
                     for path in files.values()})
         self._save()
@@ -74,7 +80,7 @@ class State:
         for path, known in self._content['hashes'].items():
             if _hash(path) == known:
                 Path(path).unlink()
-        self._content.update(trainings={}, files={}, hashes={})
+        self._content.update(trainings={}, files={}, hashes={}, recipe={})
         self._save()
 
     def folder(self, name: str) -> Path:
