@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..starting import recipe_for, twin_path, write_configs
+    from .progress import show_progress
     config = args.out or f'{Path(args.data).resolve().name}.py'
-    recipe = recipe_for(args.data, **recipe_arguments(args))
+    recipe = recipe_for(args.data, show_progress, **recipe_arguments(args))
     written = write_configs(
         args.data,
         recipe,

@@ -26,20 +26,30 @@ _base_ = [__import__('mmseg_semi').base(f'{name}.py') for name in (
 model = dict(segmentor={{ segmentor }}, num_classes={{ num_classes }}\
 {% if burn_in %}, burn_in={{ burn_in }}{% endif %}
 {% if not pretrained %}, pretrained=False{% endif %}
+{% if preprocessor %},
+             data_preprocessor={{ preprocessor }}\
+{% endif %}
 {% if stride %},
              test_cfg=dict(mode='slide', crop_size=({{ crop }}, {{ crop }}), \
 stride=({{ stride }}, {{ stride }}))\
 {% endif %})
+{% if loader %}
+loader = {{ loader }}
+tta_pipeline = [loader, *_base_.tta_pipeline[1:]]
+{% endif %}
 {% if resize %}
 resize = dict(type='Resize', scale=({{ resize }}, 10**6), keep_ratio=True)
-test_pipeline = [_base_.test_pipeline[0], resize, *_base_.test_pipeline[1:]]
+{% endif %}
+{% if resize or loader %}
+test_pipeline = [{{ 'loader' if loader else '_base_.test_pipeline[0]' }}\
+{{ resized }}, *_base_.test_pipeline[1:]]
 {% endif %}
 crop = dict(type='RandomPadCrop', crop_size={{ crop }})
-train_pipeline = [*_base_.load_labelled{{ resized }}, *_base_.vary, crop, \
-*_base_.pack_labelled]
+train_pipeline = [{{ loaded }}load_labelled{{ rest }}{{ resized }}, \
+*_base_.vary, crop, *_base_.pack_labelled]
 {% if unlabelled %}
-unlabelled_pipeline = [*_base_.load_unlabelled{{ resized }}, *_base_.vary, \
-crop, *_base_.pack_unlabelled]
+unlabelled_pipeline = [{{ loaded }}load_unlabelled{{ rest }}{{ resized }}, \
+*_base_.vary, crop, *_base_.pack_unlabelled]
 {% endif %}
 images = dict(
     data_root={{ root }}, data_prefix={{ prefix }},
@@ -58,7 +68,7 @@ ann_file={{ unlabelled }}, pipeline=unlabelled_pipeline),
 {% if val %}
 val_dataloader = test_dataloader = dict(dataset=dict(**images, \
 ann_file={{ val }}\
-{% if resize %}, pipeline=test_pipeline{% endif %}))
+{% if resize or loader %}, pipeline=test_pipeline{% endif %}))
 {% else %}
 val_dataloader = val_evaluator = val_cfg = None
 test_dataloader = test_evaluator = test_cfg = None
@@ -97,6 +107,7 @@ def config_text(folder: str,
     data = dataset_settings(folder)
     prefix = data['images']['data_prefix']
     labelled, unlabelled = recipe.images
+    loader, preprocessor = recipe.pixels.loader, recipe.pixels.preprocessor
     environment = Environment(
         trim_blocks=True,
         lstrip_blocks=False,
@@ -112,6 +123,10 @@ def config_text(folder: str,
         pretrained=recipe.pretrained,
         resize=recipe.resize,
         resized=', resize' * bool(recipe.resize),
+        loader=loader and _dict(loader),
+        loaded='loader, *_base_.' if loader else '*_base_.',
+        rest='[1:]' if loader else '',
+        preprocessor=preprocessor and _dict(preprocessor),
         crop=recipe.crop,
         stride=recipe.stride,
         root=repr(folder),

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..models.segmentors.wrapped import resolve_segmentor
 from .config_text import config_text, write_text
 from .facts import data_facts, machine_facts
+from .pixels import Track
 from .recipe import LITE, SUPERVISED, Recipe, choose_recipe
 
 
@@ -25,11 +26,14 @@ class Written:
     states: dict[str, str]
 
 
-def recipe_for(folder: str, **given) -> Recipe:
+def recipe_for(folder: str,
+               track: Track = lambda items, text: items,
+               **given) -> Recipe:
     """The recipe for an import on this machine.
 
     Args:
         folder (str): What an import wrote.
+        track (Track): Shows progress.
         **given: Settings that :func:`.choose_recipe` shall not choose.
 
     Returns:
@@ -37,8 +41,10 @@ def recipe_for(folder: str, **given) -> Recipe:
 
     Raises:
         FileNotFoundError: There is no such model.
+        ValueError: See :func:`.choose_recipe` and :func:`.choose_pixels`.
     """
-    recipe = choose_recipe(data_facts(folder), machine_facts(), **given)
+    recipe = choose_recipe(
+        data_facts(folder, track), machine_facts(), **given)
     if recipe.model != LITE:  # rather now than when the training starts
         resolve_segmentor(recipe.model)
     return recipe

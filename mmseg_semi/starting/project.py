@@ -161,7 +161,7 @@ def start(photos: str,
         state,
         folder,
         given,
-        say,
+        reporter,
         seed=options.seed,
         patience=patience,
         force=force)
@@ -174,16 +174,17 @@ def start(photos: str,
     return _finish(state, configs, reporter)
 
 
-def _configs(state: State, folder: str, given: dict, say,
+def _configs(state: State, folder: str, given: dict, reporter: Reporter,
              **settings) -> dict[str, str]:
     """Name of a training -> config; the supervised one first.
 
     They are written once and then belong to the user.
     """
+    say = reporter.say
     if state.files and all(map(os.path.isfile, state.files.values())):
         say('as they are: ' + ', '.join(state.files.values()))
         return state.files
-    recipe = recipe_for(folder, **given)
+    recipe = recipe_for(folder, reporter.track, **given)
     say(recipe.describe())
     written = write_configs(folder, recipe, f'{state.out}/{recipe.method}.py',
                             f'{state.out}/{SUPERVISED}.py', **settings)

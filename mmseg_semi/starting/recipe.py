@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ..config_files import configs_dir
 from .facts import DataFacts, MachineFacts
+from .pixels import Pixels
 
 LITE = 'lite0'
 ZOO_MODEL = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
@@ -41,6 +42,7 @@ class Recipe:
             ``configs/_base_/schedules/any_model.py``.
         iters (int): Length of the training.
         val_interval (int): Iterations between validations.
+        pixels (Pixels): How photographs are loaded.
         reasons (dict[str, str]): Name of a setting -> why.
     """
     method: str
@@ -53,6 +55,7 @@ class Recipe:
     rate: float | None
     iters: int
     val_interval: int
+    pixels: Pixels = Pixels()
     reasons: dict[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
@@ -68,6 +71,9 @@ class Recipe:
             images=f'{self.images[0]} labelled + {self.images[1]} unlabelled',
             rate=f'{self.rate or _RATE:g}',
             iterations=str(self.iters))
+        if self.pixels.reason:  # of photographs of 8 bits nothing is to say
+            loader = self.pixels.loader
+            shown['pixels'] = loader['type'] if loader else '8 bits'
         width = max(len(value) for value in shown.values())
         return '\n'.join(f'{name:<11} {value:<{min(width, 34)}}  '
                          f'{self.reasons[name]}'.rstrip()
@@ -114,7 +120,7 @@ def choose_recipe(data: DataFacts,
     if not data.labelled:
         raise ValueError('There is no labelled photo to train on: the import '
                          'has no lists/train.txt.')
-    reasons = {}
+    reasons = dict(pixels=data.pixels.reason)
     method = _method(data, method, reasons)
     model, pretrained = _model(machine, model, reasons)
     crop, count = _crop(data, machine, crop, reasons)
@@ -127,7 +133,7 @@ def choose_recipe(data: DataFacts,
     iters = _iters(data, machine, count, iters, reasons)
     return Recipe(method, model, pretrained, crop, resize, stride,
                   (count, unlabelled), _rate(model, reasons), iters,
-                  max(1, iters // _VALIDATIONS), reasons)
+                  max(1, iters // _VALIDATIONS), data.pixels, reasons)
 
 
 def methods() -> list[str]:
