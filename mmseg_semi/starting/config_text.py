@@ -26,23 +26,20 @@ _base_ = [__import__('mmseg_semi').base(f'{name}.py') for name in (
 model = dict(segmentor={{ segmentor }}, num_classes={{ num_classes }}\
 {% if burn_in %}, burn_in={{ burn_in }}{% endif %}
 {% if not pretrained %}, pretrained=False{% endif %}
-{% if preprocessor %},
-             data_preprocessor={{ preprocessor }}\
-{% endif %}
-{% if stride %},
-             test_cfg=dict(mode='slide', crop_size=({{ crop }}, {{ crop }}), \
-stride=({{ stride }}, {{ stride }}))\
+{% if more %},
+             {{ more }}\
 {% endif %})
 {% if loader %}
 loader = {{ loader }}
-tta_pipeline = [loader, *_base_.tta_pipeline[1:]]
 {% endif %}
 {% if resize %}
 resize = dict(type='Resize', scale=({{ resize }}, 10**6), keep_ratio=True)
 {% endif %}
-{% if resize or loader %}
-test_pipeline = [{{ 'loader' if loader else '_base_.test_pipeline[0]' }}\
-{{ resized }}, *_base_.test_pipeline[1:]]
+{% if loader %}
+test_pipeline, tta_pipeline = [loader{{ resized }}, \
+*_base_.test_pipeline[1:]], [loader, *_base_.tta_pipeline[1:]]
+{% elif resize %}
+test_pipeline = [_base_.test_pipeline[0], resize, *_base_.test_pipeline[1:]]
 {% endif %}
 crop = dict(type='RandomPadCrop', crop_size={{ crop }})
 train_pipeline = [{{ loaded }}load_labelled{{ rest }}{{ resized }}, \
@@ -58,8 +55,7 @@ train_dataloader = dict(
     batch_size={{ batch }}, sampler=dict(counts={{ counts }}), dataset=dict(
         labeled=dict(**images, ann_file={{ train }}, pipeline=train_pipeline),
 {% if unlabelled %}
-        unlabeled=dict(
-            data_root={{ root }}, data_prefix={{ photos }}, \
+        unlabeled=dict(data_root={{ root }}, data_prefix={{ photos }}, \
 ann_file={{ unlabelled }}, pipeline=unlabelled_pipeline),
 {% else %}
         unlabeled=None,
@@ -107,7 +103,7 @@ def config_text(folder: str,
     data = dataset_settings(folder)
     prefix = data['images']['data_prefix']
     labelled, unlabelled = recipe.images
-    loader, preprocessor = recipe.pixels.loader, recipe.pixels.preprocessor
+    loader = recipe.pixels.loader
     environment = Environment(
         trim_blocks=True,
         lstrip_blocks=False,
@@ -126,9 +122,8 @@ def config_text(folder: str,
         loader=loader and _dict(loader),
         loaded='loader, *_base_.' if loader else '*_base_.',
         rest='[1:]' if loader else '',
-        preprocessor=preprocessor and _dict(preprocessor),
         crop=recipe.crop,
-        stride=recipe.stride,
+        more=', '.join(_more(recipe)),
         root=repr(folder),
         prefix=_dict(prefix),
         photos=_dict(dict(img_path=prefix['img_path'])),
@@ -181,6 +176,18 @@ def twin_path(path: str | Path) -> Path:
     """Where the supervised twin of a config is."""
     path = Path(path)
     return path.with_name(f'{path.stem}_{SUPERVISED}{path.suffix}')
+
+
+def _more(recipe: Recipe) -> list[str]:
+    """Settings of the model that not every config has."""
+    settings, size = [], recipe.crop
+    if recipe.pixels.preprocessor:
+        settings.append(
+            f'data_preprocessor={_dict(recipe.pixels.preprocessor)}')
+    if recipe.stride:
+        settings.append(f"test_cfg=dict(mode='slide', crop_size={size, size}, "
+                        f'stride={recipe.stride, recipe.stride})')
+    return settings
 
 
 def _bases(recipe: Recipe) -> str:
