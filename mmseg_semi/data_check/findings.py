@@ -1,7 +1,10 @@
 # Copyright (c) mmseg_semi authors.
 """What a check has found, all of it at once."""
+import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+
+from mmseg_semi.datasets.paths import short_path
 
 ERROR, WARNING = 'error', 'warning'
 
@@ -102,7 +105,7 @@ class Report:
 
     def __post_init__(self) -> None:
         self.findings = sorted(
-            self.findings,
+            map(_readable, self.findings),
             key=lambda f:
             (f.severity != ERROR, f.kind, f.remedy, f.set, f.path))
 
@@ -196,6 +199,15 @@ def gather(kind: str, severity: str, set: str, files: Iterable[str],
         Finding(kind, severity, set, files[0], value, remedy,
                 files if len(files) > 1 else ())
     ]
+
+
+def _readable(finding: Finding) -> Finding:
+    """With paths that a person would write."""
+    paths = finding.path, *finding.files
+    if not any(os.pardir in path for path in paths):
+        return finding
+    path, *files = map(short_path, paths)
+    return replace(finding, path=path, files=tuple(files))
 
 
 def _rows(findings: list[Finding]) -> list[str]:

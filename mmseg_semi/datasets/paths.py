@@ -10,6 +10,26 @@ def join(root: str | None, path: str | None) -> str:
     return osp.join(root or '', path or '')
 
 
+def short_path(path: str) -> str:
+    """The same file as a person would name it.
+
+    Args:
+        path (str): A path, as ``out/data/../../photos/a.jpg``.
+
+    Returns:
+        str: Relative to the working folder, or absolute where that is
+        shorter, without steps back in between; ``path`` itself where that
+        would be another file (links) or there is none.
+    """
+    plain = osp.abspath(path)
+    try:
+        if not osp.samefile(plain, path):
+            return path
+    except OSError:
+        return path
+    return min(osp.relpath(plain), plain, key=len)
+
+
 def require(path: str, what: str, folder: bool) -> None:
     """Check that a file or folder exists.
 

@@ -172,7 +172,8 @@ def _check_found(counts: dict[Color, int]) -> None:
         raise ValueError(
             f'The masks hold {len(counts)} colours, '
             f'{"most of them on single pixels" if smooth else "too many"}: '
-            'edges were smoothed, or a format with loss was used. Store '
+            'are these photos? Or edges were smoothed, or a format with '
+            'loss was used. Store '
             'masks as PNG without smoothing; or name the true colours with '
             '--colors FILE or --mapping and give all others to the nearest '
             'of them with --snap. Most frequent are '

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..models.segmentors.wrapped import resolve_segmentor
 from .config_text import config_text, write_text
 from .facts import data_facts, machine_facts
 from .pixels import Track
-from .recipe import LITE, SUPERVISED, Recipe, choose_recipe
+from .recipe import SUPERVISED, Recipe, check_settings, choose_recipe
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,8 @@ def recipe_for(folder: str,
         FileNotFoundError: There is no such model.
         ValueError: See :func:`.choose_recipe` and :func:`.choose_pixels`.
     """
-    recipe = choose_recipe(
-        data_facts(folder, track), machine_facts(), **given)
-    if recipe.model != LITE:  # rather now than when the training starts
-        resolve_segmentor(recipe.model)
-    return recipe
+    check_settings(**given)
+    return choose_recipe(data_facts(folder, track), machine_facts(), **given)
 
 
 def write_configs(folder: str,

@@ -12,13 +12,14 @@ from mmengine.config import Config
 
 from ..benchmarking.jobs import TrainingJob, run_jobs
 from ..data_check import FactCache, check_config, default_cache
+from ..datasets.paths import short_path
 from ..engine.atomic import write_atomically
 from ..importing import ImportOptions, import_labels
 from ..importing.findings import listing
 from .comparison import Comparison, compare
 from .configs import recipe_for, write_configs
 from .picture import draw_comparison
-from .recipe import SUPERVISED
+from .recipe import SUPERVISED, check_settings
 from .scoring import Track
 from .state import State
 from .trained import find_trained, read_log
@@ -124,9 +125,11 @@ def start(photos: str,
         FileExistsError: See :class:`.State`.
         DataFaultsError: Labels that cannot be imported.
         ValueError: No validation images, or settings that do not fit.
+        FileNotFoundError: There is no such model, photograph or label.
         DataError: The data are not fit for training; holds the table.
         TrainingFailedError: A training ended early.
     """
+    check_settings(**given)
     if not options.val:
         raise ValueError('--val 0 leaves nothing to compare on: take a share '
                          'of the labelled photos, 0.2 for instance.')
@@ -257,7 +260,7 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     write_atomically(draw_comparison(models, _title(comparison)), picture)
     outcome = Outcome(
         str(state.out), dict(configs),
-        {model.name: model.checkpoint
+        {model.name: short_path(model.checkpoint)
          for model in models},
         {model.name: _last_score(model.folder)
          for model in models}, comparison, str(picture), state.recipe,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..config_files import configs_dir
+from ..models.segmentors.wrapped import resolve_segmentor
 from .facts import DataFacts, MachineFacts
 from .pixels import Pixels
 
@@ -114,9 +115,10 @@ def choose_recipe(data: DataFacts,
         Recipe: With a reason for every setting.
 
     Raises:
-        ValueError: No such method, no labelled images, or no unlabelled ones
-            for a method that needs them.
+        ValueError: No labelled images, or no unlabelled ones for a method
+            that needs them. See also :func:`check_settings`.
     """
+    check_settings(method, model, crop, iters)
     if not data.labelled:
         raise ValueError('There is no labelled photo to train on: the import '
                          'has no lists/train.txt.')
@@ -142,10 +144,35 @@ def methods() -> list[str]:
     return sorted(path.stem for path in folder.glob('*.py'))
 
 
-def _method(data: DataFacts, given: str | None, reasons: dict) -> str:
-    if given is not None and given not in methods():
-        raise ValueError(f'--method: there is no {given!r}, only '
+def check_settings(method: str | None = None,
+                   model: str | None = None,
+                   crop: int | None = None,
+                   iters: int | None = None) -> None:
+    """Refuse settings that fit no data, before any data are looked at.
+
+    Args:
+        method (str, optional): As :func:`choose_recipe` takes it.
+        model (str, optional): The same.
+        crop (int, optional): The same.
+        iters (int, optional): The same.
+
+    Raises:
+        ValueError: There is no such method, or the crop is too small.
+        FileNotFoundError: There is no such model.
+    """
+    if method is not None and method not in methods():
+        raise ValueError(f'--method: there is no {method!r}, only '
                          f'{", ".join(methods())}.')
+    if crop is not None and crop < _MULTIPLE:
+        raise ValueError(f'--crop {crop} is too small: take at least '
+                         f'{_MULTIPLE} pixels.')
+    if iters is not None and iters < 1:
+        raise ValueError(f'--iters {iters} is not above 0.')
+    if model not in (None, LITE):
+        resolve_segmentor(model)
+
+
+def _method(data: DataFacts, given: str | None, reasons: dict) -> str:
     if given is not None and given != SUPERVISED and not data.unlabelled:
         raise ValueError(
             f'--method {given} learns from unlabelled photos and the import '
@@ -199,9 +226,6 @@ def _crop(data: DataFacts, machine: MachineFacts, given: int | None,
     place = 'GPU' if machine.gpu else 'CPU'
     reasons['images'] = f'{place} with {gib:.0f} GiB free'
     if given is not None:
-        if given < _MULTIPLE:
-            raise ValueError(f'--crop {given} is too small: take at least '
-                             f'{_MULTIPLE} pixels.')
         reasons['crop'] = 'as you said'
         return given, count
     whole = -(-data.short_side // _MULTIPLE) * _MULTIPLE
