@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 PREFIX = 'mmseg_semi::'
+_SUFFIXES = '.json', '.yaml', '.yml'
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -53,6 +54,31 @@ def find_config(name: str) -> str:
     if not name.startswith(PREFIX):
         return name
     return _existing(configs_dir(), name[len(PREFIX):])
+
+
+def read_config(name: str):
+    """Read a config, and say so if it is something else.
+
+    Args:
+        name (str): As :func:`find_config` takes it.
+
+    Returns:
+        Config: What it holds.
+
+    Raises:
+        FileNotFoundError: There is no such file, or it is a folder.
+        ValueError: Its name is not that of a config.
+    """
+    from mmengine.config import Config
+
+    from .datasets.paths import require
+    path = find_config(name)
+    if not path.endswith('.py'):  # MMEngine's own errors name missing ones
+        require(path, 'config', False)
+        if not path.endswith(_SUFFIXES):
+            raise ValueError(f'config: {path} is none; the names of configs '
+                             f'end with {", ".join((".py", *_SUFFIXES))}.')
+    return Config.fromfile(path)
 
 
 def imported_classes(folder: str) -> dict:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
-from ..config_files import find_config
+from ..config_files import read_config
 from ..engine.accumulation import LOOP, accumulate_batches
 from ..engine.checkpoint import (check_checkpoint, check_resumable,
                                  find_resumable_checkpoint)
@@ -260,7 +260,7 @@ def enable_tta(cfg: Config, path: str) -> None:
 def _read(config: str, work_dir: str | None, cfg_options: dict | None,
           launcher: str) -> Config:
     """The config file with what training and test have in common."""
-    cfg = Config.fromfile(find_config(config))
+    cfg = read_config(config)
     cfg.launcher = launcher
     if cfg_options is not None:
         cfg.merge_from_dict(cfg_options)

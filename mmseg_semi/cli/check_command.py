@@ -88,12 +88,12 @@ def _read(name: str, is_folder: bool, options: list[str]):
     from mmengine.config import Config, DictAction
     from mmengine.registry import init_default_scope
 
-    from ..config_files import find_config
+    from ..config_files import read_config
     from ..importing.settings import data_loaders
     if is_folder:
         cfg = Config(data_loaders(name))
     else:
-        cfg = Config.fromfile(find_config(name))
+        cfg = read_config(name)
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs='+', action=DictAction)
     if options:

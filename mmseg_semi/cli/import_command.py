@@ -13,7 +13,7 @@ example:
 import argparse
 from pathlib import Path
 
-from .arguments import add_json, share
+from .arguments import add_json, seed, share
 from .output import plain_findings, print_json
 
 NAME = 'import'
@@ -122,7 +122,7 @@ def _add_split_arguments(group) -> None:
         help='of the labelled images for validation; 0 for none (default: '
         '%(default)s)')
     group.add_argument(
-        '--seed', type=int, default=0, help='of the split (default: 0)')
+        '--seed', type=seed, default=0, help='of the split (default: 0)')
     group.add_argument(
         '--group-by',
         default='none',

@@ -11,7 +11,7 @@ example:
 """
 import argparse
 
-from .arguments import add_json
+from .arguments import add_json, seed
 from .output import print_json
 from .run_arguments import positive
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', help='file to write (default: NAME.py, NAME that of DATA)')
     add_recipe(parser)
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the training (default: 0)')
+        '--seed', type=seed, default=0, help='of the training (default: 0)')
     parser.add_argument(
         '--force',
         action='store_true',

@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
             patience=args.patience,
             force=args.force)
     if args.json:
-        print_json(
-            dict(outcome.as_dict(), findings=plain_findings(findings)))
+        print_json(dict(outcome.as_dict(), findings=plain_findings(findings)))
     else:
         print(_as_text(outcome))
     return 0

@@ -54,8 +54,7 @@ class DataError(ValueError):
             that did not check.
     """
 
-    def __init__(self,
-                 message: str,
+    def __init__(self, message: str,
                  findings: Sequence['Finding'] = ()) -> None:
         super().__init__(message)
         self.findings = findings

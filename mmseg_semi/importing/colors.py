@@ -153,9 +153,8 @@ def color_targets(counts: dict[Color, int], options: ImportOptions,
 
 def _is_voc(colors: Iterable[Color]) -> bool:
     """Whether all are colours of VOC: 0, 64, 128 or 192 but for the border."""
-    return all(
-        color == _VOC_BORDER or all(value % 64 == 0 for value in color)
-        for color in colors)
+    return all(color == _VOC_BORDER or all(value % 64 == 0 for value in color)
+               for color in colors)
 
 
 def _color_key(text: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..datasets.paths import require_writable
 from .config_text import config_text, write_text
 from .facts import data_facts, machine_facts
 from .pixels import Track
@@ -83,6 +84,7 @@ def write_configs(folder: str,
         for path, one in recipes.items()
     }
     for path, text in texts.items():  # all or nothing
+        require_writable(str(Path(path).parent), '--out')
         write_text(text, Path(path), force, dry_run=True)
     states = {
         path: write_text(text, Path(path), force)

@@ -154,8 +154,9 @@ def needs_bands(kinds: dict[Kind, list[Path]]) -> Kind | None:
         ValueError: Most files need LoadBands, and others are of another kind.
     """
     usual = next(iter(kinds), None)
-    if usual is None or usual.is_photo or (len(kinds) > 1 and all(
-            kind.can_be_cut for kind in kinds)):
+    if usual is None or usual.is_photo or (len(kinds) > 1
+                                           and all(kind.can_be_cut
+                                                   for kind in kinds)):
         return None
     if len(kinds) > 1:
         others = '; '.join(f'{kind.pixels}: {first_few(paths, 3)}'

@@ -115,10 +115,10 @@ def choose_recipe(data: DataFacts,
         Recipe: With a reason for every setting.
 
     Raises:
-        ValueError: No labelled images, or no unlabelled ones for a method
-            that needs them. See also :func:`check_settings`.
+        ValueError: No such method, too small a crop, no labelled images, or
+            no unlabelled ones for a method that needs them.
     """
-    check_settings(method, model, crop, iters)
+    _check_plain(method, crop, iters)
     if not data.labelled:
         raise ValueError('There is no labelled photo to train on: the import '
                          'has no lists/train.txt.')
@@ -160,6 +160,13 @@ def check_settings(method: str | None = None,
         ValueError: There is no such method, or the crop is too small.
         FileNotFoundError: There is no such model.
     """
+    _check_plain(method, crop, iters)
+    if model not in (None, LITE):
+        resolve_segmentor(model)
+
+
+def _check_plain(method: str | None, crop: int | None,
+                 iters: int | None) -> None:
     if method is not None and method not in methods():
         raise ValueError(f'--method: there is no {method!r}, only '
                          f'{", ".join(methods())}.')
@@ -168,8 +175,6 @@ def check_settings(method: str | None = None,
                          f'{_MULTIPLE} pixels.')
     if iters is not None and iters < 1:
         raise ValueError(f'--iters {iters} is not above 0.')
-    if model not in (None, LITE):
-        resolve_segmentor(model)
 
 
 def _method(data: DataFacts, given: str | None, reasons: dict) -> str:

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+from ..datasets.paths import require_writable
 from ..engine.atomic import write_atomically
 
 FILE = 'start.json'
@@ -25,6 +26,7 @@ class State:
     Raises:
         FileExistsError: The folder holds something else, or trainings with
             other arguments and not ``force``; says which.
+        OSError: Nothing can be written there.
     """
 
     def __init__(self,
@@ -35,6 +37,7 @@ class State:
         self.path = self.out / FILE
         arguments = json.loads(json.dumps(arguments))
         content = self._read()
+        require_writable(str(out), '--out')
         self._content = content or dict(
             tool=_TOOL, arguments=arguments, trainings={}, files={}, hashes={})
         before = self._content['arguments']

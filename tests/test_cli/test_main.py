@@ -102,6 +102,18 @@ def test_settings_that_do_not_fit_are_1(tmp_path, capsys, option, value):
     assert value in text and 'Traceback' not in text
 
 
+@pytest.mark.parametrize('masks, text', [
+    ('masks/p0.png', 'is one picture. Name the folder of the masks'),
+    ('empty', 'holds no file'),
+])
+def test_labels_that_are_none_are_1(tmp_path, capsys, masks, text):
+    arguments = folder(tmp_path)
+    (tmp_path / 'empty').mkdir()
+    arguments[3] = tmp_path / masks
+    assert call(*arguments) == 1
+    assert text in capsys.readouterr().err
+
+
 def test_doctor(capsys):
     status = call('doctor', '--json')
     report = json.loads(capsys.readouterr().out)

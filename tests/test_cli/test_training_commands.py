@@ -35,7 +35,8 @@ def config(tmp_path, monkeypatch):
     'arguments', [['train'], ['train', 'x.py', '--log', 'paper'],
                   ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
                   ['init', 'x', '--iters', '-3'], ['compare', 'x'],
-                  ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
+                  ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x'],
+                  ['start', 'x', '--masks', 'y', '--seed', '-1']])
 def test_misuse_is_2(arguments, capsys):
     assert call(*arguments) == 2
     assert f'usage: mmseg-semi {arguments[0]}' in capsys.readouterr().err
@@ -55,6 +56,16 @@ def test_misuse_is_2(arguments, capsys):
       ], '--val 0 leaves nothing'),
     (['start', 'full', '--masks', 'full', '--out', 'full/x'], 'lies in full'),
     (['start', 'new', '--masks', 'new', '--out', 'full'], 'not begun by'),
+    (['start', 'new', '--masks', 'new', '--method', 'magic'], 'no \'magic\''),
+    (['start', 'new', '--masks', 'new', '--crop', '3'], '--crop 3 is too'),
+    (['start', 'new', '--masks', 'new', '--model', 'absent.py'], 'absent.py'),
+    (['start', 'new', '--masks', 'new', '--out', 'mine.py/x'
+      ], 'mine.py is no folder'),
+    (['start', 'new', '--masks', 'new', '--out', '/proc/x'
+      ], 'nothing can be written in /proc'),
+    (['check', 'absent'], 'there is no file'),
+    (['check', 'full/iter_1.pth'], 'the names of configs end with .py'),
+    (['train', 'full'], 'full is a folder'),
 ])
 def test_what_the_user_can_mend_is_1(config, tmp_path, capsys, monkeypatch,
                                      arguments, text):

@@ -35,8 +35,8 @@ def grey16(path, seed):
 
 
 def tiff_grey16(path, seed):
-    tifffile.imwrite(f'{path}.tif', noise(1, 100, 4000, np.uint16,
-                                          seed)[..., 0])
+    tifffile.imwrite(f'{path}.tif',
+                     noise(1, 100, 4000, np.uint16, seed)[..., 0])
 
 
 def rgb16(path, seed):
@@ -58,7 +58,8 @@ def tiff_opaque16(path, seed):
 def tiff_four16(path, seed):
     """Four bands, of which the writer calls the last one alpha."""
     tifffile.imwrite(
-        f'{path}.tif', noise(4, 100, 60000, np.uint16, seed),
+        f'{path}.tif',
+        noise(4, 100, 60000, np.uint16, seed),
         photometric='rgb')
 
 
@@ -195,8 +196,8 @@ def test_pictures_show_them(tmp_path, write, monkeypatch):
     out = imported(tmp_path, write)
     cfg = Config.fromstring(
         config_text(out, choose_recipe(data_facts(out), MACHINE)), '.py')
-    monkeypatch.setattr('mmseg_semi.starting.picture.predict', lambda model,
-                        images: [drawn() for _ in images])
+    monkeypatch.setattr('mmseg_semi.starting.picture.predict',
+                        lambda model, images: [drawn() for _ in images])
     model = Trained('m', cfg, 'm.pth', 1, tmp_path)
     assert draw_comparison([model], 'title').startswith(b'\x89PNG')
 
