@@ -3,15 +3,14 @@
 from typing import Optional, Sequence, Tuple
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config_files import find_config
 from ..engine.checkpoint import (CheckpointError, check_checkpoint,
                                  check_weights_fit)
+from ..engine.config_reading import read_config
 from ..models.adapters import build_adapter
 from ..models.taps import TapRecorder
 
@@ -150,7 +149,7 @@ def load_for_analysis(config: str,
         CheckpointError: The file is damaged, unsafe, or of another model, or
             lacks weights of a backbone, neck or decode head.
     """
-    cfg = Config.fromfile(find_config(config))
+    cfg = read_config(config)
     cfg.merge_from_dict(cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(cfg.model)

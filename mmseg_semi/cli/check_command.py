@@ -12,10 +12,10 @@ example:
   mmseg-semi check my_config.py --no-steps
 """
 import argparse
-import json
 import os
 
 from .arguments import add_json
+from .output import print_json
 
 NAME = 'check'
 HELP = 'what is wrong with the data; plan, memory and time of a training'
@@ -65,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
     report = report.accept(args.accept)
     say = (lambda text: None) if args.json else print
     say(_data_text(report, args.all))
-    found = dict(data=report.as_dict(), notes=[], problems=[])
+    data = report.as_dict()
+    found = dict(
+        findings=data.pop('findings'), data=data, notes=[], problems=[])
     if not is_folder and cfg.get('model') and cfg.get('train_dataloader'):
         _silence_builders()
         _tell_plan(cfg, report, found, say)
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         for text in found[f'{kind}s']:
             say(f'{"error" if kind == "problem" else kind}: {text}')
     if args.json:
-        print(json.dumps(found, indent=2, default=str))
+        print_json(found)
     return int(bool(report.errors or found['problems']))
 
 

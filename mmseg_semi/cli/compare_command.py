@@ -10,9 +10,9 @@ example:
   mmseg-semi compare work_dirs/leaves work_dirs/leaves_supervised
 """
 import argparse
-import json
 
 from .arguments import add_json
+from .output import print_json
 
 NAME = 'compare'
 HELP = 'a method and its supervised twin on the same images'
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
                     for place, checkpoint in zip((
                         args.method, args.twin), args.checkpoints))
     found = compare(method, twin, show_progress)
-    print(
-        json.dumps(found.as_dict(), indent=2) if args.json else found.describe(
-        ))
+    if args.json:
+        print_json(found.as_dict())
+    else:
+        print(found.describe())
     return 0

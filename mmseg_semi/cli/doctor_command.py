@@ -5,9 +5,9 @@ example:
   mmseg-semi doctor
 """
 import argparse
-import json
 
 from .arguments import add_json
+from .output import print_json
 
 NAME = 'doctor'
 HELP = 'environment: versions, GPU, memory, what is missing'
@@ -23,5 +23,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the report; 1 if training cannot work here."""
     from .environment import describe, look_around
     report = look_around()
-    print(json.dumps(report, indent=2) if args.json else describe(report))
+    if args.json:
+        print_json(report)
+    else:
+        print(describe(report))
     return int(bool(report['problems']))

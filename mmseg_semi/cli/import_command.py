@@ -11,10 +11,10 @@ example:
       --val 0.2 --group-by folder --out data/leaves
 """
 import argparse
-import json
 from pathlib import Path
 
-from .arguments import add_json, share
+from .arguments import add_json, seed, share
+from .output import plain_findings, print_json
 
 NAME = 'import'
 HELP = 'masks into index PNG, photographs into lists'
@@ -122,7 +122,7 @@ def _add_split_arguments(group) -> None:
         help='of the labelled images for validation; 0 for none (default: '
         '%(default)s)')
     group.add_argument(
-        '--seed', type=int, default=0, help='of the split (default: 0)')
+        '--seed', type=seed, default=0, help='of the split (default: 0)')
     group.add_argument(
         '--group-by',
         default='none',
@@ -145,7 +145,10 @@ def run(args: argparse.Namespace) -> int:
         dry_run=args.dry_run,
         say=(lambda text: None) if args.json else print,
         track=show_progress)
-    print(_as_json(report) if args.json else _as_text(report))
+    if args.json:
+        print_json(_as_dict(report))
+    else:
+        print(_as_text(report))
     return 0
 
 
@@ -171,14 +174,19 @@ def make_options(args: argparse.Namespace):
         group_by=args.group_by)
 
 
-def _as_json(report) -> str:
-    from dataclasses import asdict
-
+def _as_dict(report) -> dict:
     from ..importing import dataset_settings
-    content = asdict(report)
+    from ..importing.tree import CLASSES, LISTS, MASKS, SPLIT
+    content = dict(vars(report), findings=plain_findings(report.warnings))
+    del content['warnings']
+    content['files'] = []
     if report.classes:
         content['config'] = dataset_settings(report.out)
-    return json.dumps(content, indent=2, ensure_ascii=False)
+        lists = [p for n, p in LISTS.items() if report.split['images'][n]]
+        content['files'] = [
+            f'{report.out}/{path}' for path in (MASKS, *lists, CLASSES, SPLIT)
+        ]
+    return content
 
 
 def _as_text(report) -> str:

@@ -10,9 +10,9 @@ example:
   mmseg-semi init data/leaves --method unimatch --out leaves.py
 """
 import argparse
-import json
 
-from .arguments import add_json
+from .arguments import add_json, seed
+from .output import print_json
 from .run_arguments import positive
 
 NAME = 'init'
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', help='file to write (default: NAME.py, NAME that of DATA)')
     add_recipe(parser)
     parser.add_argument(
-        '--seed', type=int, default=0, help='of the training (default: 0)')
+        '--seed', type=seed, default=0, help='of the training (default: 0)')
     parser.add_argument(
         '--force',
         action='store_true',
@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..starting import recipe_for, twin_path, write_configs
+    from .progress import show_progress
     config = args.out or f'{Path(args.data).resolve().name}.py'
-    recipe = recipe_for(args.data, **recipe_arguments(args))
+    recipe = recipe_for(args.data, show_progress, **recipe_arguments(args))
     written = write_configs(
         args.data,
         recipe,
@@ -86,9 +87,12 @@ def run(args: argparse.Namespace) -> int:
         patience=args.patience,
         force=args.force)
     if args.json:
-        print(
-            json.dumps(
-                dict(recipe=asdict(recipe), **asdict(written)), indent=2))
+        print_json(
+            dict(
+                recipe=asdict(recipe),
+                **asdict(written),
+                files=list(written.states),
+                findings=[]))
         return 0
     print(recipe.describe())
     for path, state in written.states.items():

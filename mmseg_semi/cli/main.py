@@ -2,11 +2,11 @@
 """``mmseg-semi``: semi-supervised segmentation from the command line."""
 import argparse
 import importlib
-import json
 import sys
 from types import ModuleType
 
 from .loading import COMMAND, load
+from .output import error_content, json_alone, print_json
 
 MODULES = ('start_command', 'import_command', 'check_command', 'init_command',
            'train_command', 'test_command', 'compare_command',
@@ -72,17 +72,29 @@ def main(argv: list[str] | None = None) -> int:
     if module.LIGHT:
         return module.run(args)
     _load_or_stop()
+    with json_alone(args.json):
+        return _run(module, args)
+
+
+def _run(module: ModuleType, args: argparse.Namespace) -> int:
+    """Run a subcommand; with ``--json`` an error is an object, too."""
     from ..engine.readable_errors import ReadableExit, readable_errors
     try:
         with readable_errors(module.__name__):
             return module.run(args)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print('\ninterrupted', file=sys.stderr)
-        return 130
+        content, status = error_content('interrupted', stop), 130
     except ReadableExit as stop:
-        if getattr(args, 'json', False):
-            print(json.dumps(_error(stop), indent=2))
-        raise
+        content, status = error_content(stop.message, stop.__cause__), stop
+    except Exception as error:
+        text = f'{type(error).__name__}: {error}'
+        content, status = error_content(text, error), error
+    if args.json:
+        print_json(content)
+    if isinstance(status, int):
+        return status
+    raise status
 
 
 def _load_or_stop() -> None:
@@ -91,16 +103,6 @@ def _load_or_stop() -> None:
     except ImportError as error:
         raise SystemExit(f'\nerror: {error}\n`{COMMAND} doctor` shows the '
                          'whole environment.') from error
-
-
-def _error(stop: SystemExit) -> dict:
-    """An error for machines, with its findings if it has some."""
-    content = dict(error=stop.message)
-    findings = getattr(stop.__cause__, 'findings', None)
-    if findings is not None:
-        from ..importing.findings import as_json
-        content['findings'] = as_json(findings)
-    return content
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ example:
   mmseg-semi start photos --masks masks --mapping 0=background,255=leaf
 """
 import argparse
-import json
 import signal
 import sys
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from .arguments import add_json
 from .import_command import add_label_arguments, make_options
 from .init_command import add_recipe, recipe_arguments
+from .output import plain_findings, print_json
 
 NAME = 'start'
 HELP = 'all in one: import, check, config, two trainings, comparison'
@@ -52,20 +52,32 @@ def run(args: argparse.Namespace) -> int:
     """Do everything, and print what came out."""
     from ..starting.project import start
     out = args.out or f'work_dirs/{Path(args.photos).resolve().name}'
-    with _terminated_like_exit():
+    findings = []
+    with _terminated_like_exit(), _keeping(findings):
         outcome = start(
             args.photos,
             args.masks,
             out,
             make_options(args),
             recipe_arguments(args),
-            _reporter(args.json),
+            _reporter(args.json, findings),
             patience=args.patience,
             force=args.force)
-    print(
-        json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False) if args.
-        json else _as_text(outcome))
+    if args.json:
+        print_json(dict(outcome.as_dict(), findings=plain_findings(findings)))
+    else:
+        print(_as_text(outcome))
     return 0
+
+
+@contextmanager
+def _keeping(findings: list):
+    """An error has what was found before it, besides what it found."""
+    try:
+        yield
+    except Exception as error:
+        error.findings = [*findings, *getattr(error, 'findings', ())]
+        raise
 
 
 @contextmanager
@@ -85,7 +97,7 @@ def _terminated_like_exit():
         signal.signal(signal.SIGTERM, before)
 
 
-def _reporter(as_json: bool):
+def _reporter(as_json: bool, findings: list):
     """Plain lines and bars; with ``--json`` on standard error."""
     from ..benchmarking.display import make_console, make_display
     from ..starting.project import Reporter
@@ -93,6 +105,7 @@ def _reporter(as_json: bool):
     stream = sys.stderr if as_json else sys.stdout
     return Reporter(
         say=lambda text: print(text, file=stream, flush=True),
+        note=findings.extend,
         track=show_progress,
         count=progress_bar,
         display=lambda: make_display(make_console(stderr=as_json)))

@@ -5,11 +5,10 @@ example:
   mmseg-semi test leaves.py work_dirs/leaves/iter_2000.pth --out predicted
 """
 import argparse
-import json
-import math
 from pathlib import Path
 
 from .arguments import add_json
+from .output import print_json
 from .run_arguments import add_test_arguments, test_settings
 
 NAME = 'test'
@@ -33,20 +32,14 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.dist import is_main_process
 
     from ..apis import test, test_config
-    from ..quiet import log_to_stderr
     if not args.force:
         _check_empty('--out', args.out)
         _check_empty('--show-dir', args.show_dir)
-    with log_to_stderr(args.json):
-        cfg = test_config(args.config, args.checkpoint, **test_settings(args))
-        scores = test(cfg)
+    cfg = test_config(args.config, args.checkpoint, **test_settings(args))
+    scores = test(cfg)
     if args.json and is_main_process():
-        # JSON knows no NaN.
-        scores = {
-            name: float(score) if math.isfinite(score) else None
-            for name, score in scores.items()
-        }
-        print(json.dumps(dict(work_dir=cfg.work_dir, scores=scores), indent=2))
+        scores = {name: float(score) for name, score in scores.items()}
+        print_json(dict(work_dir=cfg.work_dir, scores=scores))
     return 0
 
 

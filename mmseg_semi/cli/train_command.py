@@ -11,10 +11,10 @@ example:
       --patience 5 --log tensorboard
 """
 import argparse
-import json
 from pathlib import Path
 
 from .arguments import add_json
+from .output import print_json
 from .run_arguments import add_train_arguments, train_settings
 
 NAME = 'train'
@@ -38,17 +38,15 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.dist import is_main_process
 
     from ..apis import train, train_config
-    from ..quiet import log_to_stderr
-    with log_to_stderr(args.json):
-        cfg = train_config(args.config, **train_settings(args))
-        if args.force:
-            cfg.reuse_work_dir = True
-        runner = train(cfg)
+    cfg = train_config(args.config, **train_settings(args))
+    if args.force:
+        cfg.reuse_work_dir = True
+    runner = train(cfg)
     if not is_main_process():
         return 0
     result = _result(runner)
     if args.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print('\n'.join(f'{key}: {value}' for key, value in result.items()
                         if value is not None))

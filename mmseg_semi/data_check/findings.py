@@ -1,7 +1,10 @@
 # Copyright (c) mmseg_semi authors.
 """What a check has found, all of it at once."""
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+
+from mmseg_semi.datasets.paths import short_path
 
 ERROR, WARNING = 'error', 'warning'
 
@@ -46,7 +49,17 @@ KINDS = {
 
 
 class DataError(ValueError):
-    """The data are not fit for training; the message lists every reason."""
+    """The data are not fit for training; the message lists every reason.
+
+    Attributes:
+        findings (Sequence[Finding]): Errors and warnings; empty in processes
+            that did not check.
+    """
+
+    def __init__(self, message: str,
+                 findings: Sequence['Finding'] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,10 @@ class Finding:
     remedy: str
     files: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict:
+        """Everything for JSON; ``files`` is never empty."""
+        return dict(asdict(self), files=list(self.files) or [self.path])
+
 
 @dataclass
 class Report:
@@ -89,7 +106,7 @@ class Report:
 
     def __post_init__(self) -> None:
         self.findings = sorted(
-            self.findings,
+            map(_readable, self.findings),
             key=lambda f:
             (f.severity != ERROR, f.kind, f.remedy, f.set, f.path))
 
@@ -159,10 +176,7 @@ class Report:
             pixels=self.pixels,
             errors=len(self.errors),
             warnings=len(self.warnings),
-            findings=[
-                dict(asdict(f), files=list(f.files) or [f.path])
-                for f in self.findings
-            ])
+            findings=[finding.as_dict() for finding in self.findings])
 
     def raise_errors(self, limit: int = 5) -> None:
         """Stop if there are errors.
@@ -171,8 +185,9 @@ class Report:
             DataError: With the whole table, warnings too.
         """
         if self.errors:
-            raise DataError('The data are not fit for training.\n'
-                            f'{self.as_table(limit)}')
+            raise DataError(
+                'The data are not fit for training.\n'
+                f'{self.as_table(limit)}', self.findings)
 
 
 def gather(kind: str, severity: str, set: str, files: Iterable[str],
@@ -185,6 +200,15 @@ def gather(kind: str, severity: str, set: str, files: Iterable[str],
         Finding(kind, severity, set, files[0], value, remedy,
                 files if len(files) > 1 else ())
     ]
+
+
+def _readable(finding: Finding) -> Finding:
+    """With paths that a person would write."""
+    paths = finding.path, *finding.files
+    if not any(os.pardir in path for path in paths):
+        return finding
+    path, *files = map(short_path, paths)
+    return replace(finding, path=path, files=tuple(files))
 
 
 def _rows(findings: list[Finding]) -> list[str]:

@@ -6,14 +6,16 @@ times 16 bits as three times 8) and does not open others (TIFF of five bands):
 their header is asked instead.
 """
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _PNG_BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _SAMPLE_KINDS = {1: 'uint', 2: 'int', 3: 'float'}
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+_ORIENTATION = 0x0112
 _DEEP_MODES = {'I': (32, 'int'), 'F': (32, 'float')}
 
 
@@ -39,6 +41,47 @@ class PixelFormat:
         numbers = {'uint': '', 'int': 'signed ', 'float': 'float '}
         bands = f'{self.bands} band{"s" * (self.bands > 1)}'
         return f'{bands} of {numbers[self.kind]}{self.bits} bits'
+
+
+class Header(NamedTuple):
+    """What a picture says of itself.
+
+    Attributes:
+        size (tuple[int, int]): Width and height, as stored.
+        pixels (PixelFormat): Bands and numbers.
+        format (str): Pillow's name of the file format, ``'JPEG'``.
+        mode (str): Pillow's mode; empty if Pillow does not open it.
+        orientation (int): EXIF orientation, 1 to 8; 1 is upright.
+    """
+    size: tuple[int, int]
+    pixels: PixelFormat
+    format: str
+    mode: str
+    orientation: int
+
+
+def read_header(path: str | Path) -> Header:
+    """Read the header of a picture, also of a TIFF that Pillow refuses.
+
+    Args:
+        path (str | Path): The file.
+
+    Raises:
+        OSError: It cannot be read, or is no picture.
+    """
+    with open(path, 'rb') as file:
+        head = file.read(64)
+        file.seek(0)
+        try:
+            with Image.open(file) as image:
+                return Header(image.size, pixel_format(image, head),
+                              image.format, image.mode,
+                              image.getexif().get(_ORIENTATION, 1))
+        except UnidentifiedImageError:
+            found = tiff_header(file)
+            if found is None:
+                raise
+        return Header(found[:2], found[2], 'TIFF', '', 1)
 
 
 def pixel_format(image: Image.Image, head: bytes) -> PixelFormat:

@@ -3,11 +3,32 @@
 import difflib
 import os
 import os.path as osp
+import tempfile
 
 
 def join(root: str | None, path: str | None) -> str:
     """``path`` below ``root`` unless it is absolute."""
     return osp.join(root or '', path or '')
+
+
+def short_path(path: str) -> str:
+    """The same file as a person would name it.
+
+    Args:
+        path (str): A path, as ``out/data/../../photos/a.jpg``.
+
+    Returns:
+        str: Relative to the working folder, or absolute where that is
+        shorter, without steps back in between; ``path`` itself where that
+        would be another file (links) or there is none.
+    """
+    plain = osp.abspath(path)
+    try:
+        if not osp.samefile(plain, path):
+            return path
+    except OSError:
+        return path
+    return min(osp.relpath(plain), plain, key=len)
 
 
 def require(path: str, what: str, folder: bool) -> None:
@@ -30,6 +51,35 @@ def require(path: str, what: str, folder: bool) -> None:
             f'{what}: {path} is a {other}, but a {kind} is needed.')
     raise FileNotFoundError(
         f'{what}: there is no {kind} {osp.abspath(path)}. {nearest(path)}')
+
+
+def require_writable(path: str, what: str) -> None:
+    """Check that a folder can be made or written into; leaves no trace.
+
+    Args:
+        path (str): The folder, which need not exist. Something else that
+            exists there is not judged.
+        what (str): Name of the setting that led here, for the message.
+
+    Raises:
+        OSError: Nothing can be written there; says why.
+    """
+    place = osp.abspath(path)
+    while not osp.lexists(place):
+        place = osp.dirname(place)
+    if not osp.isdir(place):
+        if place == osp.abspath(path):
+            return
+        raise NotADirectoryError(
+            f'{what}: {path} cannot be made, because {place} is no folder. '
+            'Choose another one.')
+    try:
+        with tempfile.TemporaryDirectory(dir=place, prefix='.written_'):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'{what}: nothing can be written in {place} ({error.strerror}). '
+            'Choose another folder, or mend its permissions.') from error
 
 
 def nearest(path: str) -> str:

@@ -43,8 +43,8 @@ def check_training_data(runner, dataloader,
             test_dataloader=runner._test_dataloader))
     problems = call_on_main(_problems, cfg, accept, _mean(runner.model))
     if problems:
-        raise DataError(problems if rank() == 0 else 'The data are not fit '
-                        'for training; process 0 says why.')
+        raise problems if rank() == 0 else DataError(
+            'The data are not fit for training; process 0 says why.')
 
 
 def as_checked(dataloader):
@@ -75,8 +75,8 @@ def _mean(model: nn.Module) -> list[float] | None:
 
 
 def _problems(cfg: Config, accept: Sequence[str],
-              mean: list[float] | None) -> str:
-    """Check and tell; all findings if there are errors, else nothing."""
+              mean: list[float] | None) -> DataError | None:
+    """Check and tell; the error with all findings, if there are errors."""
     with FactCache(default_cache()) as cache:
         report = check_config(
             cfg, mean=mean, cache=cache, progress=_progress_lines())
@@ -84,9 +84,9 @@ def _problems(cfg: Config, accept: Sequence[str],
     try:
         report.raise_errors()
     except DataError as error:
-        return str(error)
+        return error
     _tell(report)
-    return ''
+    return None
 
 
 def _tell(report: Report) -> None:

@@ -9,12 +9,14 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..config_files import find_config
+from ..datasets.paths import require
 from .readable_errors import is_readable
 
 # What is read from the top of a config, beside the arguments of Runner.
 _READ = ('reuse_work_dir', 'epoch_iters', 'eval_protocol', 'runner_type',
          'tta_model', 'tta_pipeline', 'custom_imports')
 _SHOWN = 4
+_SUFFIXES = '.json', '.yaml', '.yml'
 
 
 def read_config(name: str) -> Config:
@@ -27,12 +29,18 @@ def read_config(name: str) -> Config:
         Config: With its bases.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A statement in it, or in a base, fails; names file, line
+        FileNotFoundError: There is no such file, or it is a folder.
+        ValueError: Its name is not that of a config; or a statement in it, or in a base, fails; names file, line
             and reason.
     """
+    path = find_config(name)
+    if not path.endswith('.py'):  # MMEngine's own errors name missing ones
+        require(path, 'config', False)
+        if not path.endswith(_SUFFIXES):
+            raise ValueError(f'config: {path} is none; the names of configs '
+                             f'end with {", ".join((".py", *_SUFFIXES))}.')
     try:
-        return Config.fromfile(find_config(name))
+        return Config.fromfile(path)
     except SyntaxError as error:
         place = f'{_parsed_file(error) or name}, line {error.lineno}'
         raise ValueError(

@@ -12,6 +12,7 @@ from mmseg.registry import HOOKS, LOOPS
 
 from ..datasets.batches import batches_of
 from ..datasets.sampler import SemiSampler
+from ..models.loss_watch import has_loss_scaler
 from ..models.regularizers.training_plan import TrainingPlan
 from .accumulation import (check_same_number, count_batches, mean_outputs,
                            with_accumulation)
@@ -85,9 +86,10 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
       schedule changed since the checkpoint;
     - has the work directory for itself: refuses one in which another training
       writes, or left checkpoints and is not resumed;
-    - gives the model ``total_iters``, ``seed``, ``iteration`` and
-      ``accumulate``, the sampler, if it has them, ``total_iters``, and the
-      dataset, if it has ``set_work_dir``, the work directory;
+    - gives the model ``total_iters``, ``seed``, ``iteration``,
+      ``accumulate`` and ``loss_scaler`` (whether one is at work), the
+      sampler, if it has them, ``total_iters``, and the dataset, if it has
+      ``set_work_dir``, the work directory;
     - lets weights that come by ``load_from`` be those of other classes, all
       but the layers of the classes;
     - tells the model how long the training is (``model.plan_training()``);
@@ -275,6 +277,7 @@ class SemiIterBasedTrainLoop(IterBasedTrainLoop):
         model.total_iters = self._max_iters  # own models, too
         model.seed = self.runner.seed
         model.accumulate = self.accumulate
+        model.loss_scaler = has_loss_scaler(self.runner.optim_wrapper)
         if hasattr(self.batches.sampler, 'total_iters'):
             self.batches.sampler.total_iters = self._max_iters
         # Equal already when resuming; a checkpoint that came by load_from

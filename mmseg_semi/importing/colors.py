@@ -2,6 +2,7 @@
 """Tables of colours: read from a file, or found in label pictures."""
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..datasets.paths import first_few, require
@@ -10,6 +11,8 @@ from .grey_values import mostly_rare
 from .options import ImportOptions, read_lines, source_key
 
 MAX_FOUND = 256
+# Around the objects of VOC, for pixels that count for nothing.
+_VOC_BORDER = (224, 224, 192)
 _NUMBERS = (r'(?P<r>\d{1,3})[,;\s]+(?P<g>\d{1,3})[,;\s]+(?P<b>\d{1,3})')
 _GAP = r'[,;:=\s]'
 # name:r,g,b:parts:actions of CVAT; name r g b; r g b name; with a hex colour
@@ -106,7 +109,8 @@ def color_targets(counts: dict[Color, int], options: ImportOptions,
         counts (dict[Color, int]): Colour -> pixels, of all pictures.
         options (ImportOptions): ``mapping``, ``ignore``.
         table (dict[str, Color], optional): Name -> colour. By default the
-            colours that occur, black first.
+            colours that occur, black first; among VOC's colours that of its
+            borders is ignored.
 
     Returns:
         dict[str, str | None]: ``#rrggbb`` -> name of its class; None is
@@ -142,7 +146,15 @@ def color_targets(counts: dict[Color, int], options: ImportOptions,
         }
         if (0, 0, 0) in counts:
             targets['#000000'] = BACKGROUND
+        if _VOC_BORDER in counts and _is_voc(counts):
+            targets[hex_color(_VOC_BORDER)] = None
     return targets | ignored
+
+
+def _is_voc(colors: Iterable[Color]) -> bool:
+    """Whether all are colours of VOC: 0, 64, 128 or 192 but for the border."""
+    return all(color == _VOC_BORDER or all(value % 64 == 0 for value in color)
+               for color in colors)
 
 
 def _color_key(text: str) -> str:
@@ -159,7 +171,8 @@ def _check_found(counts: dict[Color, int]) -> None:
         raise ValueError(
             f'The masks hold {len(counts)} colours, '
             f'{"most of them on single pixels" if smooth else "too many"}: '
-            'edges were smoothed, or a format with loss was used. Store '
+            'are these photos? Or edges were smoothed, or a format with '
+            'loss was used. Store '
             'masks as PNG without smoothing; or name the true colours with '
             '--colors FILE or --mapping and give all others to the nearest '
             'of them with --snap. Most frequent are '

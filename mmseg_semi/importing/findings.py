@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Faults of a user's data, gathered so that all are told at once."""
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 MAX_LINES = 20
 
@@ -22,6 +22,16 @@ class Finding:
     value: str
     remedy: str
     fatal: bool = True
+
+    def as_dict(self) -> dict:
+        """Everything for JSON, with the keys of all findings."""
+        return dict(
+            severity='error' if self.fatal else 'warning',
+            kind=self.kind,
+            path=self.path,
+            value=self.value,
+            remedy=self.remedy,
+            files=[self.path])
 
 
 class DataFaultsError(ValueError):
@@ -91,8 +101,3 @@ def listing(findings: Iterable[Finding]) -> str:
             lines.append(f'  and {len(found) - MAX_LINES} more')
         paragraphs.append('\n'.join(lines))
     return '\n'.join(paragraphs)
-
-
-def as_json(findings: Iterable[Finding]) -> list[dict]:
-    """Findings for machines, all of them."""
-    return [asdict(finding) for finding in findings]

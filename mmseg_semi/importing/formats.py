@@ -46,6 +46,9 @@ def read_labels(root: Path, options: ImportOptions, findings: Findings,
     if not root.exists():
         raise FileNotFoundError(
             f'--masks: there is no {root}. {nearest(str(root))}')
+    if root.is_file() and is_image(root):
+        raise ValueError(f'--masks: {root} is one picture. Name the folder '
+                         f'of the masks, {root.parent} for instance.')
     name = options.format or detect(root)
     reader = FORMATS.get(name, RasterLabels)
     uses = getattr(reader, 'func', reader).uses
@@ -78,6 +81,9 @@ def detect(root: Path) -> str:
     if len(found) == 1:
         # Pictures beside them are the photos.
         return next(iter(found))
+    if not files:
+        raise ValueError(f'--masks: {root} holds no file (hidden ones are '
+                         'not searched). Name the folder of your labels.')
     kinds = first_few(f'{name} ({number})' for name, number in found.items())
     suffixes = first_few(sorted({path.suffix for path in files}))
     raise ValueError(f'--masks: {root} holds ' + (

@@ -17,10 +17,11 @@ def grey_targets(
 ) -> tuple[dict[str, str | None], tuple[str, ...] | None, list[str]]:
     """Find the class of every value, or say what the user has to decide.
 
-    Values that follow on each other from 0 or 1 are ids, and 255 beside three
-    or more of them (in palette pictures two) is the id of ignored pixels.
-    Other values are classes in ascending order, 0 is the background. Two ids
-    beside 255 may mean either, so they are asked for.
+    Values that follow on each other from 0 or 1, those of palette pictures
+    and those below 64 are ids, of which data need not have all; 255 beside
+    three or more of them (in palette pictures two) is the id of ignored
+    pixels. Other values are classes in ascending order, 0 is the background.
+    Two ids beside 255 may mean either, so they are asked for.
 
     Args:
         counts (dict[int, int]): Value -> pixels, of all pictures.
@@ -44,7 +45,8 @@ def grey_targets(
         return {**targets, **ignored}, options.classes, notes
     _check_number(values, ids, counts)
     notes = []
-    if _follow(ids) and IGNORED in values and len(ids) >= 2:
+    like_ids = palette or _follow(ids) or max(ids, default=0) < MAX_VALUES
+    if like_ids and IGNORED in values and len(ids) >= 2:
         if len(ids) == 2 and not palette:
             raise ValueError(_question(ids))
         notes.append('255 is taken for ignored pixels; if it is a class, say '

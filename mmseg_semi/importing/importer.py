@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..datasets.paths import require_writable
 from ..datasets.split_import import write_list
 from . import tree
 from .findings import Finding, Findings
@@ -78,9 +79,12 @@ def import_labels(photos: str,
         ValueError: If options do not fit the data.
         FileNotFoundError: If a folder or file is missing.
         FileExistsError: If ``out`` holds something else.
+        OSError: If ``out`` cannot be written.
     """
     photo_root, label_root, target = map(Path, (photos, masks, out))
     _check_places(photo_root, label_root, target, options)
+    if not dry_run:
+        require_writable(out, '--out')
     findings = Findings()
     inside = [label_root] if label_root.is_dir() else []
     images = find_photos(photo_root, inside, findings)

@@ -7,13 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from ..data_check.formats import read_header
 from ..datasets.paths import require
 from ..datasets.splits import IMAGE_SUFFIXES, line_fault
 from .findings import Findings
 
-_ORIENTATION = 0x0112
 # EXIF orientation -> what shows the stored picture upright.
 _UPRIGHT = {
     2: lambda a: a[:, ::-1],
@@ -39,10 +38,9 @@ class Photo:
 
     @cached_property
     def _header(self) -> tuple[tuple[int, int], int]:
-        with Image.open(self.path) as image:
-            size = image.size
-            orientation = image.getexif().get(_ORIENTATION, 1)
-        return size, orientation if orientation in _UPRIGHT else 1
+        header = read_header(self.path)
+        turn = header.orientation
+        return header.size, turn if turn in _UPRIGHT else 1
 
     @property
     def orientation(self) -> int:

@@ -124,18 +124,30 @@ class RasterLabels:
             }
             names, self.format = options.classes, format or 'rgb'
         else:
-            targets, names, notes = grey_targets(totals, options, palette)
+            targets, names, notes = grey_targets(
+                totals, options, palette or format == 'palette')
             self.notes += notes
             colors = self._palette_colors(targets) if palette else {}
             self.format = format or ('palette' if palette else 'grey')
         self._require_targets(targets, names)
         self.table = class_table(targets, names, colors)
+        if not (options.mapping or options.colors or options.classes):
+            self.notes.append(self._how_to_name(targets))
         self._check_ids(format, totals)
         pixels = sum(totals.values())
         self.counts = {
             key: f'{totals[code] / pixels:.2%} of the pixels'
             for key, code in self._codes().items() if totals[code]
         }
+
+    def _how_to_name(self, targets: dict) -> str:
+        """A note for masks that hold no names."""
+        if self._by_color:
+            key = next(key for key, name in targets.items() if name)
+            return (f'classes have their colours for names; --mapping '
+                    f'"{key}=NAME,..." gives others, or --colors FILE')
+        return ('classes have their values for names; --classes NAME,NAME,... '
+                f'gives others, all {len(self.table.names)} in this order')
 
     def _check_ids(self, format: str | None, totals: Counter) -> None:
         """Call grey values that stay as they are an index."""
@@ -269,8 +281,8 @@ class VocLabels(RasterLabels):
         if names.is_file():
             self.notes.append(f'names of classes from {names}')
         elif not (options.classes or options.mapping):
-            self.notes.append('classes have numbers for names; if these are '
-                              "VOC's own classes, say --classes voc")
+            self.notes.append("if these are VOC's own classes, say --classes "
+                              'voc')
 
 
 class CvatMaskLabels(RasterLabels):

@@ -2,6 +2,8 @@
 """Whether labels fit their photographs."""
 from collections.abc import Container, Iterable
 
+from PIL import UnidentifiedImageError
+
 from .findings import Findings
 from .labels import Label
 from .photos import Photo
@@ -28,6 +30,8 @@ def readable_photos(photos: Iterable[Photo], labelled: Container[Photo],
         try:
             photo.size
         except Exception as error:  # decoders raise types of their own
+            if isinstance(error, UnidentifiedImageError):
+                error = 'is no picture of a kind that is known'
             if photo in labelled:
                 findings.error('labelled photo that cannot be read',
                                photo.path, error,

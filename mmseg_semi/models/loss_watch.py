@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
 
@@ -44,9 +45,9 @@ class LossWatch:
     :meth:`finish` is called, before anything is saved or validated.
 
     Args:
-        patience (int): Batches in a row whose losses may be not finite under
-            mixed precision, where the loss scaler skips their steps; the next
-            one ends the training. Without mixed precision the first one
+        patience (int): Batches in a row whose losses may be not finite where
+            a loss scaler, that of mixed precision, skips their steps; the
+            next one ends the training. Without a loss scaler the first one
             does, because the weights are lost with it. Defaults to 3.
 
     Raises:
@@ -141,12 +142,35 @@ def _learning_rates() -> str:
         for name, value in rates.items()) or 'learning rate unknown'
 
 
-def is_scaled(device: torch.device) -> bool:
-    """Whether forwards run in mixed precision, which has a loss scaler.
+def has_loss_scaler(optim_wrapper) -> bool:
+    """Whether steps whose gradients are not finite are skipped.
 
-    There is none on the CPU.
+    The type of mixed precision does not tell: MMEngine's ``AmpOptimWrapper``
+    scales losses of bfloat16, too, unless ``loss_scale=dict(enabled=False)``.
+
+    Args:
+        optim_wrapper (OptimWrapper | OptimWrapperDict): Of the training.
+
+    Returns:
+        bool: Whether every optimizer has a loss scaler that is enabled.
     """
-    return device.type != 'cpu' and torch.is_autocast_enabled()
+    wrappers = [optim_wrapper]
+    if isinstance(optim_wrapper, OptimWrapperDict):
+        wrappers = list(optim_wrapper.values())
+    scalers = [getattr(each, 'loss_scaler', None) for each in wrappers]
+    return all(each is not None and each.is_enabled() for each in scalers)
+
+
+def expects_loss_scaler(device: torch.device) -> bool:
+    """Whether forwards run in the precision that needs a loss scaler.
+
+    For loops that do not tell of the optimizer. There is none on the CPU.
+    """
+    if device.type == 'cpu' or not torch.is_autocast_enabled():
+        return False
+    if hasattr(torch, 'get_autocast_dtype'):
+        return torch.get_autocast_dtype(device.type) == torch.float16
+    return torch.get_autocast_gpu_dtype() == torch.float16  # before torch 2.4
 
 
 def check_weights_finite(model: torch.nn.Module,

@@ -127,8 +127,9 @@ def compare(method: Trained,
     helped, verdict = _verdict(difference)
     classes, reasons = _classes(method), []
     if not helped:
-        reasons = collapse(classes, scores[0].iou) + likely_reasons(
+        reasons = likely_reasons(
             read_log(method.folder), *(score.miou for score in scores))
+        reasons += collapse(classes, *(score.iou for score in scores))
     return Comparison(*scores, classes, len(areas[0].ids), difference, helped,
                       verdict, reasons,
                       _notes(method, supervised, len(areas[0].ids)))

@@ -26,20 +26,27 @@ _base_ = [__import__('mmseg_semi').base(f'{name}.py') for name in (
 model = dict(segmentor={{ segmentor }}, num_classes={{ num_classes }}\
 {% if burn_in %}, burn_in={{ burn_in }}{% endif %}
 {% if not pretrained %}, pretrained=False{% endif %}
-{% if stride %},
-             test_cfg=dict(mode='slide', crop_size=({{ crop }}, {{ crop }}), \
-stride=({{ stride }}, {{ stride }}))\
+{% if more %},
+             {{ more }}\
 {% endif %})
+{% if loader %}
+loader = {{ loader }}
+{% endif %}
 {% if resize %}
 resize = dict(type='Resize', scale=({{ resize }}, 10**6), keep_ratio=True)
+{% endif %}
+{% if loader %}
+test_pipeline, tta_pipeline = [loader{{ resized }}, \
+*_base_.test_pipeline[1:]], [loader, *_base_.tta_pipeline[1:]]
+{% elif resize %}
 test_pipeline = [_base_.test_pipeline[0], resize, *_base_.test_pipeline[1:]]
 {% endif %}
 crop = dict(type='RandomPadCrop', crop_size={{ crop }})
-train_pipeline = [*_base_.load_labelled{{ resized }}, *_base_.vary, crop, \
-*_base_.pack_labelled]
+train_pipeline = [{{ loaded }}load_labelled{{ rest }}{{ resized }}, \
+*_base_.vary, crop, *_base_.pack_labelled]
 {% if unlabelled %}
-unlabelled_pipeline = [*_base_.load_unlabelled{{ resized }}, *_base_.vary, \
-crop, *_base_.pack_unlabelled]
+unlabelled_pipeline = [{{ loaded }}load_unlabelled{{ rest }}{{ resized }}, \
+*_base_.vary, crop, *_base_.pack_unlabelled]
 {% endif %}
 images = dict(
     data_root={{ root }}, data_prefix={{ prefix }},
@@ -48,8 +55,7 @@ train_dataloader = dict(
     batch_size={{ batch }}, sampler=dict(counts={{ counts }}), dataset=dict(
         labeled=dict(**images, ann_file={{ train }}, pipeline=train_pipeline),
 {% if unlabelled %}
-        unlabeled=dict(
-            data_root={{ root }}, data_prefix={{ photos }}, \
+        unlabeled=dict(data_root={{ root }}, data_prefix={{ photos }}, \
 ann_file={{ unlabelled }}, pipeline=unlabelled_pipeline),
 {% else %}
         unlabeled=None,
@@ -58,7 +64,7 @@ ann_file={{ unlabelled }}, pipeline=unlabelled_pipeline),
 {% if val %}
 val_dataloader = test_dataloader = dict(dataset=dict(**images, \
 ann_file={{ val }}\
-{% if resize %}, pipeline=test_pipeline{% endif %}))
+{% if resize or loader %}, pipeline=test_pipeline{% endif %}))
 {% else %}
 val_dataloader = val_evaluator = val_cfg = None
 test_dataloader = test_evaluator = test_cfg = None
@@ -97,6 +103,7 @@ def config_text(folder: str,
     data = dataset_settings(folder)
     prefix = data['images']['data_prefix']
     labelled, unlabelled = recipe.images
+    loader = recipe.pixels.loader
     environment = Environment(
         trim_blocks=True,
         lstrip_blocks=False,
@@ -112,8 +119,11 @@ def config_text(folder: str,
         pretrained=recipe.pretrained,
         resize=recipe.resize,
         resized=', resize' * bool(recipe.resize),
+        loader=loader and _dict(loader),
+        loaded='loader, *_base_.' if loader else '*_base_.',
+        rest='[1:]' if loader else '',
         crop=recipe.crop,
-        stride=recipe.stride,
+        more=', '.join(_more(recipe)),
         root=repr(folder),
         prefix=_dict(prefix),
         photos=_dict(dict(img_path=prefix['img_path'])),
@@ -166,6 +176,18 @@ def twin_path(path: str | Path) -> Path:
     """Where the supervised twin of a config is."""
     path = Path(path)
     return path.with_name(f'{path.stem}_{SUPERVISED}{path.suffix}')
+
+
+def _more(recipe: Recipe) -> list[str]:
+    """Settings of the model that not every config has."""
+    settings, size = [], recipe.crop
+    if recipe.pixels.preprocessor:
+        settings.append(
+            f'data_preprocessor={_dict(recipe.pixels.preprocessor)}')
+    if recipe.stride:
+        settings.append(f"test_cfg=dict(mode='slide', crop_size={size, size}, "
+                        f'stride={recipe.stride, recipe.stride})')
+    return settings
 
 
 def _bases(recipe: Recipe) -> str:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..models.segmentors.wrapped import resolve_segmentor
+from ..datasets.paths import require_writable
 from .config_text import config_text, write_text
 from .facts import data_facts, machine_facts
-from .recipe import LITE, SUPERVISED, Recipe, choose_recipe
+from .pixels import Track
+from .recipe import SUPERVISED, Recipe, check_settings, choose_recipe
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class Written:
     states: dict[str, str]
 
 
-def recipe_for(folder: str, **given) -> Recipe:
+def recipe_for(folder: str,
+               track: Track = lambda items, text: items,
+               **given) -> Recipe:
     """The recipe for an import on this machine.
 
     Args:
         folder (str): What an import wrote.
+        track (Track): Shows progress.
         **given: Settings that :func:`.choose_recipe` shall not choose.
 
     Returns:
@@ -37,11 +41,10 @@ def recipe_for(folder: str, **given) -> Recipe:
 
     Raises:
         FileNotFoundError: There is no such model.
+        ValueError: See :func:`.choose_recipe` and :func:`.choose_pixels`.
     """
-    recipe = choose_recipe(data_facts(folder), machine_facts(), **given)
-    if recipe.model != LITE:  # rather now than when the training starts
-        resolve_segmentor(recipe.model)
-    return recipe
+    check_settings(**given)
+    return choose_recipe(data_facts(folder, track), machine_facts(), **given)
 
 
 def write_configs(folder: str,
@@ -81,6 +84,7 @@ def write_configs(folder: str,
         for path, one in recipes.items()
     }
     for path, text in texts.items():  # all or nothing
+        require_writable(str(Path(path).parent), '--out')
         write_text(text, Path(path), force, dry_run=True)
     states = {
         path: write_text(text, Path(path), force)

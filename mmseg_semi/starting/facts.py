@@ -9,10 +9,11 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from PIL import Image
 
+from ..data_check.formats import read_header
 from ..importing import tree
 from ..memory import free_memory
+from .pixels import Pixels, Track, choose_pixels
 
 # So many photographs tell the usual size.
 _LOOKED_AT = 200
@@ -31,6 +32,7 @@ class DataFacts:
         unlabelled (int): Photographs without labels.
         short_side (int): Median of the shorter sides in pixels.
         long_side (int): Median of the longer sides in pixels.
+        pixels (Pixels): How the photographs are loaded.
     """
     classes: tuple[str, ...]
     labelled: int
@@ -38,6 +40,7 @@ class DataFacts:
     unlabelled: int
     short_side: int
     long_side: int
+    pixels: Pixels = Pixels()
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,18 @@ class MachineFacts:
     zoo: bool
 
 
-def data_facts(folder: str) -> DataFacts:
-    """Count an import.
+def data_facts(folder: str,
+               track: Track = lambda items, text: items) -> DataFacts:
+    """Count an import, and look at its photographs.
 
     Args:
         folder (str): What ``mmseg-semi import`` wrote.
+        track (Track): Shows progress.
 
     Raises:
         FileNotFoundError: It wrote no such folder, or the photographs are no
             longer where they were.
+        ValueError: See :func:`.choose_pixels`.
     """
     content = read_classes(folder)
     names = {
@@ -77,13 +83,17 @@ def data_facts(folder: str) -> DataFacts:
     photos = Path(folder, content['photos'])
     step = max(1, len(known) // _LOOKED_AT)
     sizes = [_size(photos / name) for name in known[::step]]
+    pixels = choose_pixels(
+        *([photos / name for key in chosen for name in names[key]]
+          for chosen in (names, ('train', 'unlabelled'))), track)
     return DataFacts(
         classes=tuple(content['names']),
         labelled=len(names['train']),
         val=len(names['val']),
         unlabelled=len(names['unlabelled']),
         short_side=round(median(map(min, sizes))) if sizes else 0,
-        long_side=round(median(map(max, sizes))) if sizes else 0)
+        long_side=round(median(map(max, sizes))) if sizes else 0,
+        pixels=pixels)
 
 
 def read_classes(folder: str) -> dict:
@@ -140,8 +150,7 @@ def _size(path: Path) -> tuple[int, int]:
             f'{path} is not there: the photographs were moved after the '
             f'import. Move them back or import again. ({os.getcwd()})')
     try:
-        with Image.open(path) as image:
-            return image.size
+        return read_header(path).size
     except OSError as error:
         raise ValueError(f'{path} cannot be opened ({error}): import again, '
                          'which names every such file.') from error

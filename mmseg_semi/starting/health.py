@@ -30,24 +30,32 @@ def likely_reasons(log: Log, method_miou: float,
         return ['There is no log of the training, so no reason can be seen.']
     reasons = [*_unlabelled_loss(log), *_pseudo_labels(log)]
     reasons += _levels(method_miou, supervised_miou)
-    reasons += _length(log)
-    return reasons
+    # Of a trial the others are symptoms.
+    return [*_trial(log), *reasons, *_rising(log)]
 
 
-def collapse(classes: Sequence[str], iou: Sequence[float | None]) -> list[str]:
+def collapse(classes: Sequence[str], iou: Sequence[float | None],
+             supervised: Sequence[float | None]) -> list[str]:
     """Whether a model predicts one class alone.
 
     Args:
         classes (Sequence[str]): Names.
         iou (Sequence[float | None]): Of every class, in percent; None where
             it is in no label.
+        supervised (Sequence[float | None]): Those of its supervised twin.
 
     Returns:
         list[str]: A sentence, if it does and labels have more classes.
     """
-    seen = [name for name, value in zip(classes, iou) if value]
+    seen, before = ([name for name, value in zip(classes, found) if value]
+                    for found in (iou, supervised))
     if len(seen) != 1 or sum(value is not None for value in iou) < 2:
         return []
+    if before == seen:
+        return [
+            f'Both models predict {seen[0]} alone: nothing else was learned '
+            'yet, from labels either. Train longer.'
+        ]
     return [
         f'The model predicts {seen[0]} alone: pseudo-labels taught it the '
         'largest class before it knew the others. Train longer, or longer on '
@@ -107,18 +115,23 @@ def _levels(method: float, supervised: float) -> list[str]:
     return []
 
 
-def _length(log: Log) -> list[str]:
-    reasons = []
-    steps, scores = log.get('mIoU', (np.zeros(0), np.zeros(0)))
+def _trial(log: Log) -> list[str]:
     last = max((points[0].max() for points in log.values()), default=0)
-    if last < _SHORT:
-        reasons.append(f'{last} iterations are a trial, not a training: '
-                       'methods with a teacher need longer than supervised '
-                       'ones. Take --iters 1000 or more.')
-    elif len(scores) > 3 and scores[-1] - scores[len(scores) * 2 //
-                                                 3] > _RISING:
-        reasons.append('The score was still rising at the end: train longer.')
-    return reasons
+    if last >= _SHORT:
+        return []
+    return [
+        f'{last} iterations are a trial, not a training: methods with a '
+        'teacher need longer than supervised ones. Take --iters 1000 or more.'
+    ]
+
+
+def _rising(log: Log) -> list[str]:
+    scores = log.get('mIoU', (np.zeros(0), np.zeros(0)))[1]
+    if _trial(log) or len(scores) <= 3:
+        return []
+    if scores[-1] - scores[len(scores) * 2 // 3] <= _RISING:
+        return []
+    return ['The score was still rising at the end: train longer.']
 
 
 def _late(log: Log, name: str) -> float | None:

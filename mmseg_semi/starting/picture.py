@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import mmcv
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -48,18 +47,32 @@ def draw_comparison(models: Sequence[Trained],
     found = [
         predict(model, [i['img_path'] for i in infos]) for model in models
     ]
-    rows = [_row(info, maps) for info, *maps in zip(infos, *found)]
+    loader = dataset.pipeline.transforms[0]
+    rows = [_row(info, loader, maps) for info, *maps in zip(infos, *found)]
     meta = dataset.metainfo
     return _draw(title, ['photo', 'label', *(m.name for m in models)], rows,
                  meta['classes'], meta['palette'])
 
 
-def _row(info: dict, maps: list[np.ndarray]) -> Row:
-    photo = mmcv.imread(info['img_path'], channel_order='rgb')
+def _row(info: dict, loader, maps: list[np.ndarray]) -> Row:
+    photo = _shown(loader(dict(img_path=info['img_path']))['img'])
     with Image.open(info['seg_map_path']) as mask:
         maps = [np.asarray(mask), *maps]
     name = info['img_path'].replace('\\', '/').rsplit('/', 1)[-1]
     return Row(name, _small(photo), [_small(one) for one in maps])
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """Red, green and blue; of other bands the first three, or the first.
+
+    Args:
+        image (np.ndarray): (H, W, C) as loaded, 0 to 255; three are BGR.
+    """
+    if image.shape[2] == 3:
+        image = image[..., ::-1]
+    elif image.shape[2] < 3:
+        image = image[..., [0, 0, 0]]
+    return image[..., :3].round().astype(np.uint8)
 
 
 def _small(array: np.ndarray) -> np.ndarray:

@@ -5,20 +5,21 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmengine.config import Config
 
 from ..benchmarking.jobs import TrainingJob, run_jobs
 from ..data_check import FactCache, check_config, default_cache
+from ..datasets.paths import short_path
 from ..engine.atomic import write_atomically
 from ..importing import ImportOptions, import_labels
 from ..importing.findings import listing
 from .comparison import Comparison, compare
 from .configs import recipe_for, write_configs
 from .picture import draw_comparison
-from .recipe import SUPERVISED
+from .recipe import SUPERVISED, check_settings
 from .scoring import Track
 from .state import State
 from .trained import find_trained, read_log
@@ -36,12 +37,15 @@ class Reporter:
 
     Attributes:
         say (Callable): Takes a text for people.
+        note (Callable): Takes a list of findings, of the import or of the
+            check, which do not stop it.
         track (Track): Shows progress over an iterable.
         count (Callable): Takes a text and gives a context manager, which
             gives a function of the numbers done and of all.
         display (Callable): Gives a context manager that shows trainings.
     """
     say: Callable[[str], None]
+    note: Callable[[list], None]
     track: Track
     count: Callable[[str], AbstractContextManager]
     display: Callable[[], AbstractContextManager]
@@ -60,6 +64,9 @@ class Outcome:
             last validation, in percent.
         comparison (Comparison, optional): None without unlabelled photos.
         picture (str): A PNG file.
+        recipe (dict): The settings that were chosen, with reasons; empty if
+            an earlier version chose them.
+        data (str): What was imported.
     """
     out: str
     configs: dict[str, str]
@@ -67,11 +74,21 @@ class Outcome:
     scores: dict[str, float | None]
     comparison: Comparison | None
     picture: str
+    recipe: dict
+    data: str
+
+    @property
+    def files(self) -> list[str]:
+        """list[str]: What was written, but for logs."""
+        return [
+            self.data, *self.configs.values(), *self.checkpoints.values(),
+            self.picture, f'{self.out}/{TABLE}'
+        ]
 
     def as_dict(self) -> dict:
         """Everything for JSON."""
         comparison = self.comparison and self.comparison.as_dict()
-        return dict(vars(self), comparison=comparison)
+        return dict(vars(self), comparison=comparison, files=self.files)
 
 
 def start(photos: str,
@@ -108,9 +125,11 @@ def start(photos: str,
         FileExistsError: See :class:`.State`.
         DataFaultsError: Labels that cannot be imported.
         ValueError: No validation images, or settings that do not fit.
+        FileNotFoundError: There is no such model, photograph or label.
         DataError: The data are not fit for training; holds the table.
         TrainingFailedError: A training ended early.
     """
+    check_settings(**given)
     if not options.val:
         raise ValueError('--val 0 leaves nothing to compare on: take a share '
                          'of the labelled photos, 0.2 for instance.')
@@ -135,6 +154,7 @@ def start(photos: str,
         force=force or not state.has_trainings,
         say=say,
         track=reporter.track)
+    reporter.note(imported.warnings)
     if imported.warnings:
         say(listing(imported.warnings))
     if imported.state == 'replaced':
@@ -144,7 +164,7 @@ def start(photos: str,
         state,
         folder,
         given,
-        say,
+        reporter,
         seed=options.seed,
         patience=patience,
         force=force)
@@ -157,23 +177,24 @@ def start(photos: str,
     return _finish(state, configs, reporter)
 
 
-def _configs(state: State, folder: str, given: dict, say,
+def _configs(state: State, folder: str, given: dict, reporter: Reporter,
              **settings) -> dict[str, str]:
     """Name of a training -> config; the supervised one first.
 
     They are written once and then belong to the user.
     """
+    say = reporter.say
     if state.files and all(map(os.path.isfile, state.files.values())):
         say('as they are: ' + ', '.join(state.files.values()))
         return state.files
-    recipe = recipe_for(folder, **given)
+    recipe = recipe_for(folder, reporter.track, **given)
     say(recipe.describe())
     written = write_configs(folder, recipe, f'{state.out}/{recipe.method}.py',
                             f'{state.out}/{SUPERVISED}.py', **settings)
     files = {recipe.method: written.config}
     if written.twin:
         files = {SUPERVISED: written.twin, **files}
-    state.set_files(files)
+    state.set_files(files, asdict(recipe))
     say('written: ' + ', '.join(files.values()))
     return files
 
@@ -198,6 +219,7 @@ def _check(configs: dict[str, str], reporter: Reporter) -> None:
         report = check_config(cfg, cache=cache, progress=progress)
     report = report.accept(() if accepted is True else accepted)
     report.raise_errors()
+    reporter.note(report.findings)
     reporter.say(report.as_table())
 
 
@@ -238,10 +260,11 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     write_atomically(draw_comparison(models, _title(comparison)), picture)
     outcome = Outcome(
         str(state.out), dict(configs),
-        {model.name: model.checkpoint
+        {model.name: short_path(model.checkpoint)
          for model in models},
         {model.name: _last_score(model.folder)
-         for model in models}, comparison, str(picture))
+         for model in models}, comparison, str(picture), state.recipe,
+        f'{state.out}/{DATA}')
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
     write_atomically(text.encode(), state.out / TABLE)
     return outcome

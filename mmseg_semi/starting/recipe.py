@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from ..config_files import configs_dir
+from ..models.segmentors.wrapped import resolve_segmentor
 from .facts import DataFacts, MachineFacts
+from .pixels import Pixels
 
 LITE = 'lite0'
 ZOO_MODEL = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
@@ -41,6 +43,7 @@ class Recipe:
             ``configs/_base_/schedules/any_model.py``.
         iters (int): Length of the training.
         val_interval (int): Iterations between validations.
+        pixels (Pixels): How photographs are loaded.
         reasons (dict[str, str]): Name of a setting -> why.
     """
     method: str
@@ -53,6 +56,7 @@ class Recipe:
     rate: float | None
     iters: int
     val_interval: int
+    pixels: Pixels = Pixels()
     reasons: dict[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
@@ -68,6 +72,9 @@ class Recipe:
             images=f'{self.images[0]} labelled + {self.images[1]} unlabelled',
             rate=f'{self.rate or _RATE:g}',
             iterations=str(self.iters))
+        if self.pixels.reason:  # of photographs of 8 bits nothing is to say
+            loader = self.pixels.loader
+            shown['pixels'] = loader['type'] if loader else '8 bits'
         width = max(len(value) for value in shown.values())
         return '\n'.join(f'{name:<11} {value:<{min(width, 34)}}  '
                          f'{self.reasons[name]}'.rstrip()
@@ -108,13 +115,14 @@ def choose_recipe(data: DataFacts,
         Recipe: With a reason for every setting.
 
     Raises:
-        ValueError: No such method, no labelled images, or no unlabelled ones
-            for a method that needs them.
+        ValueError: No such method, too small a crop, no labelled images, or
+            no unlabelled ones for a method that needs them.
     """
+    _check_plain(method, crop, iters)
     if not data.labelled:
         raise ValueError('There is no labelled photo to train on: the import '
                          'has no lists/train.txt.')
-    reasons = {}
+    reasons = dict(pixels=data.pixels.reason)
     method = _method(data, method, reasons)
     model, pretrained = _model(machine, model, reasons)
     crop, count = _crop(data, machine, crop, reasons)
@@ -127,7 +135,7 @@ def choose_recipe(data: DataFacts,
     iters = _iters(data, machine, count, iters, reasons)
     return Recipe(method, model, pretrained, crop, resize, stride,
                   (count, unlabelled), _rate(model, reasons), iters,
-                  max(1, iters // _VALIDATIONS), reasons)
+                  max(1, iters // _VALIDATIONS), data.pixels, reasons)
 
 
 def methods() -> list[str]:
@@ -136,10 +144,40 @@ def methods() -> list[str]:
     return sorted(path.stem for path in folder.glob('*.py'))
 
 
-def _method(data: DataFacts, given: str | None, reasons: dict) -> str:
-    if given is not None and given not in methods():
-        raise ValueError(f'--method: there is no {given!r}, only '
+def check_settings(method: str | None = None,
+                   model: str | None = None,
+                   crop: int | None = None,
+                   iters: int | None = None) -> None:
+    """Refuse settings that fit no data, before any data are looked at.
+
+    Args:
+        method (str, optional): As :func:`choose_recipe` takes it.
+        model (str, optional): The same.
+        crop (int, optional): The same.
+        iters (int, optional): The same.
+
+    Raises:
+        ValueError: There is no such method, or the crop is too small.
+        FileNotFoundError: There is no such model.
+    """
+    _check_plain(method, crop, iters)
+    if model not in (None, LITE):
+        resolve_segmentor(model)
+
+
+def _check_plain(method: str | None, crop: int | None,
+                 iters: int | None) -> None:
+    if method is not None and method not in methods():
+        raise ValueError(f'--method: there is no {method!r}, only '
                          f'{", ".join(methods())}.')
+    if crop is not None and crop < _MULTIPLE:
+        raise ValueError(f'--crop {crop} is too small: take at least '
+                         f'{_MULTIPLE} pixels.')
+    if iters is not None and iters < 1:
+        raise ValueError(f'--iters {iters} is not above 0.')
+
+
+def _method(data: DataFacts, given: str | None, reasons: dict) -> str:
     if given is not None and given != SUPERVISED and not data.unlabelled:
         raise ValueError(
             f'--method {given} learns from unlabelled photos and the import '
@@ -193,9 +231,6 @@ def _crop(data: DataFacts, machine: MachineFacts, given: int | None,
     place = 'GPU' if machine.gpu else 'CPU'
     reasons['images'] = f'{place} with {gib:.0f} GiB free'
     if given is not None:
-        if given < _MULTIPLE:
-            raise ValueError(f'--crop {given} is too small: take at least '
-                             f'{_MULTIPLE} pixels.')
         reasons['crop'] = 'as you said'
         return given, count
     whole = -(-data.short_side // _MULTIPLE) * _MULTIPLE

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+from ..datasets.paths import require_writable
 from ..engine.atomic import write_atomically
 
 FILE = 'start.json'
@@ -25,6 +26,7 @@ class State:
     Raises:
         FileExistsError: The folder holds something else, or trainings with
             other arguments and not ``force``; says which.
+        OSError: Nothing can be written there.
     """
 
     def __init__(self,
@@ -35,6 +37,7 @@ class State:
         self.path = self.out / FILE
         arguments = json.loads(json.dumps(arguments))
         content = self._read()
+        require_writable(str(out), '--out')
         self._content = content or dict(
             tool=_TOOL, arguments=arguments, trainings={}, files={}, hashes={})
         before = self._content['arguments']
@@ -59,10 +62,16 @@ class State:
         """dict[str, str]: Name of a training -> its config."""
         return dict(self._content['files'])
 
-    def set_files(self, files: dict[str, str]) -> None:
-        """Remember the configs that were written."""
+    @property
+    def recipe(self) -> dict:
+        """dict: What was chosen for the configs, and why."""
+        return dict(self._content.get('recipe', {}))
+
+    def set_files(self, files: dict[str, str], recipe: dict) -> None:
+        """Remember the configs that were written, and the recipe of them."""
         self._content.update(
             files=dict(files),
+            recipe=recipe,
             hashes={path: _hash(path)
                     for path in files.values()})
         self._save()
@@ -74,7 +83,7 @@ class State:
         for path, known in self._content['hashes'].items():
             if _hash(path) == known:
                 Path(path).unlink()
-        self._content.update(trainings={}, files={}, hashes={})
+        self._content.update(trainings={}, files={}, hashes={}, recipe={})
         self._save()
 
     def folder(self, name: str) -> Path:

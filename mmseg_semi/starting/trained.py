@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from ..config_files import find_config
 from ..engine.checkpoint import check_checkpoint, find_resumable_checkpoint
+from ..engine.config_reading import read_config
 
 WEIGHTS = ('last', 'best')
 
@@ -56,7 +56,7 @@ def find_trained(place: str,
             raise FileNotFoundError(
                 f'{place} is no work directory. Give that of a training, or a '
                 'config and its checkpoint (--checkpoints).')
-        cfg = Config.fromfile(find_config(place))
+        cfg = read_config(place)
         name, folder = Path(place).stem, Path(checkpoint).parent
     else:
         cfg = Config.fromfile(_config_of(folder))

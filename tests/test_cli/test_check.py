@@ -9,7 +9,7 @@ from PIL import Image
 from mmseg_semi.datasets.digit_scenes import (DigitScenesRecipe,
                                               write_digit_scenes)
 from ..test_end_to_end.harness import write_config
-from .test_main import call, folder
+from .test_main import KEYS, call, folder
 
 
 @pytest.fixture(scope='module')
@@ -65,6 +65,10 @@ def test_faults_are_1_and_in_json(tmp_path, config, capsys):
     assert call('check', config, '--json') == 1
     found = json.loads(capsys.readouterr().out)
     assert found['data']['errors'] == 1 and 'step' not in found
+    fault = found['findings'][0]
+    assert set(fault) == KEYS | {'set'}
+    assert fault['severity'] == 'error' and fault['kind'] == 'mask-colour'
+    assert fault['path'] == path and fault['files'] == [path]
     assert call('check', config, '--no-steps', '--accept', 'mask-colour') == 0
     assert call('check', config, '--accept', 'colours') == 1
     assert 'no finding of the kind colours' in capsys.readouterr().err

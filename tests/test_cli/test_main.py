@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 import json
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 
 from mmseg_semi.cli import main as cli
 from ..test_importing.helpers import add_photos, drawn, save
+
+KEYS = {'severity', 'kind', 'path', 'value', 'remedy', 'files'}
 
 
 def call(*arguments):
@@ -65,6 +68,9 @@ def test_json(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report['classes']['names'][0] == 'background'
     assert report['config']['images']['img_suffix'] == ''
+    assert report['findings'] == []
+    assert f'{tmp_path / "out"}/lists/train.txt' in report['files']
+    assert all(map(os.path.exists, report['files']))
     assert call(*folder(tmp_path), '--json', '--seed', 3) == 1
     captured = capsys.readouterr()
     assert '--force' in json.loads(captured.out)['error']
@@ -82,7 +88,8 @@ def test_faults_of_the_data_are_1_and_all_in_json(tmp_path, capsys):
     assert call(*arguments, '--json') == 1
     found = json.loads(capsys.readouterr().out)['findings']
     assert sorted(f['path'][-6:] for f in found) == ['p0.png', 'p1.png']
-    assert all(f['remedy'] for f in found)
+    assert all(set(f) >= KEYS and f['remedy'] for f in found)
+    assert {f['severity'] for f in found} == {'error'}
 
 
 @pytest.mark.parametrize('option, value', [('--mapping', '0background'),
@@ -93,6 +100,18 @@ def test_settings_that_do_not_fit_are_1(tmp_path, capsys, option, value):
     assert call(*folder(tmp_path), option, value) == 1
     text = capsys.readouterr().err
     assert value in text and 'Traceback' not in text
+
+
+@pytest.mark.parametrize('masks, text', [
+    ('masks/p0.png', 'is one picture. Name the folder of the masks'),
+    ('empty', 'holds no file'),
+])
+def test_labels_that_are_none_are_1(tmp_path, capsys, masks, text):
+    arguments = folder(tmp_path)
+    (tmp_path / 'empty').mkdir()
+    arguments[3] = tmp_path / masks
+    assert call(*arguments) == 1
+    assert text in capsys.readouterr().err
 
 
 def test_doctor(capsys):

@@ -12,7 +12,7 @@ import torch
 
 from mmseg_semi.starting import facts
 from ..test_starting.given import FAST_SCNN, imported, photos_and_masks
-from .test_main import call
+from .test_main import KEYS, call
 
 SMALL = ['--model', FAST_SCNN, '--crop', '32', '--iters', '3']
 CONFIG = '''
@@ -35,7 +35,8 @@ def config(tmp_path, monkeypatch):
     'arguments', [['train'], ['train', 'x.py', '--log', 'paper'],
                   ['train', 'x.py', '--patience', '0'], ['test', 'x.py'],
                   ['init', 'x', '--iters', '-3'], ['compare', 'x'],
-                  ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x']])
+                  ['compare', 'x', 'y', '--weights', 'worst'], ['start', 'x'],
+                  ['start', 'x', '--masks', 'y', '--seed', '-1']])
 def test_misuse_is_2(arguments, capsys):
     assert call(*arguments) == 2
     assert f'usage: mmseg-semi {arguments[0]}' in capsys.readouterr().err
@@ -55,6 +56,16 @@ def test_misuse_is_2(arguments, capsys):
       ], '--val 0 leaves nothing'),
     (['start', 'full', '--masks', 'full', '--out', 'full/x'], 'lies in full'),
     (['start', 'new', '--masks', 'new', '--out', 'full'], 'not begun by'),
+    (['start', 'new', '--masks', 'new', '--method', 'magic'], 'no \'magic\''),
+    (['start', 'new', '--masks', 'new', '--crop', '3'], '--crop 3 is too'),
+    (['start', 'new', '--masks', 'new', '--model', 'absent.py'], 'absent.py'),
+    (['start', 'new', '--masks', 'new', '--out', 'mine.py/x'
+      ], 'mine.py is no folder'),
+    (['start', 'new', '--masks', 'new', '--out', '/proc/x'
+      ], 'nothing can be written in /proc'),
+    (['check', 'absent'], 'there is no file'),
+    (['check', 'full/iter_1.pth'], 'the names of configs end with .py'),
+    (['train', 'full'], 'full is a folder'),
 ])
 def test_what_the_user_can_mend_is_1(config, tmp_path, capsys, monkeypatch,
                                      arguments, text):
@@ -89,6 +100,52 @@ def test_init_tells_what_it_chose_and_why(config, tmp_path, capsys,
     assert found['recipe']['iters'] == 7 and found['twin'].endswith(
         'out_supervised.py')
     assert set(found['states'].values()) == {'replaced'}
+    assert found['files'] == list(found['states'])
+
+
+def test_start_tells_all_findings_where_it_stops(tmp_path, capsys,
+                                                 monkeypatch):
+    """Those of the import and those of the check, as objects."""
+    monkeypatch.chdir(tmp_path)
+    photos_and_masks(tmp_path, labelled=5, unlabelled=3)
+    (tmp_path / 'photos/broken.png').write_bytes(b'no picture')
+    same = (tmp_path / 'photos/p0.jpg').read_bytes()
+    for index in range(5):  # those of training are those of validation
+        (tmp_path / f'photos/p{index}.jpg').write_bytes(same)
+    command = 'start', 'photos', '--masks', 'masks', '--out', 'new', *SMALL
+    assert call(*command, '--json') == 1
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert '[3/5] Check' in captured.err and 'not fit' in found['error']
+    assert found['findings'][0]['path'].endswith('broken.png')
+    assert found['findings'][0]['severity'] == 'warning'
+    assert ('shared-image', 'error') in [(f['kind'], f['severity'])
+                                         for f in found['findings']]
+    assert all(set(f) >= KEYS for f in found['findings'])
+
+
+def test_errors_of_another_kind_are_objects_too(config, capsys, monkeypatch):
+    from mmseg_semi.starting import project
+
+    def fail(*args, **kwargs):
+        print('a library prints')
+        raise OSError('no space left')
+
+    monkeypatch.setattr(project, 'import_labels', fail)
+    command = 'start', 'photos', '--masks', 'masks', '--out', 'new', '--json'
+    with pytest.raises(OSError):
+        call(*command)
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == dict(
+        error='OSError: no space left', findings=[])
+    assert 'a library prints' in captured.err
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(project, 'import_labels', interrupt)
+    assert call(*command) == 130
+    assert json.loads(capsys.readouterr().out)['error'] == 'interrupted'
 
 
 def test_more_logs_are_added_to_those_of_the_config(config, monkeypatch):
@@ -129,6 +186,11 @@ def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
         assert path.endswith(f'{name}/iter_3.pth') and os.path.isfile(path)
     assert found['comparison']['images'] == 1
     assert found['picture'] == 'new/comparison.png'
+    assert found['recipe']['iters'] == 3
+    assert found['recipe']['reasons']['iterations'] == 'as you said'
+    assert 'new/comparison.json' in found['files']
+    assert all(map(os.path.exists, found['files']))
+    assert all(set(f) >= KEYS for f in found['findings'])
     assert (tmp_path / 'new/comparison.png').stat().st_size > 5000
     resumed = (tmp_path / 'new/supervised/console.log').read_text()
     assert 'resumed epoch' in resumed or 'Resume' in resumed

@@ -78,7 +78,7 @@ def test_sizes_are_listed_together_and_counted(tmp_path):
         save(drawn(), tmp_path / 'masks' / f'p{number:02d}.png')
     (tmp_path / 'photos/p00.jpg').write_bytes(b'broken')
     text, _ = faults(run, tmp_path)
-    assert 'p00.jpg: cannot identify' in text
+    assert 'p00.jpg: is no picture' in text
     add_photos(tmp_path / 'photos', 'p00.jpg', size=(9, 8))
     text, found = faults(run, tmp_path)
     assert len(found) == 25

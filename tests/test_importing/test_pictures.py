@@ -55,6 +55,55 @@ def test_other_kinds_of_numbers(tmp_path, dtype, suffix):
     check(tmp_path, drawn(1, 1) if dtype is bool else drawn())
 
 
+@pytest.mark.parametrize('ids, as_palette, ignored', [
+    ((0, 8, 20, 255), False, True),
+    ((0, 8, 20, 255), True, True),
+    ((0, 100, 255), True, True),
+    ((0, 90, 180, 255), False, False),
+    ((0, 255), True, False),
+])
+def test_255_beside_ids_with_gaps(tmp_path, ids, as_palette, ignored):
+    """Data need not have every class of a data set."""
+    values = np.array(ids, np.uint8)
+    mask = np.minimum(drawn(), len(ids) - 1)
+    mask[0] = len(ids) - 1
+    mask = values[mask]
+    if as_palette:
+        add_photos(tmp_path / 'photos', 'p0.jpg')
+        (tmp_path / 'masks').mkdir()
+        colors = np.arange(768, dtype=np.uint8).reshape(256, 3)
+        palette_picture(mask, colors).save(tmp_path / 'masks/p0.png')
+    else:
+        put(tmp_path, mask)
+    report = run(tmp_path)
+    assert (report.classes['mapping']['255'] == 'ignored') == ignored
+    assert ('class_255' in report.classes['names']) != ignored
+    assert (report.classes['ignored_pixels'] > 0) == ignored
+
+
+def test_two_ids_with_a_gap_beside_255_are_asked_for(tmp_path):
+    put(tmp_path, np.array([0, 8, 255], np.uint8)[drawn()])
+    with pytest.raises(ValueError, match='0, 8 and 255.*--ignore 255, or'):
+        run(tmp_path)
+
+
+def test_unnamed_classes_say_how_to_name_them(tmp_path):
+    put(tmp_path, drawn())
+    assert 'all 3 in this order' in run(tmp_path).notes[-1]
+    report = run(tmp_path, classes=('a', 'b', 'c'), force=True)
+    assert not any('--classes' in note for note in report.notes)
+
+
+@pytest.mark.parametrize('colors, ignored', [
+    ([(0, 0, 0), (128, 0, 0), (224, 224, 192)], True),
+    ([(0, 0, 0), (130, 0, 0), (224, 224, 192)], False),
+])
+def test_borders_of_voc_in_colour_are_ignored(tmp_path, colors, ignored):
+    put(tmp_path, np.array(colors, np.uint8)[drawn()])
+    names = run(tmp_path).classes['names']
+    assert len(names) == 2 + (not ignored)
+
+
 def test_two_ids_beside_255_are_asked_for(tmp_path):
     put(tmp_path, drawn(1, 255))
     with pytest.raises(ValueError, match='0, 1 and 255.*--ignore 255, or'):

@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from mmseg_semi.models.loss_watch import (LossWatch, NotFiniteError,
-                                          check_weights_finite)
+                                          check_weights_finite,
+                                          expects_loss_scaler, has_loss_scaler)
 from .toys import batch, mean_teacher
 
 
@@ -85,3 +87,51 @@ def test_frameworks_watch_their_losses():
     model.parse_losses(model.loss(*batch(seed=1)))
     with pytest.raises(NotFiniteError, match='iteration 2 .*: loss=nan'):
         model.parse_losses(model.loss(*batch(seed=2)))
+
+
+def optim_wrapper(**scaler):
+    """Of CPU; with a loss scaler as mixed precision has one, if given."""
+    wrapper = OptimWrapper(
+        torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=.1))
+    if scaler:
+        wrapper.loss_scaler = torch.amp.GradScaler('cpu', **scaler)
+    return wrapper
+
+
+def test_a_loss_scaler_is_told_by_the_optimizer():
+    scaled = optim_wrapper(enabled=True)
+    off, plain = optim_wrapper(enabled=False), optim_wrapper()
+    assert has_loss_scaler(scaled)
+    assert not has_loss_scaler(off)
+    assert not has_loss_scaler(plain)
+    assert has_loss_scaler(OptimWrapperDict(a=scaled, b=scaled))
+    # The weights of one of the two would be lost.
+    assert not has_loss_scaler(OptimWrapperDict(a=scaled, b=plain))
+
+
+@pytest.mark.parametrize('device,autocast,dtype,expected', [
+    ('cuda', True, torch.float16, True),
+    ('cuda', True, torch.bfloat16, False),
+    ('cuda', False, torch.float16, False),
+    ('cpu', True, torch.float16, False),
+])
+def test_half_precision_expects_a_loss_scaler(monkeypatch, device, autocast,
+                                              dtype, expected):
+    monkeypatch.setattr(torch, 'is_autocast_enabled', lambda: autocast)
+    monkeypatch.setattr(
+        torch, 'get_autocast_dtype', lambda kind: dtype, raising=False)
+    assert expects_loss_scaler(torch.device(device)) is expected
+
+
+@pytest.mark.parametrize('scaler,raises', [(True, False), (False, True)])
+def test_frameworks_count_on_the_loss_scaler_they_are_told_of(scaler, raises):
+    model = mean_teacher()
+    model.loss_scaler = scaler
+    with torch.no_grad():
+        next(model.student.parameters()).fill_(math.nan)
+    model.parse_losses(model.loss(*batch(seed=1)))
+    if raises:
+        with pytest.raises(NotFiniteError, match='iteration 1 '):
+            model.loss_watch.finish()
+    else:
+        model.loss_watch.finish()

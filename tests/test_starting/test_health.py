@@ -65,6 +65,14 @@ def test_without_a_log():
                                        ((60., 1., 0.), False),
                                        ((0., 0., 0.), False)])
 def test_a_model_of_one_class(iou, told):
-    found = collapse(('background', 'leaf', 'sky'), iou)
+    classes = 'background', 'leaf', 'sky'
+    found = collapse(classes, iou, (60., 50., 0.))
     assert bool(found) == told
     assert not told or 'predicts background alone' in found[0]
+    both = collapse(classes, iou, iou)
+    assert not told or 'Both models predict background alone' in both[0]
+
+
+def test_of_a_trial_the_length_comes_first():
+    found = reasons(steps=np.arange(1, 20), pseudo__confidence=.4)
+    assert len(found) == 2 and '19 iterations are a trial' in found[0]

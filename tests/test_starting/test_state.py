@@ -17,7 +17,7 @@ def begun(tmp_path):
     for name in ('twin', 'method'):
         files[name] = str(tmp_path / 'out' / f'{name}.py')
         (tmp_path / 'out' / f'{name}.py').write_text('ours')
-    state.set_files(files)
+    state.set_files(files, dict(iters=4))
     state.folder('twin').mkdir()
     (state.folder('twin') / 'iter_1.pth').write_text('x')
     state.set_trained('twin', False)
@@ -28,6 +28,7 @@ def test_it_goes_on(begun):
     state = State(begun, ARGUMENTS)
     assert state.has_trainings and not state.is_trained('twin')
     assert list(state.files) == ['twin', 'method']
+    assert state.recipe == dict(iters=4)
     state.set_trained('twin', True)
     again = State(begun, ARGUMENTS, force=True)  # nothing differs
     assert again.is_trained('twin') and again.files == state.files
@@ -52,7 +53,7 @@ def test_force_deletes_what_is_ours_and_nothing_else(begun):
     (begun / 'mine').mkdir()
     (begun / 'method.py').write_text('changed by the user')
     state = State(begun, OTHERS, force=True)
-    assert not state.has_trainings and state.files == {}
+    assert not state.has_trainings and state.files == state.recipe == {}
     assert not (begun / 'twin').exists() and (begun / 'mine').is_dir()
     assert not (begun / 'twin.py').exists()
     assert (begun / 'method.py').read_text() == 'changed by the user'

@@ -12,11 +12,7 @@ vary = [
 branches = ['sup', 'unsup_teacher', 'unsup_student']
 strong = [
     dict(type='SemiColorJitter'),
-    dict(
-        type='RandomGrayscale',
-        prob=0.2,
-        keep_channels=True,
-        channel_weights=(0.114, 0.587, 0.299)),
+    dict(type='SemiGrayscale'),
     dict(type='RandomGaussianBlur'),
     dict(type='PackSemiInputs')
 ]

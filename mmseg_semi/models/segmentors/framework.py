@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import predictions
-from ..loss_watch import LossWatch, is_scaled
+from ..loss_watch import LossWatch, expects_loss_scaler
 from ..regularizers.training_plan import TrainingPlan
 from ..state import registered_state
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
@@ -63,9 +63,9 @@ class Framework(SemiSegmentor):
         label_padding (bool): Padding of unlabelled images gets pseudo-labels
             like every other pixel, as in the code of CMB and CPS. Defaults
             to False.
-        skip_bad_losses (int): Under mixed precision, how many batches in a
-            row may have losses that are not finite, see :class:`.LossWatch`.
-            Defaults to 3.
+        skip_bad_losses (int): Where a loss scaler is at work, how many
+            batches in a row may have losses that are not finite, see
+            :class:`.LossWatch`. Defaults to 3.
     """
 
     def __init__(self,
@@ -88,7 +88,9 @@ class Framework(SemiSegmentor):
         self.total_iters: Optional[int] = None
         self.accumulate = 1  # batches of an iteration; the loop sets it
         self._part = 0  # of which so many are done
-        self._autocast = False
+        # Whether a loss scaler is at work; the loop sets it.
+        self.loss_scaler: Optional[bool] = None
+        self._scaled = False
         self.register_buffer('_iteration', torch.zeros((), dtype=torch.long))
         self._host_iteration: Optional[int] = 0
         self.register_load_state_dict_post_hook(self._forget_host_state)
@@ -229,7 +231,7 @@ class Framework(SemiSegmentor):
         total, parsed = super().parse_losses(losses)
         # `loss` has counted this iteration, unless batches of it are to come.
         number = self.iteration + (self._part > 0)
-        self.loss_watch.look(parsed, number, self._autocast)
+        self.loss_watch.look(parsed, number, self._scaled)
         return total, parsed
 
     def begin(self, inputs: dict, data_samples: dict) -> Step:
@@ -239,7 +241,9 @@ class Framework(SemiSegmentor):
                 'A training batch needs the branch "sup" with labelled '
                 'images: use SemiSegDataset with a MultiBranch pipeline.')
         device, rank = inputs['sup'].device, get_rank()
-        self._autocast = is_scaled(device)
+        self._scaled = self.loss_scaler
+        if self._scaled is None:
+            self._scaled = expects_loss_scaler(device)
         place = {stream: (rank, stream, self._part) for stream in _STREAMS}
         place['common'] = 0, 'common'  # to all batches of an iteration
         seeds = {
