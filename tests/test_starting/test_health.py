@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from mmseg_semi.starting.health import collapse, likely_reasons
+from mmseg_semi.starting.health import (collapse, likely_reasons,
+                                        wrong_labels)
 
 STEPS = np.arange(100, 3100, 100)
 WELL = {
@@ -68,3 +69,17 @@ def test_a_model_of_one_class(iou, told):
     found = collapse(('background', 'leaf', 'sky'), iou)
     assert bool(found) == told
     assert not told or 'predicts background alone' in found[0]
+
+
+@pytest.mark.parametrize('own, suggested, remedy', [
+    (.8, .95, 'consistency.threshold=0.95'),
+    (.8, .5, 'burn_in'),
+    (.8, None, 'burn_in'),
+    (None, .9, 'burn_in'),
+])
+def test_pseudo_labels_that_were_found_wrong(own, suggested, remedy):
+    gate = dict(alarms=['Wrong.', 'Absent.'])
+    gate.update(threshold=own, suggested=suggested)
+    (reason, ) = wrong_labels(gate)
+    assert reason.startswith('Wrong. Absent. ') and remedy in reason
+    assert wrong_labels(None) == wrong_labels(dict(gate, alarms=[])) == []
