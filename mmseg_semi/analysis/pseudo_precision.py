@@ -55,9 +55,8 @@ def stated_and_true(model, cfg: Config, thresholds: Sequence[float]) -> dict:
     names = class_names(dataset, model.num_classes)
     found = {
         name:
-        measure_labels(
-            model, DataLoader(images, 1, collate_fn=pseudo_collate),
-            thresholds).as_dict(names)
+        measure_labels(model, DataLoader(images, 1, collate_fn=pseudo_collate),
+                       thresholds).as_dict(names)
         for name, images in sets.items()
     }
     return dict(network=model.labeler[0], **found)

@@ -341,9 +341,7 @@ def _one_config(cfg: dict | list[dict]) -> dict:
 
 def _images(dataset: Dataset) -> list[str]:
     """The image of every sample."""
-    return [
-        dataset.get_data_info(i)['img_path'] for i in range(len(dataset))
-    ]
+    return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
 
 
 def _mark_source(sample: dict) -> None:

@@ -42,11 +42,11 @@ def explain(cfg: Config,
         dict: Everything of :func:`mmseg_semi.engine.plan.batch_plan`, and
         ``config``, ``config_hash``, ``framework``; ``lists`` (role, name,
         count, SHA-256 where published); ``held_out``, the number or share of
-        the labelled images that are not trained on; ``weights``, the files and addresses
-        that training starts from; ``stages``; ``local_rules``, what is
-        computed within one batch of one process; ``optimizer`` (type and
-        options), ``lr`` (a group each: learning rate, weight decay, number of
-        parameters, where they are), ``schedule``; ``losses``;
+        the labelled images that are not trained on; ``weights``, the files
+        and addresses that training starts from; ``stages``; ``local_rules``,
+        what is computed within one batch of one process; ``optimizer`` (type
+        and options), ``lr`` (a group each: learning rate, weight decay,
+        number of parameters, where they are), ``schedule``; ``losses``;
         ``evaluation``.
 
     Raises:

@@ -69,8 +69,9 @@ def test_pipeline(cfg: Config) -> list[dict]:
     dataset = (cfg.get('val_dataloader') or {}).get('dataset')
     pipeline = None
     if dataset:
-        dataset = dict(datasets=dataset) if isinstance(
-            dataset, (list, tuple)) else dataset
+        dataset = dict(
+            datasets=dataset) if isinstance(dataset,
+                                            (list, tuple)) else dataset
         pipeline = next(audit.leaf_configs(dataset)).get('pipeline')
     pipeline = pipeline or cfg.get('test_pipeline')
     if not pipeline:

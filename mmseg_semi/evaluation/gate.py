@@ -51,8 +51,8 @@ def suggest_threshold(found: dict,
                 f'{found["kept"][place]:.0%} of all.')
     failing = {
         name: found['precision'][name][best]
-        for name in judged if not _passes(found, name, best, target,
-                                          min_pixels)
+        for name in judged
+        if not _passes(found, name, best, target, min_pixels)
     }
     return found['thresholds'][best], (
         f'No threshold makes every class right in {target:.0%} of its pixels: '
@@ -118,8 +118,8 @@ def gate_lines(gate: dict) -> list[str]:
         if values[place] is not None
     }
     least = dict(sorted(known.items(), key=lambda item: item[1])[:3])
-    images = ('held-out labelled' if gate['source'] == HELD_OUT else
-              'validation')
+    images = ('held-out labelled'
+              if gate['source'] == HELD_OUT else 'validation')
     right = 'no pixel was that sure' if share is None else (
         f'{share:.1%} right, {kept:.0%} of the pixels; least right: '
         f'{_named(least)}')
@@ -127,8 +127,9 @@ def gate_lines(gate: dict) -> list[str]:
              f'{gate["iteration"]}, {gate["images"]} {images} images) '
              f'{_from(own or 0., False)}: {right}.')
     suggested = gate['suggested']
-    second = '' if suggested is None else f'Suggested threshold {suggested:g}: '
-    second += gate['suggestion']
+    second = gate['suggestion']
+    if suggested is not None:
+        second = f'Suggested threshold {suggested:g}: {second}'
     if gate['source'] == VALIDATION:
         second += f' {_CAUTION}'
     return [first, second]

@@ -71,8 +71,7 @@ class LabelPrecision:
         edges = torch.tensor(
             self.thresholds[1:], dtype=torch.float32, device=label.device)
         # As the training compares: fp32, and a pixel at the threshold counts.
-        level = torch.bucketize(
-            confidence[known].float(), edges, right=True)
+        level = torch.bucketize(confidence[known].float(), edges, right=True)
         cells = label * len(self.thresholds) + level
         counts = torch.stack([
             torch.bincount(chosen, minlength=self._pixels[0].numel())
@@ -81,8 +80,7 @@ class LabelPrecision:
         classes = torch.bincount(truth, minlength=self.num_classes)
         self._pixels = self._pixels.to(label.device) + counts.view_as(
             self._pixels)
-        self._truth = self._truth.to(
-            label.device) + classes[:self.num_classes]
+        self._truth = self._truth.to(label.device) + classes[:self.num_classes]
         self.images += 1
 
     def summed(self, device: torch.device | str = 'cpu') -> 'LabelPrecision':
@@ -147,7 +145,8 @@ class LabelPrecision:
             thresholds=list(self.thresholds),
             precision=dict(zip(names, _ratios(right, kept))),
             precision_of_all=_ratios(right.sum(0), kept.sum(0)),
-            kept=_ratios(kept.sum(0), kept.sum(0)[:1]),
+            kept=_ratios(kept.sum(0),
+                         kept.sum(0)[:1]),
             kept_per_class=dict(zip(names, _ratios(kept, kept[:, :1]))),
             pixels=dict(zip(names, kept.tolist())),
             labelled_pixels=dict(zip(names, self.labelled.tolist())))

@@ -11,7 +11,8 @@ from .head_adapters import decode_stages
 
 
 @torch.no_grad()
-def predicted_confidence(model, sample: SegDataSample) -> Tuple[Tensor, Tensor]:
+def predicted_confidence(model,
+                         sample: SegDataSample) -> Tuple[Tensor, Tensor]:
     """Class and confidence of every pixel of a predicted image.
 
     The confidence is the one that pseudo-labels have

@@ -268,8 +268,8 @@ def _held_out(data: DataFacts, method: str, reasons: dict) -> float:
     return 0
 
 
-def _iters(labelled: int, machine: MachineFacts, count: int,
-           given: int | None, reasons: dict) -> int:
+def _iters(labelled: int, machine: MachineFacts, count: int, given: int | None,
+           reasons: dict) -> int:
     if given is not None:
         reasons['iterations'] = 'as you said'
         return given

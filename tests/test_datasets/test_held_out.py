@@ -88,8 +88,7 @@ def test_every_class_is_on_both_sides(ten):
     assert (dataset.class_pixels().sum(0) > 0).all()
     masks = [
         sample['data_samples'].gt_sem_seg.data.unique().tolist()
-        for sample in map(
-            dataset.held_out_set(TEST).__getitem__, range(3))
+        for sample in map(dataset.held_out_set(TEST).__getitem__, range(3))
     ]
     assert sorted(masks) == [[0], [1], [2]]
 

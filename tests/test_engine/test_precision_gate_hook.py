@@ -1,106 +1,28 @@
 # Copyright (c) mmseg_semi authors.
 """On a small DigitScenes, with the networks of its configs."""
-import json
-import uuid
-
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmseg_semi.config_files import configs_dir
-from mmseg_semi.datasets.digit_scenes import (DigitScenesRecipe,
-                                              write_digit_scenes)
+from mmseg_semi.engine import label_gate
 from mmseg_semi.engine.hooks import PrecisionGateHook
-from mmseg_semi.engine.label_gate import measure_labels, test_pipeline
-from mmseg_semi.models.segmentors.framework import make_view
-from mmseg_semi.models.step import Pass
+from mmseg_semi.engine.label_gate import measure_labels
 from .engine_toys import make_runner
+from .gate_runs import (EDGES, HOOK, brute_force, config, gate_of, log_of,
+                        train, write_digits)
 
-test_pipeline.__test__ = False  # not one of pytest's
-EDGES = [0., .1, .12, .15]  # around chance: nothing is learned here
-HOOK = dict(type='PrecisionGateHook', thresholds=EDGES, min_pixels=10)
+
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 @pytest.fixture(scope='module')
 def digits(tmp_path_factory):
-    root = tmp_path_factory.mktemp('data') / 'DigitScenes'
-    recipe = DigitScenesRecipe(num_train=52, num_val=3, labeled=(40, ))
-    write_digit_scenes(root, recipe)
-    return str(root)
-
-
-def config(root, work_dir, name='mean_teacher/mean-teacher', held_out=4,
-           hook=HOOK, **changes):
-    cfg = Config.fromfile(configs_dir() / f'{name}_r18_digits_50.py')
-    data = dict(data_root=root)
-    halves = 2 if name.startswith('cps') else 1
-    cfg.merge_from_dict(
-        dict(
-            work_dir=str(work_dir),
-            experiment_name=uuid.uuid4().hex,
-            train_cfg=dict(max_iters=2, val_interval=1),
-            default_hooks=dict(
-                logger=dict(interval=1), checkpoint=dict(interval=1)),
-            train_dataloader=dict(
-                batch_size=2 + 2 * halves,
-                sampler=dict(counts=(2, 2 * halves)),
-                dataset=dict(
-                    held_out=held_out,
-                    labeled=dict(data, ann_file='ImageSets/Semi/digits-40.txt'
-                                 ),
-                    unlabeled=data)),
-            val_dataloader=dict(dataset=data),
-            test_dataloader=dict(dataset=data),
-            visualizer=dict(name=uuid.uuid4().hex)))
-    cfg.model.burn_in = 0
-    cfg.merge_from_dict(changes)
-    if hook:
-        cfg.custom_hooks = [*cfg.custom_hooks, hook]
-    return cfg
-
-
-def train(*args, **kwargs):
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        runner = Runner.from_cfg(config(*args, **kwargs))
-        runner.train()
-    return runner
-
-
-def gate_of(folder):
-    return json.loads((folder / 'record.json').read_text()).get('gate')
-
-
-def log_of(folder):
-    (path, ) = folder.glob('*/vis_data/scalars.json')
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def brute_force(model, dataset, net, edges):
-    """Pixel counts by class, from the pass that labels in training."""
-    model.eval()
-    right = np.zeros((11, len(edges)), int)
-    kept = np.zeros_like(right)
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        data = model.data_preprocessor(
-            dict(
-                inputs=[sample['inputs']],
-                data_samples=[sample['data_samples']]), False)
-        view = make_view(data['inputs'], data['data_samples'])
-        out, = model.adapter.forward(
-            model.net(net), [view], Pass('x', net, ('v', ), train=False))
-        labels = model.pseudo_labels(out, view)
-        cls, conf = labels['cls'][0].numpy(), labels['conf'][0].numpy()
-        truth = sample['data_samples'].gt_sem_seg.data[0].numpy()
-        for place, edge in enumerate(edges):
-            for c in range(11):
-                chosen = (cls == c) & (conf >= edge) & (truth != 255)
-                kept[c, place] += chosen.sum()
-                right[c, place] += (chosen & (truth == c)).sum()
-    return right, kept
+    return write_digits(tmp_path_factory.mktemp('data') / 'DigitScenes')
 
 
 @pytest.mark.parametrize('name, net', [
@@ -115,8 +37,8 @@ def test_record_says_what_the_labelling_network_gets_right(
     assert (gate['source'], gate['images']) == ('held_out', 4)
     assert (gate['iteration'], gate['network']) == (2, net)
     dataset = runner.train_dataloader.dataset
-    assert dataset.source_lengths == (36, 12)
-    held = dataset.held_out_set(test_pipeline(runner.cfg))
+    assert dataset.source_lengths == (36, 40)
+    held = dataset.held_out_set(label_gate.test_pipeline(runner.cfg))
     own = runner.model.confidence_threshold
     edges = sorted({*EDGES, *filter(None, [own])})
     assert gate['thresholds'] == edges and gate['threshold'] == own
@@ -185,8 +107,7 @@ def test_without_validation_held_out_images_do(digits, tmp_path):
     cfg = config(digits, tmp_path)
     cfg.update(nothing)
     cfg.default_hooks.checkpoint.save_best = None
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        Runner.from_cfg(cfg).train()
+    Runner.from_cfg(cfg).train()
     gate = gate_of(tmp_path)
     assert (gate['source'], gate['iteration']) == ('held_out', 2)
     assert len(gate['history']) == 1
@@ -215,9 +136,9 @@ def test_refused(options, message):
 
 def test_pipeline_of_a_config_without_one():
     with pytest.raises(ValueError, match='a variable test_pipeline'):
-        test_pipeline(Config(dict(val_dataloader=None)))
+        label_gate.test_pipeline(Config(dict(val_dataloader=None)))
     mine = [dict(type='LoadImageFromFile')]
-    assert test_pipeline(Config(dict(test_pipeline=mine))) == mine
+    assert label_gate.test_pipeline(Config(dict(test_pipeline=mine))) == mine
 
 
 def _measured(rank, world, root, work_dir):
@@ -227,18 +148,18 @@ def _measured(rank, world, root, work_dir):
         cfg = config(root, f'{work_dir}/{world}{rank}', hook=None)
         cfg.launcher = 'none'
         runner = Runner.from_cfg(cfg)
-        dataset = runner.build_dataloader(
-            cfg.train_dataloader, seed=0).dataset
+        dataset = runner.build_dataloader(cfg.train_dataloader, seed=0).dataset
         loader = runner.build_dataloader(
             dict(
-                dataset=dataset.held_out_set(test_pipeline(cfg)),
+                dataset=dataset.held_out_set(label_gate.test_pipeline(cfg)),
                 batch_size=1,
                 num_workers=0,
                 sampler=dict(
                     type='DefaultSampler', shuffle=False, round_up=False)))
         runner.model.init_weights()
         counts = measure_labels(runner.model, loader, EDGES)
-        return counts.images, counts.summed().as_dict(map(str, range(11)))
+        return counts.images, counts.summed().as_dict(
+            list(map(str, range(11))))
 
 
 @pytest.mark.dist

@@ -81,8 +81,8 @@ def test_a_class_that_is_never_predicted_has_no_precision():
 
 
 def test_ignored_pixels_are_of_no_account():
-    some = [(torch.tensor([0, 1]), torch.tensor([.9, .9]),
-             torch.tensor([255, 1]))]
+    some = [(torch.tensor([0, 1]), torch.tensor([.9,
+                                                 .9]), torch.tensor([255, 1]))]
     found = counted(some).as_dict('abcd')
     assert found['precision']['a'] == [None] * 4
     assert found['precision_of_all'][0] == 1. and found['kept'][0] == 1.

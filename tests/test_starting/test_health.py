@@ -2,8 +2,7 @@
 import numpy as np
 import pytest
 
-from mmseg_semi.starting.health import (collapse, likely_reasons,
-                                        wrong_labels)
+from mmseg_semi.starting.health import collapse, likely_reasons, wrong_labels
 
 STEPS = np.arange(100, 3100, 100)
 WELL = {

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ..test_end_to_end.harness import ROOT
-from ..test_engine.test_precision_gate_hook import (  # noqa: F401
-    EDGES, brute_force, config, digits, gate_of, test_pipeline, train)
+from ..test_engine.gate_runs import (EDGES, brute_force, config, gate_of,
+                                     train, write_digits)
 
 _spec = importlib.util.spec_from_file_location(
     'pseudo_precision', ROOT / 'tools/analysis_tools/pseudo_precision.py')
@@ -14,7 +14,8 @@ tool = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(tool)
 
 
-def test_stated_and_true(digits, tmp_path, capsys):  # noqa: F811
+def test_stated_and_true(tmp_path, capsys):
+    digits = write_digits(tmp_path / 'DigitScenes')
     runner = train(digits, tmp_path / 'run')
     cfg, out = tmp_path / 'mine.py', tmp_path / 'out.json'
     config(digits, tmp_path / 'run').dump(cfg)
@@ -28,13 +29,13 @@ def test_stated_and_true(digits, tmp_path, capsys):  # noqa: F811
     gate = gate_of(tmp_path / 'run')
     assert result['stated'] == {key: gate[key] for key in result['stated']}
     unlabelled = runner.train_dataloader.dataset.unlabeled
-    assert result['true']['images'] == len(unlabelled) == 12
+    assert result['true']['images'] == len(unlabelled) == 40
 
     class WithMasks:
         """The unlabelled images, and the masks that lie beside them."""
 
         def __len__(self):
-            return 12
+            return 40
 
         def __getitem__(self, index):
             info = unlabelled.get_data_info(index)
@@ -49,7 +50,7 @@ def test_stated_and_true(digits, tmp_path, capsys):  # noqa: F811
     right, kept = brute_force(runner.model, WithMasks(), 'teacher', EDGES)
     assert list(result['true']['pixels'].values()) == kept.tolist()
     shown = capsys.readouterr().out
-    assert 'stated by 4 held-out images / true of 12 unlabelled' in ' '.join(
+    assert 'stated by 4 held-out images / true of 40 unlabelled' in ' '.join(
         shown.split())
     with pytest.raises(SystemExit, match='--force'):
         tool.main(arguments)

@@ -64,8 +64,8 @@ def measure(args: argparse.Namespace) -> dict:
         checkpoint=args.checkpoint,
         **stated_and_true(model.to(args.device), cfg, args.thresholds))
     if args.out:
-        write_atomically(
-            (json.dumps(result, indent=1) + '\n').encode(), args.out)
+        write_atomically((json.dumps(result, indent=1) + '\n').encode(),
+                         args.out)
     return result
 
 
@@ -82,14 +82,15 @@ def table(result: dict) -> Table:
     found.add_column('pixels stated by', justify='right')
     for name in stated['precision']:
         found.add_row(
-            name, *(f'{percent(stated["precision"][name][i])} / '
-                    f'{percent(true["precision"][name][i])}'
-                    for i, _ in edges),
+            name,
+            *(f'{percent(stated["precision"][name][i])} / '
+              f'{percent(true["precision"][name][i])}' for i, _ in edges),
             str(stated['pixels'][name][edges[0][0]]))
     for title, key in (('all', 'precision_of_all'), ('kept', 'kept')):
         found.add_row(
-            title, *(f'{percent(stated[key][i])} / {percent(true[key][i])}'
-                     for i, _ in edges), '')
+            title,
+            *(f'{percent(stated[key][i])} / {percent(true[key][i])}'
+              for i, _ in edges), '')
     return found
 
 

@@ -211,8 +211,7 @@ class PrecisionGateHook(Hook):
                     batch_size=size or 1,
                     num_workers=workers,
                     sampler=dict(
-                        type='DefaultSampler', shuffle=False,
-                        round_up=False)),
+                        type='DefaultSampler', shuffle=False, round_up=False)),
                 seed=runner.seed)
         return self._loader
 

@@ -215,10 +215,8 @@ class RunRecordHook(Hook):
             unlabeled=split.get('unlabeled'),
             split=split.get('name'),
             split_sha256=split.get('sha256'),
-            **{
-                name: split[name]
-                for name in ('held_out', ) if name in split
-            },
+            **{name: split[name]
+               for name in ('held_out', ) if name in split},
             max_iterations=runner.max_iters,
             **batch_record(runner))
 
