@@ -145,11 +145,14 @@ def _tell_steps(cfg, found: dict, say) -> None:
 
 
 def _numbers(cfg, report) -> list[int | None]:
-    """Labelled, unlabelled and source images; None where not known."""
+    """Labelled, unlabelled and source images to train on; None: unknown."""
+    from ..engine.plan import trained_images
     numbers = [
         report.images.get(name)
         for name in ('labelled', 'unlabelled', 'source')
     ]
+    if not any(found.path.endswith('.held_out') for found in report.errors):
+        numbers[0] = trained_images(cfg, numbers[0])
     if not cfg.train_dataloader.dataset.get('unlabeled'):
         numbers[1] = 0
     return numbers

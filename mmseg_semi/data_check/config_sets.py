@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmseg_semi.datasets import UnlabeledSegDataset, audit
+from mmseg_semi.datasets.held_out import held_out_number
 from mmseg_semi.datasets.paths import join, require
 from .class_rules import stated
 from .findings import ERROR, WARNING, Finding
@@ -101,6 +102,12 @@ class BuiltSets:
         for images in labelled:
             if images.name == LABELLED:
                 self.overlap(images, val_lists, f'{where}.val_ann_file')
+        number = sum(
+            len(images.images) for images in labelled
+            if images.name == LABELLED)
+        with self.noting(LABELLED, f'{where}.held_out'):
+            if number:
+                held_out_number(cfg.get('held_out', 0), number)
         if cfg.get('unlabeled'):
             with self.noting(UNLABELLED, f'{where}.unlabeled'):
                 self.unlabelled(cfg['unlabeled'], labelled, val_lists,

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from . import audit
 from .class_pixels import class_pixels
+from .held_out import ChosenSamples, choose_held_out, held_out_number
 from .paths import first_few
 from .sampler import StreamIndex
 from .seeding import position_seed
@@ -56,18 +57,28 @@ class SemiSegDataset(Dataset):
         checked (bool): Whether lists, files and their overlap were checked
             before, as the training loop does for all sets at once: then it is
             not done again. Defaults to False.
+        held_out (int | float): Labelled images of the target domain that are
+            not trained on, a number or, below 1, a share of them: what is
+            measured on them (:class:`.PrecisionGateHook`) holds for images
+            that the training has not seen. They are not among the unlabelled
+            images either. Which ones depends on the names of the labelled
+            images alone; every class is among them and among the rest where
+            it can be. Defaults to 0.
 
     Attributes:
-        source_lengths (tuple[int]): Labelled and unlabelled images, and
-            those of the source domain if there is one.
-        split_info (dict): ``name`` and ``sha256`` of the labelled list,
-            numbers ``labeled`` and ``unlabeled``; with a source domain also
-            ``source`` and ``source_sha256``.
+        source_lengths (tuple[int]): Labelled and unlabelled images to train
+            on, and those of the source domain if there is one.
+        split_info (dict): ``name`` of the labelled list, ``sha256`` of the
+            images to train on, numbers ``labeled`` and ``unlabeled``;
+            ``held_out``, a number, if there are some; with a source domain
+            also ``source`` and ``source_sha256``.
+        held_out (tuple[str]): Images that are held out.
 
     Raises:
         FileNotFoundError: If a folder, list, image or mask is missing.
         ValueError: If a list is malformed, differs from the published one of
-            its name, or shares images with a validation list.
+            its name, or shares images with a validation list; if ``held_out``
+            leaves no image.
     """
 
     def __init__(self,
@@ -76,7 +87,8 @@ class SemiSegDataset(Dataset):
                  val_ann_file: str | Sequence[str] = (),
                  verify_split: bool = True,
                  labeled_source: dict | list[dict] | None = None,
-                 checked: bool = False) -> None:
+                 checked: bool = False,
+                 held_out: int | float = 0) -> None:
         self._checked, verify_split = checked, verify_split and not checked
         labeled = _one_config(labeled)
         branch_labelled(labeled, unlabeled)
@@ -86,6 +98,10 @@ class SemiSegDataset(Dataset):
         samples = audit.labeled_samples(self.labeled, not checked)
         if not checked:
             audit.check_overlap(samples.ids, val_lists, nested_ok=False)
+        self._labeled_cfg, self.held_out = labeled, ()
+        trained = samples.names
+        if held_out:
+            trained = self._hold_out(held_out, samples)
 
         self.labeled_source, source = None, audit.LabeledSamples()
         if labeled_source is not None:
@@ -106,7 +122,9 @@ class SemiSegDataset(Dataset):
             name='+'.join(lists) or 'all images of the folder',
             labeled=self.source_lengths[0],
             unlabeled=self.source_lengths[1],
-            sha256=split_hash(samples.names))
+            sha256=split_hash(trained))
+        if self.held_out:
+            self.split_info['held_out'] = len(self.held_out)
         if labeled_source is not None:
             self.split_info.update(
                 source=lengths[2], source_sha256=split_hash(source.names))
@@ -132,6 +150,27 @@ class SemiSegDataset(Dataset):
             ValueError: If a mask is no label map.
         """
         return class_pixels(self.labeled)
+
+    def held_out_set(self, pipeline: Sequence[dict]) -> Dataset:
+        """The images that are held out, each once, with their labels.
+
+        Args:
+            pipeline (Sequence[dict]): How they are loaded, as validation
+                images are.
+
+        Returns:
+            Dataset: With ``metainfo``, ``get_data_info`` and
+            ``ignore_index``; empty if none is held out.
+        """
+        cfg = copy.deepcopy(self._labeled_cfg)
+        for leaf in audit.leaf_configs(cfg):
+            leaf['pipeline'] = copy.deepcopy(list(pipeline))
+        dataset, wanted = DATASETS.build(cfg), set(file_keys(self.held_out))
+        first = {}
+        for index, key in enumerate(file_keys(_images(dataset))):
+            if key in wanted:
+                first.setdefault(key, index)
+        return ChosenSamples(dataset, first.values())
 
     def set_work_dir(self, work_dir: str) -> None:
         """Say where ``bad_images.txt`` goes, before workers start."""
@@ -186,6 +225,27 @@ class SemiSegDataset(Dataset):
         if source == 2:
             _mark_source(sample)
         return sample
+
+    def _hold_out(self, held_out: int | float,
+                  samples: audit.LabeledSamples) -> list[str]:
+        """Keep images out of the labelled set; names of the others."""
+        names = dict(zip(file_keys(samples.images), samples.names))
+        # By name, so that the order of the list is of no account.
+        keys = sorted(names, key=lambda key: (names[key], key))
+        number = held_out_number(held_out, len(keys))
+        rows = {key: row for row, key in enumerate(keys)}
+        at = [rows[key] for key in file_keys(_images(self.labeled))]
+        presence = np.zeros((len(keys), len(self.metainfo['classes'])), bool)
+        np.logical_or.at(presence, at, class_pixels(self.labeled) > 0)
+        chosen = choose_held_out(presence, number,
+                                 int(split_hash(samples.names)[:15], 16))
+        self.held_out = tuple(
+            sorted(image for image, key in zip(samples.images,
+                                               file_keys(samples.images))
+                   if chosen[rows[key]]))
+        self.labeled = ChosenSamples(
+            self.labeled, [i for i, row in enumerate(at) if not chosen[row]])
+        return [names[key] for key in keys if not chosen[rows[key]]]
 
     def _build_source(self, cfg: dict, samples: audit.LabeledSamples,
                       verify_split: bool) -> audit.LabeledSamples:
@@ -250,6 +310,9 @@ class SemiSegDataset(Dataset):
         info = self.split_info
         text = (f'Labelled: {info["labeled"]} images, {info["name"]}, '
                 f'SHA-256 {info["sha256"]}.')
+        if self.held_out:
+            text += (f' Held out, not trained on: {info["held_out"]} more '
+                     f'({first_few(self.held_out)}).')
         if self.labeled_source is not None:
             text += f' Labelled source domain: {info["source"]} images.'
         if self.unlabeled is None:
@@ -274,6 +337,11 @@ def _one_config(cfg: dict | list[dict]) -> dict:
     if isinstance(cfg, Sequence):
         cfg = dict(type='ConcatDataset', datasets=list(cfg))
     return cfg
+
+
+def _images(dataset: Dataset) -> list[str]:
+    """The image of every sample."""
+    return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
 
 
 def _mark_source(sample: dict) -> None:

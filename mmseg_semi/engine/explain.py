@@ -41,11 +41,12 @@ def explain(cfg: Config,
     Returns:
         dict: Everything of :func:`mmseg_semi.engine.plan.batch_plan`, and
         ``config``, ``config_hash``, ``framework``; ``lists`` (role, name,
-        count, SHA-256 where published); ``weights``, the files and addresses
-        that training starts from; ``stages``; ``local_rules``, what is
-        computed within one batch of one process; ``optimizer`` (type and
-        options), ``lr`` (a group each: learning rate, weight decay, number of
-        parameters, where they are), ``schedule``; ``losses``;
+        count, SHA-256 where published); ``held_out``, the number or share of
+        the labelled images that are not trained on; ``weights``, the files
+        and addresses that training starts from; ``stages``; ``local_rules``,
+        what is computed within one batch of one process; ``optimizer`` (type
+        and options), ``lr`` (a group each: learning rate, weight decay,
+        number of parameters, where they are), ``schedule``; ``losses``;
         ``evaluation``.
 
     Raises:
@@ -71,6 +72,7 @@ def explain(cfg: Config,
             dict(zip(('role', 'name', 'count', 'sha256'), fact))
             for fact in list_facts(cfg)
         ],
+        held_out=cfg.train_dataloader.dataset.get('held_out', 0),
         weights=_weights(cfg.model),
         stages=stage_plan(plan, model),
         local_rules=model.local_rules(accumulate),

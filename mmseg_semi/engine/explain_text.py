@@ -21,6 +21,8 @@ def explain_text(plan: dict) -> str:
         facts = f'{item["count"]} images, SHA-256 {item["sha256"]}'
         parts.append(f'  {item["role"]:<10} {item["name"]}: ' +
                      (facts if known else 'not a published list'))
+    if plan['held_out']:
+        parts.append(f'held out  {_held_out(plan["held_out"])}')
     parts.append(f'starts from  {", ".join(plan["weights"]) or "no weights"}')
     parts.append('stages (iterations; epochs)')
     for stage in plan['stages']:
@@ -41,6 +43,11 @@ def explain_text(plan: dict) -> str:
     parts.append('evaluation')
     parts += [f'  {k}: {v}' for k, v in plan['evaluation'].items() if v]
     return '\n'.join(parts)
+
+
+def _held_out(amount: int | float) -> str:
+    share = f'{amount:g}' + ' of the' * (amount < 1)
+    return f'{share} labelled images, which are not trained on'
 
 
 def _options(options: dict) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from ..datasets.batches import check_size
+from ..datasets.held_out import held_out_number
 from ..datasets.sampler import equal_shares
 from ..datasets.splits import known_splits, split_name
 from ..models.regularizers.training_plan import TrainingPlan
@@ -122,21 +123,42 @@ def _epochs(plan: dict, iterations: int) -> float | None:
 
 
 def listed_images(cfg: Config) -> tuple[int | None, int | None]:
-    """Labelled and unlabelled images, as far as published lists tell.
+    """Images to train on, as far as published lists tell.
 
     Args:
         cfg (Config): A training config with :class:`SemiSegDataset`.
 
     Returns:
-        tuple: The two numbers; None where data would have to be looked at.
+        tuple: Labelled ones, without those that are held out, and unlabelled
+        ones; None where data would have to be looked at.
     """
     lists = {role: count for role, _, count, _ in list_facts(cfg)}
     labeled, pool = lists.get('labeled'), lists.get('unlabeled')
+    trained = trained_images(cfg, labeled)
     if cfg.train_dataloader.dataset.get('unlabeled') is None:
-        return labeled, 0
+        return trained, 0
     if pool is None:  # a folder, whose size the protocol states
         pool = cfg.get('protocol', {}).get('images')
-    return labeled, None if None in (labeled, pool) else pool - labeled
+    return trained, None if None in (labeled, pool) else pool - labeled
+
+
+def trained_images(cfg: Config, labeled: int | None) -> int | None:
+    """Labelled images without those that the training holds out.
+
+    Args:
+        cfg (Config): A training config.
+        labeled (int, optional): All of them; None if not known.
+
+    Returns:
+        int, optional: How many are trained on.
+
+    Raises:
+        ValueError: If ``held_out`` of the training set is no such number.
+    """
+    held_out = cfg.train_dataloader.dataset.get('held_out', 0)
+    if labeled is None or not held_out:
+        return labeled
+    return labeled - held_out_number(held_out, labeled)
 
 
 def list_facts(cfg: Config) -> list[tuple]:

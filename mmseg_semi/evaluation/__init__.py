@@ -1,10 +1,13 @@
 # Copyright (c) mmseg_semi authors.
 """Metrics, and what to say about differences between them."""
 from .bootstrap import paired_difference, resampled_miou
+from .gate import gate_alarms, gate_lines, suggest_threshold
+from .label_precision import LabelPrecision
 from .per_image_iou import PerImageAreas, PerImageIoUMetric
 from .protocol import evaluation_protocol
 
 __all__ = [
-    'PerImageAreas', 'PerImageIoUMetric', 'evaluation_protocol',
-    'paired_difference', 'resampled_miou'
+    'LabelPrecision', 'PerImageAreas', 'PerImageIoUMetric',
+    'evaluation_protocol', 'gate_alarms', 'gate_lines', 'paired_difference',
+    'resampled_miou', 'suggest_threshold'
 ]

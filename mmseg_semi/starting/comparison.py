@@ -1,15 +1,15 @@
 # Copyright (c) mmseg_semi authors.
 """Whether the unlabelled images helped."""
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from ..evaluation import (PerImageAreas, evaluation_protocol,
+from ..evaluation import (PerImageAreas, evaluation_protocol, gate_lines,
                           paired_difference, resampled_miou)
 from ..evaluation.bootstrap import Difference
-from .health import collapse, likely_reasons
+from .health import collapse, likely_reasons, wrong_labels
 from .scoring import Track, image_areas, validation_set
-from .trained import Trained, read_log
+from .trained import Trained, read_log, read_record
 
 _FEW_IMAGES = 20
 # What a method and its twin should share: name for people -> setting.
@@ -17,6 +17,7 @@ _ALIKE = {
     'seed': 'randomness.seed',
     'length': 'train_cfg.max_iters',
     'labelled list': 'train_dataloader.dataset.labeled.ann_file',
+    'held-out images': 'train_dataloader.dataset.held_out',
     'model': 'model.segmentor'
 }
 
@@ -57,6 +58,8 @@ class Comparison:
         reasons (list[str]): Likely reasons where they did not help.
         notes (list[str]): What else differs between the trainings, and how
             far the interval can be trusted.
+        gate (list[str]): How often pseudo-labels of the method were right,
+            in two lines; empty if it was not measured.
     """
     method: Score
     supervised: Score
@@ -67,6 +70,7 @@ class Comparison:
     verdict: str
     reasons: list[str]
     notes: list[str]
+    gate: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict:
         """Everything for JSON."""
@@ -91,6 +95,7 @@ class Comparison:
             for name, *values in pairs
         ]
         lines += ['', self.verdict, *(f'- {text}' for text in self.reasons)]
+        lines += self.gate
         lines += [f'note: {text}' for text in self.notes]
         return '\n'.join(lines)
 
@@ -113,6 +118,7 @@ def compare(method: Trained,
             evaluations.
     """
     _check_comparable(method, supervised)
+    gate = read_record(method.folder).get('gate')
     areas = image_areas(method, track), image_areas(supervised, track)
     if not np.array_equal(areas[0].ids, areas[1].ids):
         raise ValueError(
@@ -130,9 +136,11 @@ def compare(method: Trained,
         reasons = likely_reasons(
             read_log(method.folder), *(score.miou for score in scores))
         reasons += collapse(classes, *(score.iou for score in scores))
+        reasons += wrong_labels(gate)
     return Comparison(*scores, classes, len(areas[0].ids), difference, helped,
                       verdict, reasons,
-                      _notes(method, supervised, len(areas[0].ids)))
+                      _notes(method, supervised, len(areas[0].ids)),
+                      gate_lines(gate) if gate else [])
 
 
 def _verdict(found: Difference) -> tuple[bool | None, str]:

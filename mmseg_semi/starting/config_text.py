@@ -60,7 +60,8 @@ ann_file={{ unlabelled }}, pipeline=unlabelled_pipeline),
 {% else %}
         unlabeled=None,
 {% endif %}
-        val_ann_file={{ val or '()' }}))
+        val_ann_file={{ val or '()' }}\
+{% if held_out %}, held_out={{ held_out }}{% endif %}))
 {% if val %}
 val_dataloader = test_dataloader = dict(dataset=dict(**images, \
 ann_file={{ val }}\
@@ -76,9 +77,11 @@ train_cfg = dict(max_iters={{ iters }}, val_interval={{ interval }})
 default_hooks = dict(logger=dict(interval={{ log }}), \
 checkpoint=dict(interval={{ interval }}\
 {% if not val %}, save_best=None{% endif %}))
-{% if patience %}
-custom_hooks = [*_base_.custom_hooks, dict(type='PatienceHook', \
-patience={{ patience }})]
+{% if gate or patience %}
+custom_hooks = [*_base_.custom_hooks\
+{% if gate %}, dict(type='PrecisionGateHook'){% endif %}\
+{% if patience %}, dict(type='PatienceHook', patience={{ patience }})\
+{% endif %}]
 {% endif %}
 randomness = dict(seed={{ seed }})
 """
@@ -133,6 +136,8 @@ def config_text(folder: str,
         train=_file(data['labeled']),
         val=_file(data['val']),
         unlabelled=_file(data['unlabeled']) if unlabelled else None,
+        held_out=recipe.held_out,
+        gate=recipe.method != SUPERVISED and (recipe.held_out or data['val']),
         iters=recipe.iters,
         rate=recipe.rate,
         interval=recipe.val_interval,

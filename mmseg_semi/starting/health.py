@@ -63,6 +63,24 @@ def collapse(classes: Sequence[str], iou: Sequence[float | None],
     ]
 
 
+def wrong_labels(gate: dict | None) -> list[str]:
+    """Whether pseudo-labels were found to be often wrong.
+
+    Args:
+        gate (dict, optional): What :class:`.PrecisionGateHook` has measured.
+
+    Returns:
+        list[str]: A sentence, if there were alarms.
+    """
+    if not gate or not gate['alarms']:
+        return []
+    own, suggested = gate['threshold'], gate['suggested']
+    remedy = 'Train longer on labels alone (model.burn_in), or label more.'
+    if own is not None and suggested is not None and suggested > own:
+        remedy = f'Try model.terms.consistency.threshold={suggested:g}.'
+    return [' '.join([*gate['alarms'], remedy])]
+
+
 def _unlabelled_loss(log: Log) -> list[str]:
     losses = [
         name for name in log

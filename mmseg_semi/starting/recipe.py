@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ..config_files import configs_dir
 from ..models.segmentors.wrapped import resolve_segmentor
+from ..datasets.held_out import held_out_number
 from .facts import DataFacts, MachineFacts
 from .pixels import Pixels
 
@@ -23,6 +24,9 @@ _RATE, _LITE_RATE = 6e-5, 3e-4
 # Their two networks are taught by two halves of the unlabelled images.
 _TWO_HALVES = ('brpg_cps', 'cps', 'pps')
 _MULTIPLE = 32
+# Share of the labelled images that pseudo-labels are measured on, where there
+# are so many that the training hardly misses it.
+_HELD_OUT, _ENOUGH = 0.1, 50
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Recipe:
         val_interval (int): Iterations between validations.
         pixels (Pixels): How photographs are loaded.
         reasons (dict[str, str]): Name of a setting -> why.
+        held_out (float): Share of the labelled images that are not trained
+            on, to measure pseudo-labels by.
     """
     method: str
     model: str
@@ -58,6 +64,7 @@ class Recipe:
     val_interval: int
     pixels: Pixels = Pixels()
     reasons: dict[str, str] = field(default_factory=dict)
+    held_out: float = 0
 
     def describe(self) -> str:
         """One line per setting, with its reason."""
@@ -72,6 +79,8 @@ class Recipe:
             images=f'{self.images[0]} labelled + {self.images[1]} unlabelled',
             rate=f'{self.rate or _RATE:g}',
             iterations=str(self.iters))
+        shown['held out'] = (f'{self.held_out:.0%} of the labelled photos'
+                             if self.held_out else 'none')
         if self.pixels.reason:  # of photographs of 8 bits nothing is to say
             loader = self.pixels.loader
             shown['pixels'] = loader['type'] if loader else '8 bits'
@@ -101,7 +110,9 @@ def choose_recipe(data: DataFacts,
     - Prediction: by windows of the crops' size where photographs are larger.
     - Learning rate: that of SegFormer; five times as much for
       EfficientNet-Lite0, which is trained for a short time.
-    - Length: 100 passes over the labelled images, within limits.
+    - Held out: 10 % of the labelled images where there are 50 of them and a
+      method that makes pseudo-labels.
+    - Length: 100 passes over the others, within limits.
 
     Args:
         data (DataFacts): The import.
@@ -132,10 +143,13 @@ def choose_recipe(data: DataFacts,
         2 if method in _TWO_HALVES else 1)
     if unlabelled > count:
         reasons['images'] += f'; {method} takes twice as many unlabelled'
-    iters = _iters(data, machine, count, iters, reasons)
+    held_out = _held_out(data, method, reasons)
+    trained = data.labelled - held_out_number(held_out, data.labelled)
+    iters = _iters(trained, machine, count, iters, reasons)
     return Recipe(method, model, pretrained, crop, resize, stride,
                   (count, unlabelled), _rate(model, reasons), iters,
-                  max(1, iters // _VALIDATIONS), data.pixels, reasons)
+                  max(1, iters // _VALIDATIONS), data.pixels, reasons,
+                  held_out)
 
 
 def methods() -> list[str]:
@@ -274,16 +288,32 @@ def _rate(model: str, reasons: dict) -> float | None:
     return _LITE_RATE if model == LITE else None
 
 
-def _iters(data: DataFacts, machine: MachineFacts, count: int,
-           given: int | None, reasons: dict) -> int:
+def _held_out(data: DataFacts, method: str, reasons: dict) -> float:
+    """Share of the labelled images to measure pseudo-labels by."""
+    if method == SUPERVISED:
+        reasons['held out'] = 'it makes no pseudo-labels'
+        return 0
+    if data.labelled >= _ENOUGH:
+        reasons['held out'] = ('tells how often pseudo-labels are right, '
+                               'class by class (docs/pseudo_labels.md)')
+        return _HELD_OUT
+    reasons['held out'] = (
+        f'{data.labelled} labelled photos are too few to spare some; ' +
+        ('pseudo-labels are measured on the validation photos'
+         if data.val else 'pseudo-labels are not measured'))
+    return 0
+
+
+def _iters(labelled: int, machine: MachineFacts, count: int, given: int | None,
+           reasons: dict) -> int:
     if given is not None:
         reasons['iterations'] = 'as you said'
         return given
     passes, least, most = _GPU_LENGTH if machine.gpu else _CPU_LENGTH
-    iters = -(-passes * data.labelled // count)
+    iters = -(-passes * labelled // count)
     chosen = min(max(iters, least), most)
     reasons['iterations'] = (
-        f'{chosen * count / data.labelled:.0f} passes over {data.labelled} '
+        f'{chosen * count / labelled:.0f} passes over {labelled} '
         'labelled photos' +
         (', the most on a CPU' if chosen == most and not machine.gpu else ''))
     return chosen

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..engine.checkpoint import check_checkpoint, find_resumable_checkpoint
 from ..engine.config_reading import read_config
+from ..engine.hooks.run_record_hook import RECORD_NAME
 
 WEIGHTS = ('last', 'best')
 
@@ -93,6 +94,31 @@ def read_log(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                np.array([points[step] for step in sorted(points)], float))
         for name, points in found.items()
     }
+
+
+def read_record(folder: Path) -> dict:
+    """What a training that reached its end wrote down.
+
+    Args:
+        folder (Path): Its work directory.
+
+    Returns:
+        dict: ``record.json``; empty if there is none.
+
+    Raises:
+        ValueError: It is no JSON object; names the file.
+    """
+    path = folder / RECORD_NAME
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text('utf-8'))
+    except ValueError as error:
+        record = error
+    if not isinstance(record, dict):
+        raise ValueError(f'{path} is no record of a training ({record}). '
+                         'Remove it: the comparison needs none.')
+    return record
 
 
 def _config_of(folder: Path) -> Path:

@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_semi.engine.plan import (batch_plan, config_plan, list_facts,
-                                    listed_images, plan_text)
+                                    listed_images, plan_text, trained_images)
 from mmseg_semi.functional.schedules import iters_per_epoch
 
 
@@ -88,6 +88,17 @@ def test_what_no_list_tells_is_not_known(labeled, pool, images, expected):
     assert listed_images(cfg) == expected
     if images is None:
         assert 'not known' in plan_text(config_plan(cfg), [])
+
+
+@pytest.mark.parametrize('held_out, trained', [(.1, 329), (66, 300)])
+def test_held_out_images_are_not_counted(held_out, trained):
+    cfg = config()
+    before = listed_images(cfg)
+    cfg.train_dataloader.dataset.held_out = held_out
+    assert listed_images(cfg) == (trained, before[1])
+    assert trained_images(cfg, None) is None
+    assert trained_images(cfg, 366) == trained
+    assert config_plan(cfg)['images']['labeled'] == trained
 
 
 def test_facts_of_lists():

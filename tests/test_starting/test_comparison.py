@@ -66,6 +66,44 @@ def test_help_is_said(trained):
     assert not any('trainings differ' in note for note in found.notes)
 
 
+def test_how_right_pseudo_labels_were_is_said(trained):
+    runs = trained('method', BAD), trained('twin', GOOD)
+    assert compare(*runs).gate == []
+    gate = dict(
+        source='held_out',
+        network='teacher',
+        iteration=40,
+        images=5,
+        thresholds=[0., .8],
+        precision=dict(background=[.9, .95], leaf=[.5, .6]),
+        precision_of_all=[.8, .9],
+        kept=[1., .7],
+        threshold=.8,
+        suggested=.9,
+        suggestion='From confidence 0.9 on all is well.',
+        alarms=['Pseudo-labels of leaf are wrong.'])
+    record = runs[0].folder / 'record.json'
+    record.write_text(json.dumps(dict(gate=gate)))
+    found = compare(*runs)
+    lines = found.describe().splitlines()
+    first = lines.index(found.gate[0])
+    assert '5 held-out labelled images) from confidence 0.8 on: 90.0%' in (
+        lines[first])
+    assert lines[first + 1].startswith('Suggested threshold 0.9: From')
+    assert any('leaf are wrong. Try model.terms' in r for r in found.reasons)
+    assert found.as_dict()['gate'] == found.gate
+    record.write_text('[')
+    with pytest.raises(ValueError, match='record.json is no record'):
+        compare(*runs)
+
+
+def test_held_out_images_are_compared(trained):
+    runs = trained('method', GOOD), trained('twin', BAD)
+    runs[0].cfg.train_dataloader.dataset.held_out = .1
+    assert any('held-out images (0.1, None)' in note
+               for note in compare(*runs).notes)
+
+
 def test_harm_is_said_with_the_likely_reason(trained):
     log = '\n'.join(
         json.dumps({

@@ -79,7 +79,10 @@ def test_every_method_has_a_short_config_that_reads_the_data(tmp_path, method):
 
 def test_large_photographs_are_resized_everywhere(tmp_path):
     out = imported(tmp_path)
-    text = config_text(out, choose_recipe(LARGE, MACHINE), patience=2)
+    plan = replace(
+        choose_recipe(LARGE, replace(MACHINE, lite_weights=False)),
+        held_out=.1)
+    text = config_text(out, plan, patience=2)
     assert len(text.splitlines()) <= 25
     cfg = loaded(text)
     data = cfg.train_dataloader.dataset
@@ -111,7 +114,29 @@ def test_without_validation_images(tmp_path):
     cfg = loaded(config_text(out, recipe(out), patience=2))
     assert cfg.val_dataloader is None and cfg.val_cfg is None
     assert cfg.default_hooks.checkpoint.save_best is None
-    assert not any(hook.type == 'PatienceHook' for hook in cfg.custom_hooks)
+    unwanted = 'PatienceHook', 'PrecisionGateHook'
+    assert not any(hook.type in unwanted for hook in cfg.custom_hooks)
+
+
+def test_pseudo_labels_are_measured(tmp_path):
+    out = imported(tmp_path)
+    few = recipe(out)
+    assert few.held_out == 0
+    cfg = loaded(config_text(out, few))
+    assert 'held_out' not in cfg.train_dataloader.dataset
+    assert cfg.custom_hooks[-1] == dict(type='PrecisionGateHook')
+    files = str(tmp_path / 'm.py'), str(tmp_path / 's.py')
+    write_configs(out, replace(few, held_out=.1), *files, patience=2)
+    ours, twin = map(Config.fromfile, files)
+    for cfg in (ours, twin):  # the same labels, or they could not be compared
+        assert cfg.train_dataloader.dataset.held_out == .1
+    kinds = [[hook.type for hook in cfg.custom_hooks] for cfg in (ours, twin)]
+    assert kinds[0][-2:] == ['PrecisionGateHook', 'PatienceHook']
+    assert 'PrecisionGateHook' not in kinds[1]
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = DATASETS.build(ours.train_dataloader.dataset)
+    assert dataset.source_lengths == (3, 3)
+    assert len(dataset.held_out) == 1
 
 
 def test_models(tmp_path):

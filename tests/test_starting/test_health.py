@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mmseg_semi.starting.health import collapse, likely_reasons
+from mmseg_semi.starting.health import collapse, likely_reasons, wrong_labels
 
 STEPS = np.arange(100, 3100, 100)
 WELL = {
@@ -76,3 +76,17 @@ def test_a_model_of_one_class(iou, told):
 def test_of_a_trial_the_length_comes_first():
     found = reasons(steps=np.arange(1, 20), pseudo__confidence=.4)
     assert len(found) == 2 and '19 iterations are a trial' in found[0]
+
+
+@pytest.mark.parametrize('own, suggested, remedy', [
+    (.8, .95, 'consistency.threshold=0.95'),
+    (.8, .5, 'burn_in'),
+    (.8, None, 'burn_in'),
+    (None, .9, 'burn_in'),
+])
+def test_pseudo_labels_that_were_found_wrong(own, suggested, remedy):
+    gate = dict(alarms=['Wrong.', 'Absent.'])
+    gate.update(threshold=own, suggested=suggested)
+    (reason, ) = wrong_labels(gate)
+    assert reason.startswith('Wrong. Absent. ') and remedy in reason
+    assert wrong_labels(None) == wrong_labels(dict(gate, alarms=[])) == []

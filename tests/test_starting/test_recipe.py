@@ -26,7 +26,7 @@ def chosen(data=DATA, machine=CPU, **given):
 def test_every_setting_has_a_reason():
     for machine in (CPU, GPU):
         text = chosen(machine=machine).describe()
-        assert len(text.splitlines()) == 9
+        assert len(text.splitlines()) == 10
         for line in text.splitlines():
             assert re.match(r'\w+ +\S.*  \S', line), line
 
@@ -76,15 +76,30 @@ def test_large_photographs_are_made_smaller(short, crop, resize):
 
 
 @pytest.mark.parametrize('labels, machine, iters', [(4, CPU, 1000),
-                                                    (100, CPU, 2500),
+                                                    (100, CPU, 2250),
                                                     (5000, CPU, 4000),
                                                     (40, GPU, 2000),
-                                                    (500, GPU, 6250),
+                                                    (500, GPU, 5625),
                                                     (10**5, GPU, 20000)])
 def test_length_follows_the_labels(labels, machine, iters):
     recipe = chosen(replace(DATA, labelled=labels), machine)
     assert recipe.iters == iters
     assert recipe.val_interval == iters // 10
+
+
+@pytest.mark.parametrize('labelled, val, method, share, reason', [
+    (49, 10, None, 0, 'measured on the validation photos'),
+    (49, 0, None, 0, 'pseudo-labels are not measured'),
+    (50, 10, None, .1, 'how often pseudo-labels are right'),
+    (500, 0, 'cps', .1, 'how often'),
+    (500, 10, 'supervised', 0, 'makes no pseudo-labels'),
+])
+def test_some_labels_are_held_out_where_there_are_enough(
+        labelled, val, method, share, reason):
+    recipe = chosen(replace(DATA, labelled=labelled, val=val), method=method)
+    assert recipe.held_out == share
+    assert reason in recipe.reasons['held out']
+    assert ('10% of the labelled photos' in recipe.describe()) == bool(share)
 
 
 def test_what_is_given_is_used():

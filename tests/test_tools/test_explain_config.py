@@ -117,3 +117,13 @@ def test_a_config_by_its_name(explained, main):
     assert plan['per_gpu'] == dict(labeled=8, unlabeled=8)
     with pytest.raises(SystemExit, match='367.*brpg_r101_voc_366.py'):
         main(['mmseg_semi::brpg/brpg_r101_voc_367.py', '--gpus', '2'])
+
+
+@pytest.mark.parametrize('held_out, said', [
+    (.25, '0.25 of the labelled images, which are not trained on'),
+    (66, '66 labelled images, which are not trained on'),
+])
+def test_held_out_images_are_said(main, capsys, held_out, said):
+    option = f'train_dataloader.dataset.held_out={held_out}'
+    main([str(BRPG), '--cfg-options', option])
+    assert f'held out  {said}' in capsys.readouterr().out

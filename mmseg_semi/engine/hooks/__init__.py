@@ -5,9 +5,10 @@ from .ema_teacher_hook import EMATeacherHook
 from .memory_bank_hook import MemoryBankHook
 from .norm_refresh_hook import NormRefreshHook
 from .patience_hook import PatienceHook
+from .precision_gate_hook import PrecisionGateHook
 from .run_record_hook import RunRecordHook
 
 __all__ = [
     'BestWeightsHook', 'EMATeacherHook', 'MemoryBankHook', 'NormRefreshHook',
-    'PatienceHook', 'RunRecordHook', 'SemiCheckpointHook'
+    'PatienceHook', 'PrecisionGateHook', 'RunRecordHook', 'SemiCheckpointHook'
 ]

@@ -20,6 +20,7 @@ from ..evaluation_protocol import describe_evaluation
 from ..record import batch_record
 from ..run_records import (append_record, config_hash, host, source_commit,
                            versions)
+from .precision_gate_hook import GATE_KEY
 
 try:
     import resource
@@ -43,7 +44,9 @@ class RunRecordHook(Hook):
     A training that reached its last iteration leaves
     ``<work_dir>/record.json``: method, config, seed, data split, commit,
     versions, iterations, last and best score, the curve of scores, seconds,
-    peak memory, host and date. One that was stopped earlier leaves none.
+    peak memory, host and date, and as ``gate`` what a
+    :class:`PrecisionGateHook` has measured. One that was stopped earlier
+    leaves none.
 
     Every validation with :class:`PerImageIoUMetric` writes the areas of its
     images to ``<work_dir>/per_image/last.npz``.
@@ -59,9 +62,10 @@ class RunRecordHook(Hook):
     kill threw away is not in it.
 
     Args:
-        record_file (str, optional): Also append the record to this file of
-            JSON lines, once per run however often it is resumed, and copy the
-            areas into the folder ``per_image`` beside it.
+        record_file (str, optional): Also append the record, without
+            ``gate``, to this file of JSON lines, once per run however often
+            it is resumed, and copy the areas into the folder ``per_image``
+            beside it.
         metric (str): Name of the score. Defaults to ``mIoU``.
         method (str, optional): Defaults to the name of the config file up to
             its first underscore.
@@ -181,7 +185,9 @@ class RunRecordHook(Hook):
         kept = None
         if areas.is_file() and PerImageAreas.load(areas)[1] == runner.iter:
             kept = f'per_image/{record["run"]}.npz'
-        write_atomically((json.dumps(record, indent=2) + '\n').encode(),
+        gate = runner.message_hub.runtime_info.get(GATE_KEY)
+        whole = dict(record, gate=gate) if gate else record
+        write_atomically((json.dumps(whole, indent=2) + '\n').encode(),
                          Path(runner.work_dir, RECORD_NAME))
         if self.record_file is None:
             return
@@ -209,6 +215,8 @@ class RunRecordHook(Hook):
             unlabeled=split.get('unlabeled'),
             split=split.get('name'),
             split_sha256=split.get('sha256'),
+            **{name: split[name]
+               for name in ('held_out', ) if name in split},
             max_iterations=runner.max_iters,
             **batch_record(runner))
 

@@ -85,6 +85,11 @@ class PixelConsistency(Term):
             warm_up(0, length, **self.ramp)
         self.loss_weight = loss_weight
 
+    @property
+    def confidence_threshold(self) -> Optional[float]:
+        return self.threshold if self.filter in ('confidence',
+                                                 'both') else None
+
     def needs(self) -> Dict[str, str]:
         if self._entropy_source != 'mixed':
             return {}

@@ -195,6 +195,10 @@ class RC2L(Term):
             for name, (total, count) in sums.items()
         }
 
+    @property
+    def confidence_threshold(self) -> Optional[float]:
+        return self.threshold or None
+
     @torch.no_grad()
     def _trusted(self, step: Step, view: str) -> Tensor:
         """The mixed label map, 255 where nothing is known, (B, H, W)."""

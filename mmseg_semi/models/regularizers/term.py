@@ -70,6 +70,12 @@ class Term(BaseModule):
         self._seen: Dict[str, Any] = {}
         self.register_load_state_dict_post_hook(self._forget_seen)
 
+    @property
+    def confidence_threshold(self) -> Optional[float]:
+        """Confidence from which it learns pixels' pseudo-labels; None if it
+        does not choose them so."""
+        return None
+
     # -------------------------------------------------- when it is built
 
     def needs(self) -> Dict[str, str]:

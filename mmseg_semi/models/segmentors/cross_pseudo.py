@@ -85,6 +85,11 @@ class CrossPseudo(PairedFramework):
         self.concat = concat
         self._compared = False
 
+    @property
+    def labeler(self) -> Tuple[str, Optional[str]]:
+        """The peer of the student that predicts."""
+        return OTHER[self.predict_with], None
+
     def network_stream(self, name: str):
         """``student1`` starts as a single network of the run's seed does."""
         number = self.learners.index(name)

@@ -127,6 +127,20 @@ class Framework(SemiSegmentor):
     def needs_unlabeled(self) -> bool:
         return any(term.unlabeled for term in self.terms.values())
 
+    @property
+    def labeler(self) -> Tuple[str, Optional[str]]:
+        """Network and prototype head that make the pseudo-labels which the
+        predicting network, or the one it averages, learns from; None for the
+        decode head."""
+        return self.learners[0], None
+
+    @property
+    def confidence_threshold(self) -> Optional[float]:
+        """Confidence from which pseudo-labels of pixels are learned from;
+        None where no term keeps pixels by it."""
+        known = [term.confidence_threshold for term in self.terms.values()]
+        return next((t for t in known if t is not None), None)
+
     def hooks(self) -> List[dict]:
         """Configs of the hooks that it cannot be trained without.
 

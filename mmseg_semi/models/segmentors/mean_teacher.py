@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 from copy import deepcopy
 from dataclasses import replace
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import torch
 from mmengine.structures import PixelData
@@ -143,6 +143,10 @@ class MeanTeacher(Framework):
         super().train(mode)
         self.teacher.eval()
         return self
+
+    @property
+    def labeler(self) -> Tuple[str, Optional[str]]:
+        return 'teacher', self.label_head
 
     def hooks(self) -> List[dict]:
         return [dict(type='EMATeacherHook'), *super().hooks()]

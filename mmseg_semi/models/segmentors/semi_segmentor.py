@@ -277,6 +277,16 @@ class SemiSegmentor(BaseSegmentor):
         """The network that predicts."""
         return self.net(self.predict_with)
 
+    @contextmanager
+    def predicting_with(self, net: str, head: Optional[str] = None):
+        """Predict with another network, and prototype head, for a while."""
+        before = self.predict_with, self.predict_head
+        self.predict_with, self.predict_head = net, head
+        try:
+            yield self
+        finally:
+            self.predict_with, self.predict_head = before
+
     # What the stock tools read from a segmentor.
     @property
     def backbone(self) -> nn.Module:
