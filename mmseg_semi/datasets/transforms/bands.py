@@ -131,12 +131,29 @@ class LoadBands(BaseTransform):
                 f'{path} is empty: all its pixels are '
                 f'{_shown(values[0, 0])}. Take it off the list, or set '
                 'LoadBands allow_constant=True.')
-        image = self._scaled(path, values)
-        if self.num_bands == 3:
-            image = image[..., ::-1]
-        results['img'] = np.ascontiguousarray(image)
+        image = self.levels(path, values)
+        results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
+
+    def from_array(self, array: np.ndarray) -> np.ndarray:
+        """Prepare an image that is in memory.
+
+        Args:
+            array (np.ndarray): (H, W, C) in the numbers of the files; three
+                bands are BGR, as OpenCV reads them.
+
+        Returns:
+            np.ndarray: float32 (H, W, C) in [0, 255], what :meth:`transform`
+            makes of a file.
+
+        Raises:
+            UnreadableImageError: As the class.
+        """
+        if array.shape[2] == 3:
+            array = array[..., ::-1]
+        name = 'The array'
+        return self.levels(name, self.take(name, Bands(array)))
 
     def read(self, path: str) -> np.ndarray:
         """The bands that are taken, in the numbers of the file.
@@ -150,7 +167,11 @@ class LoadBands(BaseTransform):
         Raises:
             UnreadableImageError: As the class.
         """
-        file = self.choose(path, self.read_file(path))
+        return self.take(path, self.read_file(path))
+
+    def take(self, path: str, file: Bands) -> np.ndarray:
+        """The bands to take, without what is no data; see :meth:`read`."""
+        file = self.choose(path, file)
         missing = self.missing(path, file)
         if not missing.any():
             return file.values
@@ -212,6 +233,12 @@ class LoadBands(BaseTransform):
         if no_data is not None:
             missing |= values == no_data
         return missing
+
+    def levels(self, path: str, values: np.ndarray) -> np.ndarray:
+        """Numbers of the files as float32 in [0, 255], three bands as BGR."""
+        image = self._scaled(path, values)
+        return np.ascontiguousarray(image[..., ::-1] if self.num_bands ==
+                                    3 else image)
 
     def _scaled(self, path: str, values: np.ndarray) -> np.ndarray:
         pairs = self._pairs
