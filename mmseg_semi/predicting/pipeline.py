@@ -53,16 +53,15 @@ class TestPipeline:
     @property
     def keeps_size(self) -> bool:
         """Whether nothing but loading and packing happens."""
-        names = {type(t).__name__ for t in self.steps.transforms}
-        return names <= {'PackSegInputs', 'PackSemiInputs'}
+        return all(_packs(t) for t in self.steps.transforms)
 
     @property
-    def scales(self) -> bool:
+    def scales_alone(self) -> bool:
         """Whether test-time augmentation resizes by factors alone."""
-        return all(
-            getattr(t, 'scale', None) is None
-            for step in self.steps.transforms if isinstance(step, TestTimeAug)
-            for branch in step.subroutines for t in branch.transforms)
+        *before, last = self.steps.transforms
+        return not before and isinstance(last, TestTimeAug) and all(
+            getattr(t, 'scale', None) is None for branch in last.subroutines
+            for t in branch.transforms)
 
     def __call__(self, image: Image) -> list[Sample]:
         """Load and prepare; several samples with test-time augmentation."""
@@ -157,6 +156,10 @@ def _strict(transform: dict) -> dict:
                                              'mmcv.LoadImageFromFile'):
         return dict(transform, type=LoadStrictImage)
     return transform
+
+
+def _packs(transform) -> bool:
+    return type(transform).__name__ in ('PackSegInputs', 'PackSemiInputs')
 
 
 def _loads_labels(transform: dict) -> bool:

@@ -126,15 +126,19 @@ class LoadBands(BaseTransform):
         """Load ``results['img_path']``."""
         path = results['img_path']
         values = self.read(path)
+        self.check_varies(path, values)
+        image = self.levels(path, values)
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def check_varies(self, path: str, values: np.ndarray) -> None:
+        """Refuse an image whose pixels are all equal, as the options say."""
         if not self.allow_constant and (values == values[:1, :1]).all():
             raise UnreadableImageError(
                 f'{path} is empty: all its pixels are '
                 f'{_shown(values[0, 0])}. Take it off the list, or set '
                 'LoadBands allow_constant=True.')
-        image = self.levels(path, values)
-        results['img'] = image
-        results['img_shape'] = results['ori_shape'] = image.shape[:2]
-        return results
 
     def from_array(self, array: np.ndarray) -> np.ndarray:
         """Prepare an image that is in memory.
