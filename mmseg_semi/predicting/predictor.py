@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """A trained model as a function from an image to classes."""
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -314,7 +315,10 @@ class Predictor:
     @torch.no_grad()
     def _scores(self, sample: Sample) -> Tensor:
         """What the model leaves as ``seg_logits``, (C, H, W)."""
-        found = self.model.test_step(pseudo_collate([sample]))
+        with warnings.catch_warnings():
+            # A hint for who chooses the crops of a training.
+            warnings.filterwarnings('ignore', 'When align_corners=True')
+            found = self.model.test_step(pseudo_collate([sample]))
         return found[0].seg_logits.data
 
     @property

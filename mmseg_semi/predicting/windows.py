@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Reading windows of a TIFF instead of all of it."""
 import copy
+import os.path as osp
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -47,7 +48,8 @@ def open_windows(path: str, loader) -> Windows | None:
         Windows | None: None if the file or the loader is of a kind of which
         windows are not known to be what the loader gives.
     """
-    if type(loader) not in (LoadBands, LoadStrictImage):
+    if type(loader) not in (LoadBands,
+                            LoadStrictImage) or not osp.isfile(path):
         return None
     with open(path, 'rb') as file:
         if file.read(4) not in TIFF_MAGIC:
