@@ -11,8 +11,15 @@ from .windows import read_tags
 
 _SCALE, _TIE, _MATRIX, _KEYS = 33550, 33922, 34264, 34735
 # Suffix of an image -> of its world file.
-_WORLD = {'.jpg': '.jgw', '.jpeg': '.jgw', '.png': '.pgw', '.tif': '.tfw',
-          '.tiff': '.tfw', '.bmp': '.bpw', '.webp': '.wbw'}
+_WORLD = {
+    '.jpg': '.jgw',
+    '.jpeg': '.jgw',
+    '.png': '.pgw',
+    '.tif': '.tfw',
+    '.tiff': '.tfw',
+    '.bmp': '.bpw',
+    '.webp': '.wbw'
+}
 LOST = ('The coordinate system of a GeoTIFF is not kept: pip install '
         '"mmseg_semi[geo]" for GeoTIFF masks. World files keep the place.')
 

@@ -65,8 +65,8 @@ def open_windows(path: str, loader) -> Windows | None:
     if (file.dtype != np.uint8 or file.shape[2] not in (1, 3)
             or loader.color_type != 'color' or loader.to_float32):
         return None
-    return Windows(file.shape[:2], lambda rows, columns: _colours(
-        file.read(rows, columns, 1)))
+    return Windows(file.shape[:2],
+                   lambda rows, columns: _colours(file.read(rows, columns, 1)))
 
 
 def _colours(values: np.ndarray) -> np.ndarray:
@@ -79,8 +79,8 @@ def _bands(path: str, file: _File, loader: LoadBands) -> Windows:
     """Windows as LoadBands gives them; the whole file is checked once."""
     step = max(1, max(file.shape[:2]) // _LOOKED_AT)
     everything = slice(0, file.shape[0]), slice(0, file.shape[1])
-    small = loader.take(path, Bands(
-        file.read(*everything, step), file.no_data))
+    small = loader.take(path,
+                        Bands(file.read(*everything, step), file.no_data))
     loader.check_varies(path, small)
     loader.levels(path, small)
     loader = copy.copy(loader)
@@ -88,8 +88,8 @@ def _bands(path: str, file: _File, loader: LoadBands) -> Windows:
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         values = file.read(rows, columns, 1)
-        return loader.levels(path, loader.take(path,
-                                               Bands(values, file.no_data)))
+        return loader.levels(path,
+                             loader.take(path, Bands(values, file.no_data)))
 
     return Windows(file.shape[:2], read)
 
@@ -130,16 +130,15 @@ def _with_tifffile(path: str) -> _File | None:
             known = tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB
             if (len(tiff.pages) > 1 or not page.is_memmappable
                     or page.photometric not in known
-                    or page.axes not in ('YX', 'YXS')
-                    or NO_DATA in page.tags):
+                    or page.axes not in ('YX', 'YXS') or NO_DATA in page.tags):
                 return None
         values = tifffile.memmap(path, mode='r')
     except (ValueError, OSError, tifffile.TiffFileError):
         return None
     values = values[..., None] if values.ndim == 2 else values
-    return _File(values.shape, values.dtype, None,
-                 lambda rows, columns, step: np.array(
-                     values[rows, columns][::step, ::step]))
+    return _File(
+        values.shape, values.dtype, None, lambda rows, columns, step: np.array(
+            values[rows, columns][::step, ::step]))
 
 
 def read_tags(path: str) -> ImageFileDirectory_v2 | None:

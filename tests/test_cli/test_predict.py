@@ -39,7 +39,8 @@ def test_nothing_predicted_is_1(model, tmp_path, capsys):
 
 @pytest.mark.parametrize('arguments, text', [
     (['photos', '--out', 'x', '--network', 'tutor'], "no network 'tutor'"),
-    (['photos', '--out', 'x', '--tile', '64', '--overlap', '60'], '32 at most'),
+    (['photos', '--out', 'x', '--tile', '64', '--overlap', '60'
+      ], '32 at most'),
     (['fotos', '--out', 'x'], 'no image, folder or list fotos'),
     (['photos', '--out', 'x', '--head', 'brpg'], "'brpg' is no head"),
 ])
@@ -63,10 +64,9 @@ def test_no_model(model, capsys, config, checkpoint, text):
     assert text in captured.err and 'Traceback' not in captured.err
 
 
-@pytest.mark.parametrize('arguments', [
-    ['predict'], ['predict', 'a', 'b', 'c'],
-    ['predict', 'a', 'b', 'c', '--out', 'd', '--tile', '-1']
-])
+@pytest.mark.parametrize(
+    'arguments', [['predict'], ['predict', 'a', 'b', 'c'],
+                  ['predict', 'a', 'b', 'c', '--out', 'd', '--tile', '-1']])
 def test_misuse_is_2(arguments, capsys):
     assert call(*arguments) == 2
     assert 'usage: mmseg-semi predict' in capsys.readouterr().err

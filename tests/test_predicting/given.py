@@ -33,8 +33,7 @@ QUERIES = dict(
     num_queries=6,
     pixel_decoder=dict(
         type='PixelDecoder', norm_cfg=dict(type='GN', num_groups=2)),
-    transformer_decoder=dict(
-        num_layers=2, layer_cfg=decoder_layer(8, 2, 16)))
+    transformer_decoder=dict(num_layers=2, layer_cfg=decoder_layer(8, 2, 16)))
 
 
 def plain(**kwargs):
@@ -85,8 +84,7 @@ def files(folder, model, pipeline=None, meta=None, **changes):
     folder.mkdir(exist_ok=True)
     config, checkpoint = folder / 'config.py', folder / 'weights.pth'
     cfg.dump(config)
-    torch.save(
-        dict(state_dict=net.state_dict(), meta=meta or {}), checkpoint)
+    torch.save(dict(state_dict=net.state_dict(), meta=meta or {}), checkpoint)
     return str(config), str(checkpoint)
 
 
@@ -126,7 +124,9 @@ def picture(height=45, width=60, seed=0, bands=3):
 
 def save(path, image=None, **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), picture(**kwargs) if image is None else image)
+    assert cv2.imwrite(
+        str(path),
+        picture(**kwargs) if image is None else image)
     return str(path)
 
 

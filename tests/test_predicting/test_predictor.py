@@ -71,9 +71,10 @@ def test_array_and_file_are_the_same_again_and_again(tmp_path):
 
 def test_student_teacher_and_prototypes_differ(tmp_path):
     config, checkpoint = files(tmp_path, 'brpg')
-    given = [
-        {}, dict(network='teacher'), dict(network='student'), dict(head='brpg')
-    ]
+    given = [{},
+             dict(network='teacher'),
+             dict(network='student'),
+             dict(head='brpg')]
     first, teacher, student, head = (
         Predictor(config, checkpoint, device='cpu', **one)(picture())
         for one in given)
@@ -100,8 +101,8 @@ def test_augmentation_averages_probabilities(tmp_path):
         PIPELINE[0],
         dict(
             type='TestTimeAug',
-            transforms=[[dict(flip, prob=0.), dict(flip, prob=1.)],
-                        [dict(type='LoadAnnotations')],
+            transforms=[[dict(flip, prob=0.),
+                         dict(flip, prob=1.)], [dict(type='LoadAnnotations')],
                         [dict(type='PackSegInputs')]])
     ]
     config, checkpoint = files(tmp_path, 'plain')
@@ -143,7 +144,8 @@ def test_bands_in_the_numbers_of_the_files(tmp_path):
     image = picture(bands=4).astype(np.uint16) * 16
     tifffile = pytest.importorskip('tifffile')
     path = str(tmp_path / 'a.tif')
-    tifffile.imwrite(path, image, photometric='minisblack', planarconfig='contig')
+    tifffile.imwrite(
+        path, image, photometric='minisblack', planarconfig='contig')
     found = predictor(path)
     assert np.array_equal(found.classes, predictor(image).classes)
     with pytest.raises(UnreadableImageError, match='has 3 bands, LoadBands'):

@@ -20,7 +20,9 @@ def model(**test_cfg):
 
 @pytest.mark.parametrize('length', [1, 31, 64, 65, 96, 127, 1000])
 @pytest.mark.parametrize('rule', [
-    AxisRule(64, 16, 32), AxisRule(96, 0, 32), AxisRule(56, 8, 16),
+    AxisRule(64, 16, 32),
+    AxisRule(96, 0, 32),
+    AxisRule(56, 8, 16),
     AxisRule(64, 1, 8)
 ])
 def test_cores_cover_an_axis_once(rule, length):
@@ -56,8 +58,8 @@ def test_what_is_large():
 def both(folder, image, name='local', tile=64, **changes):
     config, checkpoint = files(folder, name, **changes)
     return [
-        Predictor(config, checkpoint, device='cpu', tile=t, overlap=o)(
-            image, True) for t, o in ((0, None), (tile, 32))
+        Predictor(config, checkpoint, device='cpu', tile=t,
+                  overlap=o)(image, True) for t, o in ((0, None), (tile, 32))
     ]
 
 
@@ -71,10 +73,9 @@ def test_windows_are_those_of_the_whole_image(tmp_path, name):
 
 def test_a_local_network_sees_no_seam(tmp_path):
     config, checkpoint = files(tmp_path, 'local')
-    whole, wide, narrow = (
-        Predictor(config, checkpoint, device='cpu', tile=t, overlap=o)(
-            picture(320, 384))
-        for t, o in ((0, None), (256, 192), (64, 0)))
+    whole, wide, narrow = (Predictor(
+        config, checkpoint, device='cpu', tile=t, overlap=o)(picture(320, 384))
+                           for t, o in ((0, None), (256, 192), (64, 0)))
     assert (whole.classes != wide.classes).mean() < 1e-4
     assert abs(whole.confidence - wide.confidence).max() < 1e-3
     assert (whole.classes != narrow.classes).mean() > 1e-3
@@ -92,8 +93,8 @@ def test_a_pipeline_that_resizes(tmp_path, monkeypatch, name, scale,
     cfg = Config.fromfile(config)
     cfg.model.decode_head.align_corners = align_corners
     whole, tiled = (
-        Predictor(cfg, checkpoint, device='cpu', tile=tile)(
-            picture(120, 180), True) for tile in (0, 64))
+        Predictor(cfg, checkpoint, device='cpu',
+                  tile=tile)(picture(120, 180), True) for tile in (0, 64))
     assert (whole.classes != tiled.classes).mean() < 1e-3
     assert np.allclose(whole.probabilities, tiled.probabilities, atol=1e-4)
 
@@ -111,8 +112,8 @@ def test_augmentation_in_tiles(tmp_path):
     image = picture(320, 384)
     whole, tiled = (
         Predictor(
-            config, checkpoint, device='cpu', tta=True, tile=t, overlap=160)(
-                image) for t in (0, 256))
+            config, checkpoint, device='cpu', tta=True, tile=t,
+            overlap=160)(image) for t in (0, 256))
     assert (whole.classes != tiled.classes).mean() < .02
     cfg = Config.fromfile(config)
     cfg.tta_pipeline = tta
@@ -125,7 +126,8 @@ def test_large_images_are_tiled_by_themselves(tmp_path, monkeypatch):
     predictor = Predictor(config, checkpoint, device='cpu', overlap=0)
     count = []
     monkeypatch.setattr(
-        predictor.model, 'test_step',
+        predictor.model,
+        'test_step',
         lambda data, step=predictor.model.test_step: count.append(1) or step(
             data))
     predictor(picture())
@@ -153,12 +155,12 @@ def test_windows_of_a_file_are_what_the_loader_gives(tmp_path, monkeypatch,
             path, image, photometric='minisblack', planarconfig='contig')
     elif package == 'tifffile':
         tifffile = pytest.importorskip('tifffile')
-        tifffile.imwrite(path, image.squeeze()[..., ::-1] if bands ==
-                         3 else image.squeeze())
+        tifffile.imwrite(
+            path,
+            image.squeeze()[..., ::-1] if bands == 3 else image.squeeze())
     first = dict(type='LoadImageFromFile') if bands != 4 else dict(
         type='LoadBands', bands=(2, 0, 3), max_clipped=.5, range=(0, 200))
-    config, checkpoint = files(tmp_path / 'm', 'local',
-                               [first, *PIPELINE[1:]])
+    config, checkpoint = files(tmp_path / 'm', 'local', [first, *PIPELINE[1:]])
     loader = Predictor(config, checkpoint, device='cpu').pipeline.loader
     found = windows.open_windows(path, loader)
     whole = loader(dict(img_path=path))['img']
