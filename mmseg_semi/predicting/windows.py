@@ -133,7 +133,7 @@ def _with_tifffile(path: str) -> _File | None:
                     or page.axes not in ('YX', 'YXS') or NO_DATA in page.tags):
                 return None
         values = tifffile.memmap(path, mode='r')
-    except (ValueError, OSError, tifffile.TiffFileError):
+    except Exception:  # damaged files raise whatever reads them
         return None
     values = values[..., None] if values.ndim == 2 else values
     return _File(

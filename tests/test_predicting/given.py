@@ -40,6 +40,15 @@ def plain(**kwargs):
     return segmentor(data_preprocessor=PREPROCESSOR, **kwargs)
 
 
+def local():
+    """A network whose pixels see fewer than 50 pixels around them."""
+    cfg = plain(head='fcn')
+    cfg['backbone'].update(
+        num_stages=2, out_indices=(0, 1), strides=(1, 2), dilations=(1, 1))
+    cfg['decode_head'].update(in_channels=8, in_index=1)
+    return cfg
+
+
 def binary():
     cfg = plain()
     cfg['decode_head'].update(
@@ -52,7 +61,7 @@ def binary():
 
 MODELS_BY_NAME = dict(
     plain=plain,
-    local=lambda: plain(head='fcn'),
+    local=local,
     binary=binary,
     queries=lambda: plain(decode_head=QUERIES),
     teacher=lambda: mean_teacher_cfg(segmentor=plain()),
