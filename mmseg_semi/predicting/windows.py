@@ -10,6 +10,7 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..datasets.band_files import NO_DATA, TIFF_MAGIC, Bands, optional_package
+from ..datasets.errors import UnreadableImageError
 from ..datasets.transforms.bands import LoadBands
 from ..datasets.transforms.loading import LoadStrictImage
 
@@ -51,15 +52,13 @@ def open_windows(path: str, loader) -> Windows | None:
     if type(loader) not in (LoadBands,
                             LoadStrictImage) or not osp.isfile(path):
         return None
-    with open(path, 'rb') as file:
-        if file.read(4) not in TIFF_MAGIC:
-            return None
     tags = read_tags(path)
     if tags is None or tags.get(_ORIENTATION, 1) != 1:
         return None
     file = _with_rasterio(path) or _with_tifffile(path)
     if file is None:
         return None
+    file = file._replace(read=_readable(path, file.read))
     if isinstance(loader, LoadBands):
         return _bands(path, file, loader)
     if (file.dtype != np.uint8 or file.shape[2] not in (1, 3)
@@ -67,6 +66,20 @@ def open_windows(path: str, loader) -> Windows | None:
         return None
     return Windows(file.shape[:2],
                    lambda rows, columns: _colours(file.read(rows, columns, 1)))
+
+
+def _readable(path: str, read: Callable) -> Callable:
+    """The same with an error of ours where the file is damaged."""
+
+    def readable(rows: slice, columns: slice, step: int) -> np.ndarray:
+        try:
+            return read(rows, columns, step)
+        except Exception as error:  # decoders raise their own types
+            raise UnreadableImageError(
+                f'{path} cannot be read in rows {rows.start} to {rows.stop}: '
+                f'{error}. Replace the file.') from error
+
+    return readable
 
 
 def _colours(values: np.ndarray) -> np.ndarray:
@@ -142,10 +155,12 @@ def _with_tifffile(path: str) -> _File | None:
 
 
 def read_tags(path: str) -> ImageFileDirectory_v2 | None:
-    """Tags of a TIFF; None if they cannot be read."""
+    """Tags of a TIFF; None of another file, or if they cannot be read."""
     try:
         with open(path, 'rb') as file:
             head = file.read(8)
+            if head[:4] not in TIFF_MAGIC:
+                return None
             if b'+' in head[2:4]:  # BigTIFF
                 head += file.read(8)
             tags = ImageFileDirectory_v2(head)

@@ -139,13 +139,15 @@ def test_many_classes_have_no_palette(tmp_path):
     cfg = segmentor(head='fcn')
     cfg['decode_head']['num_classes'] = 300
     predictor = Predictor(*files(tmp_path / 'm', cfg), device='cpu')
-    with torch.no_grad():  # as if trained to say so
-        predictor.model.decode_head.conv_seg.bias[299] += 50
+    last = predictor.model.decode_head.conv_seg
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.arange(300.))
     path = save(tmp_path / 'a.png')
     predict_folder(predictor, path, str(tmp_path / 'out'))
     with Image.open(tmp_path / 'out/masks/a.png') as mask:
         found = np.asarray(mask)
-    assert found.max() > 255
+    assert (found == 299).all()
     assert np.array_equal(found, predictor(path).classes)
 
 
@@ -169,6 +171,7 @@ def geotiff(path, image, rasterio):
 def test_a_geotiff_keeps_its_place(tmp_path, predictor):
     rasterio = pytest.importorskip('rasterio')
     path = geotiff(tmp_path / 'a.tif', picture(), rasterio)
+    (tmp_path / 'a.tfw').write_text('9\n0\n0\n-9\n9\n9\n')  # tags count
     report = predict_folder(
         predictor, path, str(tmp_path / 'out'), confidence=True, overlay=True)
     assert not report.notes
@@ -180,6 +183,20 @@ def test_a_geotiff_keeps_its_place(tmp_path, predictor):
     with rasterio.open(tmp_path / 'out/masks/a.tif') as file:
         assert np.array_equal(file.read(1), predictor(picture()).classes)
         assert file.colormap(1)[1] == (9, 8, 7, 255)
+
+
+def test_a_damaged_geotiff_is_skipped(tmp_path, predictor):
+    rasterio = pytest.importorskip('rasterio')
+    path = tmp_path / 'photos/a.tif'
+    path.parent.mkdir()
+    geotiff(path, picture(300, 300), rasterio)
+    path.write_bytes(path.read_bytes()[:200000])
+    save(tmp_path / 'photos/b.png')
+    tiled = Predictor(*files(tmp_path / 'm', 'local'), device='cpu', tile=64)
+    for number, one in enumerate((predictor, tiled)):
+        report = predict_folder(one, str(path.parent), str(tmp_path / f'{number}'))
+        assert [s.image for s in report.skipped] == [str(path)]
+        assert len(report.predicted) == 1
 
 
 # The tags of a north-up GeoTIFF: pixel size and where pixel (0, 0) lies.
