@@ -1,8 +1,12 @@
 # Copyright (c) mmseg_semi authors.
 """Where what libraries print goes."""
 import io
+import logging
 import sys
+import warnings
 from contextlib import contextmanager, redirect_stdout
+
+from mmengine.logging import MMLogger
 
 
 @contextmanager
@@ -25,3 +29,17 @@ def nothing_printed():
     """Leave out what libraries print; errors are raised as ever."""
     with redirect_stdout(io.StringIO()):
         yield
+
+
+@contextmanager
+def no_notes():
+    """Leave out notes and warnings of building a model."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), nothing_printed():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)

@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _PNG_MAGIC, _PNG_GREY_ALPHA = b'\x89PNG\r\n\x1a\n', 4
 _BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 277
-_SAMPLE_FORMAT, _NO_DATA = 339, 42113
+_SAMPLE_FORMAT, NO_DATA = 339, 42113
 _WHITE_IS_ZERO, _GREY, _RGB = 0, 1, 2  # photometric interpretations
 _CODED = (3, 5, 6, 8)  # palette, CMYK, YCbCr, CIELab
 
@@ -83,7 +83,8 @@ def _opencv(data: bytes, flags: int) -> np.ndarray:
 
 
 def _tiff(data: bytes) -> Bands:
-    tifffile, rasterio = _package('tifffile'), _package('rasterio')
+    tifffile, rasterio = optional_package('tifffile'), optional_package(
+        'rasterio')
     picture = _Picture.of(data)
     missing = 'TIFF of floats, of other than one or three bands, or of ' \
         'several pages needs a package: pip install tifffile imagecodecs ' \
@@ -105,7 +106,8 @@ def _tiff(data: bytes) -> Bands:
     raise ModuleNotFoundError(missing)
 
 
-def _package(name: str) -> ModuleType | None:
+def optional_package(name: str) -> ModuleType | None:
+    """A package; None if it is not installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -148,7 +150,7 @@ class _Picture(NamedTuple):
                 1
         } or bits not in depths or not (coded or plain):
             return None
-        return cls(coded, _number(tags.get(_NO_DATA)))
+        return cls(coded, _number(tags.get(NO_DATA)))
 
     def read(self, data: bytes) -> Bands:
         flags = cv2.IMREAD_COLOR if self.coded else cv2.IMREAD_UNCHANGED
@@ -163,7 +165,7 @@ def _with_tifffile(tifffile: ModuleType, data: bytes) -> Bands:
             page = page.aspage()
             if (page.imagelength, page.imagewidth) == size:
                 pages.append(_page_bands(page))
-        tag = first.tags.get(_NO_DATA)
+        tag = first.tags.get(NO_DATA)
     types = {page.dtype for page in pages}
     if len(types) > 1:
         raise ValueError('its pages hold different kinds of numbers: '

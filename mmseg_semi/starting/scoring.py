@@ -1,20 +1,19 @@
 # Copyright (c) mmseg_semi authors.
 """Scores of single validation images."""
-import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
-from mmseg.apis import inference_model, init_model
+from mmseg.apis import init_model
 from mmseg.registry import DATASETS
 
 from ..engine.hooks.run_record_hook import PER_IMAGE_NAME
 from ..evaluation import PerImageAreas, PerImageIoUMetric
-from ..quiet import nothing_printed
+from ..predicting import Predictor
+from ..quiet import no_notes, nothing_printed
 from .trained import Trained
 
 Track = Callable[[Iterable, str], Iterable]
@@ -76,22 +75,15 @@ def predict(trained: Trained, images: list[str]) -> list[np.ndarray]:
         images (list[str]): Files.
 
     Returns:
-        list[np.ndarray]: (H, W) int64 of each.
+        list[np.ndarray]: (H, W) uint8 of each.
     """
-    with nothing_printed():
-        model = load_model(trained)
-        return [
-            inference_model(model, image).pred_sem_seg.data[0].cpu().numpy()
-            for image in images
-        ]
+    predictor = Predictor(trained.cfg, trained.checkpoint)
+    return [found.classes for found in predictor.predict_many(images)]
 
 
 def load_model(trained: Trained) -> torch.nn.Module:
     """The model in evaluation mode, on the GPU if there is one."""
-    # Building and loading say what is of no use here.
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        MMLogger.get_instance('comparison', log_level='ERROR')
+    with no_notes():
         return init_model(
             trained.cfg.copy(), trained.checkpoint, device=get_device())
 

@@ -126,17 +126,38 @@ class LoadBands(BaseTransform):
         """Load ``results['img_path']``."""
         path = results['img_path']
         values = self.read(path)
+        self.check_varies(path, values)
+        image = self.levels(path, values)
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def check_varies(self, path: str, values: np.ndarray) -> None:
+        """Refuse an image whose pixels are all equal, as the options say."""
         if not self.allow_constant and (values == values[:1, :1]).all():
             raise UnreadableImageError(
                 f'{path} is empty: all its pixels are '
                 f'{_shown(values[0, 0])}. Take it off the list, or set '
                 'LoadBands allow_constant=True.')
-        image = self._scaled(path, values)
-        if self.num_bands == 3:
-            image = image[..., ::-1]
-        results['img'] = np.ascontiguousarray(image)
-        results['img_shape'] = results['ori_shape'] = image.shape[:2]
-        return results
+
+    def from_array(self, array: np.ndarray) -> np.ndarray:
+        """Prepare an image that is in memory.
+
+        Args:
+            array (np.ndarray): (H, W, C) in the numbers of the files; three
+                bands are BGR, as OpenCV reads them.
+
+        Returns:
+            np.ndarray: float32 (H, W, C) in [0, 255], what :meth:`transform`
+            makes of a file.
+
+        Raises:
+            UnreadableImageError: As the class.
+        """
+        if array.shape[2] == 3:
+            array = array[..., ::-1]
+        name = 'The array'
+        return self.levels(name, self.take(name, Bands(array)))
 
     def read(self, path: str) -> np.ndarray:
         """The bands that are taken, in the numbers of the file.
@@ -150,7 +171,11 @@ class LoadBands(BaseTransform):
         Raises:
             UnreadableImageError: As the class.
         """
-        file = self.choose(path, self.read_file(path))
+        return self.take(path, self.read_file(path))
+
+    def take(self, path: str, file: Bands) -> np.ndarray:
+        """The bands to take, without what is no data; see :meth:`read`."""
+        file = self.choose(path, file)
         missing = self.missing(path, file)
         if not missing.any():
             return file.values
@@ -212,6 +237,12 @@ class LoadBands(BaseTransform):
         if no_data is not None:
             missing |= values == no_data
         return missing
+
+    def levels(self, path: str, values: np.ndarray) -> np.ndarray:
+        """Numbers of the files as float32 in [0, 255], three bands as BGR."""
+        image = self._scaled(path, values)
+        return np.ascontiguousarray(image[..., ::-1] if self.num_bands ==
+                                    3 else image)
 
     def _scaled(self, path: str, values: np.ndarray) -> np.ndarray:
         pairs = self._pairs
