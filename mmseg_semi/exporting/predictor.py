@@ -62,7 +62,8 @@ class Predictor:
 
 def load_predictor(config: str,
                    checkpoint: str,
-                   network: str | None = None) -> Predictor:
+                   network: str | None = None,
+                   cfg_options: dict | None = None) -> Predictor:
     """Load a trained model.
 
     Args:
@@ -70,6 +71,7 @@ def load_predictor(config: str,
         checkpoint (str): Local path of its weights.
         network (str, optional): The network that predicts, instead of
             ``predict_with`` of the config.
+        cfg_options (dict, optional): Dotted key -> value, over the config's.
 
     Raises:
         FileNotFoundError: No such config, or no such checkpoint.
@@ -80,6 +82,8 @@ def load_predictor(config: str,
     """
     content = check_checkpoint(checkpoint)
     cfg = Config.fromfile(find_config(config))
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
     if 'model' not in cfg:
         raise ValueError(f'{config} defines no model: give the config that '
                          'the checkpoint was trained with.')
