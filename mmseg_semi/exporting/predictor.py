@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from mmseg.models import EncoderDecoder
@@ -120,7 +121,9 @@ def _build(cfg: Config) -> nn.Module:
     scope = cfg.get('default_scope') or 'mmseg'
     with DefaultScope.overwrite_default_scope(scope), nothing_printed(
     ), warnings.catch_warnings():
+        # Building says what is of no use here.
         warnings.simplefilter('ignore')
+        MMLogger.get_instance('export', log_level='ERROR')
         model = revert_sync_batchnorm(MODELS.build(settings))
     if not isinstance(model, (SemiSegmentor, EncoderDecoder)):
         raise ValueError(f'{type(model).__name__} is no EncoderDecoder: only '
