@@ -132,7 +132,7 @@ def models():
                         num_layers=1, layer_cfg=deformable_layer(8))),
                 transformer_decoder=decoder)),
         prototypes=mean_teacher_cfg(
-            terms=dict(brpg=brpg_cfg()), predict_head='prototypes'))
+            terms=dict(brpg=brpg_cfg()), predict_head='brpg'))
 
 
 def write(folder, name, model):
@@ -141,6 +141,7 @@ def write(folder, name, model):
     Student and teacher differ, and norms have statistics, so that to take
     the wrong one shows.
     """
+    folder.mkdir(exist_ok=True)
     classes = CLASSES[:2] if name == 'binary' else CLASSES
     cfg = Config(
         dict(
@@ -185,6 +186,7 @@ def write(folder, name, model):
 
 def photo(path, height=97, width=131):
     """A smooth image with something to see."""
+    path.parent.mkdir(exist_ok=True)
     coarse = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
     cv2.imwrite(str(path), cv2.resize(coarse, (width, height)))
     return str(path)

@@ -70,7 +70,7 @@ def test_masks_are_equal_without_the_package(trained, exported, name):
                                   alone['mask'])
     np.testing.assert_array_equal(ours.seg_logits.data.numpy(),
                                   alone['scores'])
-    assert len(np.unique(alone['mask'])) > 1  # something to compare
+    assert alone['scores'].std() > 1e-3  # something to compare
     assert list(alone['classes']) == list(CLASSES[:len(alone['classes'])])
     assert all(
         key.split('.')[0] in ('backbone', 'decode_head')
