@@ -91,9 +91,9 @@ class Source:
     def span(self, statement: ast.stmt) -> tuple[int, int]:
         """First and last line, from 0; comments before and a docstring after
         belong to it."""
-        first = min([statement.lineno] + [
-            d.lineno for d in getattr(statement, 'decorator_list', [])
-        ]) - 1
+        first = min(
+            [statement.lineno] +
+            [d.lineno for d in getattr(statement, 'decorator_list', [])]) - 1
         while first and self.lines[first - 1].startswith('#'):
             first -= 1
         if first == 0:  # the copyright is no comment on a statement
@@ -142,8 +142,7 @@ def one_file(classes: Iterable[type], title: str) -> str:
     if _REGISTER.search(text):
         text = _REGISTER.sub(r'@register_absent(\1)', text)
         register = f'\n{_REGISTER_ABSENT}\n'
-    header = _HEADER.format(
-        package=PACKAGE, version=__version__, title=title)
+    header = _HEADER.format(package=PACKAGE, version=__version__, title=title)
     imports = '\n'.join(sorted(parts.import_lines(), key=_import_order))
     return f'{header}{imports}\n{register}\n\n{text}\n'
 
@@ -172,7 +171,8 @@ class _Parts:
             self.found[key] = names
             local = {
                 bound_name(alias): (node, alias)
-                for node in names.imports for alias in node.names
+                for node in names.imports
+                for alias in node.names
             }
             for use in names.uses:
                 meant = self._meant(source, use.node.id, local)
@@ -187,8 +187,10 @@ class _Parts:
     def _canonical(key: Key) -> Key:
         """One key for all names of one statement."""
         statements = read_source(key.module).statements
-        first = next((n for n, s in statements.items()
-                      if s is statements.get(key.name)), None)
+        first = next(
+            (n
+             for n, s in statements.items() if s is statements.get(key.name)),
+            None)
         if first is None:
             raise NotSelfContainedError(
                 f'{key.module} has no definition {key.name} at its top.')
@@ -248,8 +250,8 @@ class _Parts:
     def import_lines(self) -> set[str]:
         """Imports of other packages."""
         lines: dict[str, tuple[str, str]] = {}
-        for line in sorted(
-                m for m in self.meaning.values() if isinstance(m, str)):
+        for line in sorted(m for m in self.meaning.values()
+                           if isinstance(m, str)):
             name, target = _target(line)
             first, _ = lines.setdefault(name, (target, line))
             if first != target:
@@ -331,9 +333,11 @@ class _Parts:
             meant = self.meaning.get((key, use.node.id))
             if isinstance(meant, Key) and names[meant] != use.node.id:
                 edits.append((use.node, names[meant]))
-        own = {n: names[Key(key.module, n)] for n, s in
-               source.statements.items()
-               if s is statement and Key(key.module, n) in names}
+        own = {
+            n: names[Key(key.module, n)]
+            for n, s in source.statements.items()
+            if s is statement and Key(key.module, n) in names
+        }
         edits += _renamed(statement, own)
         for node, name in sorted(
                 edits, key=lambda e: (e[0].lineno, e[0].col_offset))[::-1]:
@@ -343,8 +347,9 @@ class _Parts:
                 row[node.end_col_offset:])
         for node in self.found[key].imports:
             _drop(statement, node, lines)
-        kept = [line.decode() for line in lines[first:last]
-                if line is not None]
+        kept = [
+            line.decode() for line in lines[first:last] if line is not None
+        ]
         return _named_definition('\n'.join(kept), statement, own)
 
 
@@ -366,8 +371,8 @@ def _renamed(statement: ast.stmt, own: dict[str, str]) -> list[tuple]:
             and own.get(node.id, node.id) != node.id]
 
 
-def _named_definition(text: str, statement: ast.stmt,
-                      own: dict[str, str]) -> str:
+def _named_definition(text: str, statement: ast.stmt, own: dict[str,
+                                                                str]) -> str:
     """The text of a function or class under its new name."""
     name = getattr(statement, 'name', None)
     if name is None or own.get(name, name) == name:
@@ -382,10 +387,9 @@ def _named_definition(text: str, statement: ast.stmt,
 
 def _drop(statement: ast.stmt, node: ast.stmt, lines: list) -> None:
     """Take an import inside a function out of the lines."""
-    alone = any(
-        body == [node] for parent in ast.walk(statement)
-        for body in (getattr(parent, 'body', None),
-                     getattr(parent, 'orelse', None)) if body)
+    alone = any(body == [node] for parent in ast.walk(statement)
+                for body in (getattr(parent, 'body', None),
+                             getattr(parent, 'orelse', None)) if body)
     for number in range(node.lineno - 1, node.end_lineno):
         lines[number] = None
     if alone:

@@ -59,9 +59,10 @@ def _attention(self: nn.MultiheadAttention,
     if not self.batch_first:
         query, key, value = (x.transpose(0, 1) for x in (query, key, value))
     heads, width = self.num_heads, self.head_dim
-    q, k, v = (
-        F.linear(x, weight, bias).unflatten(-1, (heads, width)).transpose(1, 2)
-        for x, weight, bias in zip((query, key, value), *_projections(self)))
+    q, k, v = (F.linear(x, weight,
+                        bias).unflatten(-1, (heads, width)).transpose(1, 2)
+               for x, weight, bias in zip((query, key,
+                                           value), *_projections(self)))
     scores = (q * width**-.5) @ k.transpose(-1, -2)
     if attn_mask is not None:
         if attn_mask.dim() == 3:
@@ -129,10 +130,8 @@ def _half(number: Tensor) -> Tensor:
 
 def _same_convolution(self: Conv2dAdaptivePadding, x: Tensor) -> Tensor:
     """A convolution with the paddings of TensorFlow."""
-    down, right = (
-        _missing(length, *options)
-        for length, *options in zip(x.shape[-2:], self.stride,
-                                    self.kernel_size, self.dilation))
+    down, right = (_missing(length, *options) for length, *options in zip(
+        x.shape[-2:], self.stride, self.kernel_size, self.dilation))
     left, top = _half(right), _half(down)
     x = F.pad(x, [left, right - left, top, down - top])
     return F.conv2d(x, self.weight, self.bias, self.stride, self.padding,
@@ -141,10 +140,8 @@ def _same_convolution(self: Conv2dAdaptivePadding, x: Tensor) -> Tensor:
 
 def _adaptive_padding(self: AdaptivePadding, x: Tensor) -> Tensor:
     """Padding before patches are embedded."""
-    down, right = (
-        _missing(length, *options)
-        for length, *options in zip(x.shape[-2:], self.stride,
-                                    self.kernel_size, self.dilation))
+    down, right = (_missing(length, *options) for length, *options in zip(
+        x.shape[-2:], self.stride, self.kernel_size, self.dilation))
     if self.padding == 'corner':
         return F.pad(x, [0, right, 0, down])
     left, top = _half(right), _half(down)

@@ -57,8 +57,8 @@ def _pipeline(loader: dict | None) -> list | None:
     return dataset.get('pipeline')
 
 
-def without_package(cfg: dict, scope: str,
-                    say: Callable[[str], None]) -> set[type]:
+def without_package(cfg: dict, scope: str, say: Callable[[str],
+                                                         None]) -> set[type]:
     """Exchange classes of this package in a config, in place.
 
     Those that have an equal in MMSegmentation are replaced by it.
@@ -112,8 +112,7 @@ def needed_imports(cfg: Config, model: dict) -> list[str]:
         scope = str(part['type']).partition('.')
         if scope[1] and scope[0] in _other_scopes():
             wanted.append(f'{scope[0]}.models')
-    return list(
-        dict.fromkeys(w for w in wanted if w.split('.')[0] != PACKAGE))
+    return list(dict.fromkeys(w for w in wanted if w.split('.')[0] != PACKAGE))
 
 
 def _other_scopes() -> set[str]:
@@ -139,8 +138,10 @@ def _class_of(kind) -> type | None:
         return kind
     if not isinstance(kind, str):
         return None
-    return next((found for found in (_get(r, kind) for r in _REGISTRIES)
-                 if isinstance(found, type)), None)
+    return next(
+        (found for found in (_get(r, kind)
+                             for r in _REGISTRIES) if isinstance(found, type)),
+        None)
 
 
 def _get(registry: Registry, kind: str):

@@ -119,8 +119,8 @@ def _build(cfg: Config) -> nn.Module:
     else:
         drop_pretrained(settings)
     scope = cfg.get('default_scope') or 'mmseg'
-    with DefaultScope.overwrite_default_scope(scope), nothing_printed(
-    ), warnings.catch_warnings():
+    with DefaultScope.overwrite_default_scope(
+            scope), nothing_printed(), warnings.catch_warnings():
         # Building says what is of no use here.
         warnings.simplefilter('ignore')
         MMLogger.get_instance('export', log_level='ERROR')

@@ -87,8 +87,8 @@ def export(config: str,
 
 def _check_writable(folder: Path) -> None:
     """Before minutes are spent."""
-    nearest = next(p for p in (folder, *folder.absolute().parents)
-                   if p.exists())
+    nearest = next(
+        p for p in (folder, *folder.absolute().parents) if p.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(f'--out {folder}: {nearest} is a file. Give '
                                  'a folder.')
@@ -126,8 +126,7 @@ def _onnx(predictor: Predictor, folder: Path, options: GraphOptions,
                          '--pre, or normalise in the order of the model.')
     pixels = pixel_type(predictor)
     example = example_size(predictor, options)
-    content, free, why = onnx_bytes(graph, pixels, example)
-    size = None if 'height' in free else example
+    content, free, size, why = onnx_bytes(graph, pixels, example)
     found = compare(predictor, graph, content, files, what, size)
     path = folder / f'{predictor.name}.onnx'
     about = _about(predictor, graph, pixels, free, size)

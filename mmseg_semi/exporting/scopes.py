@@ -132,8 +132,8 @@ class ModuleNames(ast.NodeVisitor):
         """Names that a part of a function makes its own."""
         names = set()
         for part in _same_scope(node):
-            if isinstance(part, ast.Name) and not isinstance(
-                    part.ctx, ast.Load):
+            if isinstance(part,
+                          ast.Name) and not isinstance(part.ctx, ast.Load):
                 names.add(part.id)
             elif isinstance(part, (*FUNCTIONS, ast.ClassDef)):
                 names.add(part.name)

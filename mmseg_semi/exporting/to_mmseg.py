@@ -50,8 +50,7 @@ class MMSegExport:
     replaced: tuple[str, ...]
 
 
-def export_mmseg(predictor: Predictor,
-                 folder: str | Path,
+def export_mmseg(predictor: Predictor, folder: str | Path,
                  refuse: Callable[[list[Path]], None]) -> MMSegExport:
     """Write config, weights and, if needed, a Python file.
 
@@ -151,8 +150,9 @@ def _noise(predictor: Predictor, size: tuple[int, int]) -> torch.Tensor:
 def _scores(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
     """As the stock tools get them, of a whole image (B, C, H, W)."""
     size = tuple(image.shape[-2:])
-    metas = [dict(ori_shape=size, img_shape=size, pad_shape=size)
-             for _ in image]
+    metas = [
+        dict(ori_shape=size, img_shape=size, pad_shape=size) for _ in image
+    ]
     state = random.getstate()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # of heads that draw points

@@ -20,7 +20,7 @@ from .plain_model import NotExportableError
 OPSET = 17
 PACKAGES = ('onnx', 'onnxruntime')
 TOLERANCE = 1e-3  # of probabilities, on noise
-SIZE = (128, 160)
+SIZE, FIXED = (128, 160), (512, 512)  # of an example, of a file
 # What may differ from call to call, from the most to nothing.
 FREEDOMS = (('batch', 'height', 'width'), ('height', 'width'), ())
 
@@ -39,8 +39,8 @@ def check_packages() -> None:
 
 
 def onnx_bytes(
-        graph: Graph, pixels: type[np.generic],
-        size: tuple[int, int] | None) -> tuple[bytes, tuple[str, ...], str]:
+    graph: Graph, pixels: type[np.generic], size: tuple[int, int] | None
+) -> tuple[bytes, tuple[str, ...], tuple[int, int] | None, str]:
     """Make an ONNX file, as free in its sizes as the model allows.
 
     Every file is run by onnxruntime on noise of other sizes before it is
@@ -50,11 +50,11 @@ def onnx_bytes(
         graph (Graph): What to export.
         pixels (type): Of the pixels that the file takes with ``pre``.
         size (tuple[int, int], optional): Height and width of the example,
-            which a file of fixed size keeps.
+            which a file of fixed size keeps. None: 512 x 512 for such a file.
 
     Returns:
-        tuple: The file; which of batch, height and width may differ; and why
-        not more of them may, or ''.
+        tuple: The file; which of batch, height and width may differ; the one
+        size it takes, or None; and why not more may differ, or ''.
 
     Raises:
         NotExportableError: The model does not become an ONNX file, or one
@@ -65,20 +65,21 @@ def onnx_bytes(
     why = 'one size was asked for, or the network takes no other' if fixed \
         else ''
     for free in FREEDOMS[-1:] if fixed else FREEDOMS:
+        shape = size or (SIZE if free else FIXED)
         try:
-            content = _traced(graph, noise(graph, pixels, 1, size), free)
-            _check(graph, content, pixels, size, free)
-            return content, free, why
+            content = _traced(graph, noise(graph, pixels, 1, shape), free)
+            _check(graph, content, pixels, shape, free)
+            return content, free, None if free else shape, why
         except NotExportableError as error:
             why = str(error)
     raise NotExportableError(why)
 
 
 def noise(graph: Graph, pixels: type[np.generic], batch: int,
-          size: tuple[int, int] | None) -> np.ndarray:
+          size: tuple[int, int]) -> np.ndarray:
     """Random images as a graph takes them."""
     generator = np.random.default_rng(0)
-    shape = (batch, graph.bands, *(size or SIZE))
+    shape = (batch, graph.bands, *size)
     if not graph.options.pre:
         return generator.standard_normal(shape).astype(np.float32)
     image = generator.integers(0, 256, shape).astype(pixels)
@@ -116,16 +117,15 @@ def _traced(graph: Graph, example: np.ndarray, free: tuple) -> bytes:
     # The exporter by tracing: the other one takes minutes, and fixes a batch.
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
         options['dynamo'] = False
-    with tempfile.TemporaryDirectory() as folder, _silent(
-    ), exact_equivalents(), torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, _silent(), exact_equivalents(
+    ), torch.no_grad():
         path = Path(folder, 'model.onnx')
         try:
             torch.onnx.export(graph, (torch.from_numpy(example), ), str(path),
                               **options)
         except Exception as error:  # of whatever kind an operation raises
-            raise NotExportableError(
-                'PyTorch cannot export it: '
-                f'{_first_line(error)}') from error
+            raise NotExportableError('PyTorch cannot export it: '
+                                     f'{_first_line(error)}') from error
         content = path.read_bytes()
     return content
 
@@ -138,7 +138,7 @@ def _axes(free: tuple, last: bool, post: bool = False) -> dict[int, str]:
 
 
 def _check(graph: Graph, content: bytes, pixels: type[np.generic],
-           size: tuple[int, int] | None, free: tuple) -> None:
+           size: tuple[int, int], free: tuple) -> None:
     """Run a file on noise of sizes that it must take.
 
     Raises:
@@ -151,7 +151,7 @@ def _check(graph: Graph, content: bytes, pixels: type[np.generic],
     except Exception as error:
         raise NotExportableError('The file is not valid: '
                                  f'{_first_line(error)}') from error
-    height, width = size or SIZE
+    height, width = size
     sizes = [(1, height, width)]
     if 'height' in free:
         sizes += [(1, height + 37, width - 27), (1, height - 31, width + 64)]

@@ -128,8 +128,7 @@ def models():
                 'Mask2FormerQueryHead',
                 pixel_decoder=dict(
                     norm_cfg=dict(type='GN', num_groups=2),
-                    encoder=dict(
-                        num_layers=1, layer_cfg=deformable_layer(8))),
+                    encoder=dict(num_layers=1, layer_cfg=deformable_layer(8))),
                 transformer_decoder=decoder)),
         prototypes=mean_teacher_cfg(
             terms=dict(brpg=brpg_cfg()), predict_head='brpg'))
@@ -152,8 +151,8 @@ def write(folder, name, model):
                 dict(type='LoadStrictImage'),
                 dict(type='PackSegInputs')
             ],
-            val_evaluator=dict(
-                type='PerImageIoUMetric', iou_metrics=['mIoU'])))
+            val_evaluator=dict(type='PerImageIoUMetric',
+                               iou_metrics=['mIoU'])))
     config, checkpoint = folder / f'{name}.py', folder / f'{name}_1.pth'
     cfg.dump(config)
     torch.manual_seed(0)
@@ -178,8 +177,8 @@ def write(folder, name, model):
             state_dict=state,
             meta=dict(
                 dataset_meta=dict(
-                    classes=classes, palette=[[i] * 3
-                                              for i in range(len(classes))]))),
+                    classes=classes,
+                    palette=[[i] * 3 for i in range(len(classes))]))),
         checkpoint)
     return str(config), str(checkpoint)
 

@@ -11,8 +11,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_semi.apis import inference_model, init_model
-from mmseg_semi.exporting import (NotExportableError, export,
-                                  load_predictor)
+from mmseg_semi.exporting import NotExportableError, export, load_predictor
 from mmseg_semi.exporting.plain_model import plain_model, plain_weights
 from mmseg_semi.exporting.to_mmseg import check_equal
 from .given import CLASSES, models, photo, write
@@ -21,9 +20,7 @@ ALONE = Path(__file__).with_name('alone.py')
 BROUGHT = dict(
     published={'PublishedDeepLabV3PlusHead'},
     lite={'EfficientNetLite', 'PublishedFCNHead'},
-    windows={
-        'EfficientNetLite', 'PublishedFCNHead', 'WindowedEncoderDecoder'
-    },
+    windows={'EfficientNetLite', 'PublishedFCNHead', 'WindowedEncoderDecoder'},
     queries={'MaskQueryHead'},
     mask2former={'Mask2FormerQueryHead'},
     prototypes={
@@ -34,8 +31,10 @@ BROUGHT = dict(
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('trained')
-    return {name: write(folder, name, model)
-            for name, model in models().items()}
+    return {
+        name: write(folder, name, model)
+        for name, model in models().items()
+    }
 
 
 @pytest.fixture(scope='module')
@@ -99,8 +98,7 @@ def test_the_network_that_was_named(trained, exported, tmp_path):
         say=lambda line: None)
     assert made['network'] == 'student'
     student, teacher = (
-        torch.load(m['mmseg']['checkpoint'],
-                   weights_only=True)['state_dict']
+        torch.load(m['mmseg']['checkpoint'], weights_only=True)['state_dict']
         for m in (made, exported[0]['deeplab']))
     ours = torch.load(trained['deeplab'][1], weights_only=True)['state_dict']
     key = 'decode_head.conv_seg.weight'
@@ -126,9 +124,10 @@ class TestRefused:
     def run(self, trained, tmp_path, name='deeplab', **kwargs):
         options = {'to': ['mmseg'], 'say': lambda line: None, **kwargs}
         config, checkpoint = trained[name]
-        return export(options.pop('config', config),
-                      options.pop('checkpoint', checkpoint),
-                      options.pop('out', str(tmp_path)), **options)
+        return export(
+            options.pop('config', config), options.pop('checkpoint',
+                                                       checkpoint),
+            options.pop('out', str(tmp_path)), **options)
 
     def test_nothing_is_overwritten(self, trained, tmp_path):
         mine = tmp_path / 'deeplab.pth'

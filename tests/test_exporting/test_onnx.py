@@ -31,8 +31,9 @@ class TestMends:
     def test_pooling(self, size, shape):
         self.check(nn.AdaptiveAvgPool2d(size), torch.randn(2, 3, *shape))
 
-    @pytest.mark.parametrize('kernel, stride, dilation',
-                             [(3, 2, 1), (5, 2, 1), (3, 1, 2), (2, 3, 1)])
+    @pytest.mark.parametrize('kernel, stride, dilation', [(3, 2, 1), (5, 2, 1),
+                                                          (3, 1, 2),
+                                                          (2, 3, 1)])
     @pytest.mark.parametrize('shape', [(7, 10), (8, 9)])
     def test_convolution(self, kernel, stride, dilation, shape):
         layer = Conv2dAdaptivePadding(
@@ -78,9 +79,10 @@ class TestMends:
 
 
 def test_missing_packages_are_named():
-    with mock.patch(
-            'importlib.util.find_spec', lambda name: None), pytest.raises(
-                ModuleNotFoundError, match='pip install onnx onnxruntime'):
+    with mock.patch('importlib.util.find_spec',
+                    lambda name: None), pytest.raises(
+                        ModuleNotFoundError,
+                        match='pip install onnx onnxruntime'):
         check_packages()
 
 
@@ -124,14 +126,14 @@ class TestFiles:
         other = photo(tmp_path / 'other.png', 140, 115)
         for path in (made.image, other):
             image = cv2.imread(path)
-            probabilities, classes = made.session.run(
-                None, {'images': image[None]})
+            probabilities, classes = made.session.run(None,
+                                                      {'images': image[None]})
             found = inference_model(model, path)
             mask = found.pred_sem_seg.data[0].numpy()
             assert classes.dtype == np.int32
             assert (classes[0] != mask).mean() < 1e-3
             if name == 'binary':
-                expected = found.seg_logits.data.sigmoid()
+                expected = found.seg_logits.data  # a probability already
             elif name == 'queries':
                 scores = found.seg_logits.data
                 expected = scores / scores.sum(0)
@@ -147,8 +149,8 @@ class TestFiles:
         image = cv2.imread(made.image)[..., ::-1].transpose(2, 0, 1)
         image = (image - np.reshape(about['mean'], (3, 1, 1))) / np.reshape(
             about['std'], (3, 1, 1))
-        scores, = made.session.run(
-            None, {'images': image[None].astype(np.float32)})
+        scores, = made.session.run(None,
+                                   {'images': image[None].astype(np.float32)})
         model = init_model(*made.files, device='cpu')
         expected = inference_model(model, made.image).seg_logits.data.numpy()
         np.testing.assert_allclose(scores[0], expected, atol=1e-4)
@@ -185,9 +187,13 @@ class TestFiles:
         assert (classes[0] != mask).mean() < 1e-3
 
     def test_what_needs_one_size_says_so(self, tmp_path):
-        made = self.run(tmp_path, 'mask2former')
-        assert 'free: nothing' in made.said
-        assert 'height x width' in made.said
+        model = models()['mask2former']
+        model['segmentor']['data_preprocessor'] = dict(
+            model['segmentor']['data_preprocessor'], size=(64, 96))
+        made = self.run(tmp_path, 'fixed', write(tmp_path, 'fixed', model))
+        assert made.about['input']['shape'] == [1, 3, 64, 96]
+        assert made.about['compared']['largest_difference'] < 1e-4
+        assert 'free: nothing; height x width 64 x 96 (onnx' in made.said
 
     def test_padding_to_a_multiple(self, tmp_path):
         model = models()['deeplab']
@@ -208,12 +214,13 @@ class TestFiles:
         files = write(tmp_path, 'pyramid', models()['pyramid'])
 
         def wrong(self, x):
-            return F.adaptive_avg_pool2d(x, 1).expand(
-                -1, -1, *(self.output_size, ) * 2)
+            return F.adaptive_avg_pool2d(x,
+                                         1).expand(-1, -1,
+                                                   *(self.output_size, ) * 2)
 
         with mock.patch('mmseg_semi.exporting.onnx_mends._pool',
-                        wrong), pytest.raises(NotExportableError,
-                                              match='differs by'):
+                        wrong), pytest.raises(
+                            NotExportableError, match='differs by'):
             self.run(tmp_path, 'pyramid', files)
         assert not (tmp_path / 'out').exists()
 
