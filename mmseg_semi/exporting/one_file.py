@@ -143,7 +143,8 @@ def one_file(classes: Iterable[type], title: str) -> str:
         text = _REGISTER.sub(r'@register_absent(\1)', text)
         register = f'\n{_REGISTER_ABSENT}\n'
     header = _HEADER.format(package=PACKAGE, version=__version__, title=title)
-    imports = '\n'.join(sorted(parts.import_lines(), key=_import_order))
+    imports = '\n'.join(
+        sorted(set(parts.imports().values()), key=_import_order))
     return f'{header}{imports}\n{register}\n\n{text}\n'
 
 
@@ -247,23 +248,30 @@ class _Parts:
         self._canonical(key)
         return key
 
-    def import_lines(self) -> set[str]:
-        """Imports of other packages."""
-        lines: dict[str, tuple[str, str]] = {}
-        for line in sorted(m for m in self.meaning.values()
-                           if isinstance(m, str)):
-            name, target = _target(line)
-            first, _ = lines.setdefault(name, (target, line))
-            if first != target:
-                raise NotSelfContainedError(
-                    f'Two things are imported by one name: "{line}" and '
-                    f'"{lines[name][1]}".')
-        return {line for _, line in lines.values()}
+    def imports(self) -> dict[str, str]:
+        """Imports of other packages: as they are found -> as they are made.
 
-    def names(self) -> dict[Key, str]:
-        """A name of its own for every definition."""
-        taken = {_target(line)[0] for line in self.import_lines()}
-        result = {}
+        One line for one target; a name that means two things is changed.
+        """
+        made: dict[str, str] = {}
+        targets: dict[str, str] = {}
+        for line in sorted(
+                m for m in self.meaning.values() if isinstance(m, str)):
+            name, target = _target(line)
+            while targets.setdefault(name, target) != target:
+                name += '_'
+            same = (one for one in made.values()
+                    if _target(one) == (name, target))
+            made[line] = next(same, None) or _as(line, name)
+        return made
+
+    def names(self) -> dict['Key | str', str]:
+        """A name of its own for every definition and every import."""
+        result: dict[Key | str, str] = {
+            line: _target(made)[0]
+            for line, made in self.imports().items()
+        }
+        taken = set(result.values())
         keys = {m for m in self.meaning.values() if isinstance(m, Key)}
         for key in sorted(keys | set(self.found)):
             name = key.name
@@ -322,7 +330,7 @@ class _Parts:
     def _position(key: Key) -> tuple[str, int]:
         return key.module, read_source(key.module).statements[key.name].lineno
 
-    def text(self, key: Key, names: dict[Key, str]) -> str:
+    def text(self, key: Key, names: dict['Key | str', str]) -> str:
         """A definition as it goes into the file."""
         source = read_source(key.module)
         statement = source.statements[key.name]
@@ -331,7 +339,7 @@ class _Parts:
         edits = []
         for use in self.found[key].uses:
             meant = self.meaning.get((key, use.node.id))
-            if isinstance(meant, Key) and names[meant] != use.node.id:
+            if meant is not None and names[meant] != use.node.id:
                 edits.append((use.node, names[meant]))
         own = {
             n: names[Key(key.module, n)]
@@ -360,6 +368,15 @@ def _target(line: str) -> tuple[str, str]:
     prefix = f'{node.module}.' if isinstance(node, ast.ImportFrom) else ''
     target = alias.name if alias.asname or prefix else bound_name(alias)
     return bound_name(alias), prefix + target
+
+
+def _as(line: str, name: str) -> str:
+    """An import that gives this name."""
+    node = ast.parse(line).body[0]
+    alias = node.names[0]
+    if bound_name(alias) != name:
+        alias.asname = name
+    return ast.unparse(node)
 
 
 def _renamed(statement: ast.stmt, own: dict[str, str]) -> list[tuple]:

@@ -107,14 +107,17 @@ def _mmseg(predictor: Predictor, folder: Path, refuse: Callable,
         say(f'        {line}')
     if made.imports:
         say(f'        needs {", ".join(made.imports)}')
-    say('        scores of the plain model: equal')
+    equal = f'differ by up to {made.difference:.1e}' if made.difference else \
+        'are equal'
+    say(f'        scores of trained and plain model {equal}')
     return dict(
         config=str(made.config),
         checkpoint=str(made.checkpoint),
         parts=str(made.parts) if made.parts else None,
         classes=made.classes,
         imports=made.imports,
-        replaced=made.replaced)
+        replaced=made.replaced,
+        difference=made.difference)
 
 
 def _onnx(predictor: Predictor, folder: Path, options: GraphOptions,
