@@ -111,6 +111,7 @@ setup(
         'optional': read_requirements('optional'),
         'tiff': read_requirements('tiff'),
         'geo': read_requirements('geo'),
+        'onnx': read_requirements('onnx'),
     },
     cmdclass={
         'build_py': BuildPy,

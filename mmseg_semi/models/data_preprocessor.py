@@ -141,9 +141,9 @@ def with_branches(cls: type) -> type:
         cls.__name__, (Branches, cls), dict(__module__=cls.__module__))
 
 
-def build_preprocessor(wrapped: Optional[dict],
-                       given: Optional[dict]) -> BaseDataPreprocessor:
-    """The preprocessor of a wrapper.
+def preprocessor_config(wrapped: Optional[dict],
+                        given: Optional[dict]) -> dict:
+    """What the preprocessor of a wrapper is built from.
 
     Args:
         wrapped (dict, optional): That of the wrapped segmentor.
@@ -151,11 +151,9 @@ def build_preprocessor(wrapped: Optional[dict],
             one's, or with a ``type`` another one.
 
     Returns:
-        BaseDataPreprocessor: Of the type that is named, stock ones of
-        MMSegmentation as :class:`SemiDataPreProcessor`.
+        dict: With a ``type``, a copy.
 
     Raises:
-        TypeError: The type is no preprocessor.
         ValueError: There is none: images would not be normalised. Or mean,
             std and the swap of colours do not fit each other.
     """
@@ -167,7 +165,25 @@ def build_preprocessor(wrapped: Optional[dict],
             'of the images that its encoder was pretrained on.')
     given = dict(given or {})
     cfg = given if 'type' in given else {**(wrapped or {}), **given}
-    kind = cfg.pop('type', 'SemiDataPreProcessor')
+    cfg.setdefault('type', SemiDataPreProcessor.__name__)
+    _check_numbers(cfg)
+    return cfg
+
+
+def build_preprocessor(wrapped: Optional[dict],
+                       given: Optional[dict]) -> BaseDataPreprocessor:
+    """The preprocessor of a wrapper, see :func:`preprocessor_config`.
+
+    Returns:
+        BaseDataPreprocessor: Of the type that is named, stock ones of
+        MMSegmentation as :class:`SemiDataPreProcessor`.
+
+    Raises:
+        TypeError: The type is no preprocessor.
+        ValueError: As :func:`preprocessor_config`.
+    """
+    cfg = preprocessor_config(wrapped, given)
+    kind = cfg.pop('type')
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     if cls is SegDataPreProcessor:
         print_log(
@@ -178,7 +194,6 @@ def build_preprocessor(wrapped: Optional[dict],
     if cls is None or not issubclass(cls, BaseDataPreprocessor):
         raise TypeError(f'data_preprocessor type {kind!r} is no registered '
                         'preprocessor (a BaseDataPreprocessor).')
-    _check_numbers(cfg)
     return with_branches(cls)(**cfg)
 
 

@@ -165,7 +165,7 @@ class Mask2FormerQueryHead(QueryHead):
             tuple: states (B, Q, feat_channels) and mask embeddings
             (B, Q, D), before the decoder and after each layer.
         """
-        decoder, batch = self.transformer_decoder, len(pixels)
+        decoder, batch = self.transformer_decoder, pixels.shape[0]
         memories, positions, views = [], [], []
         for i, m in enumerate(maps):
             size = m.shape[-2:]

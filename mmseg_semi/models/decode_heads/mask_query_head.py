@@ -162,10 +162,10 @@ class MaskQueryHead(QueryHead):
             device=memory.device,
             **self.positional_encoding)
         memory = memory.flatten(2).transpose(1, 2)
-        query_pos = self.query_embed.weight.expand(len(memory), -1, -1)
+        query_pos = self.query_embed.weight.expand(memory.shape[0], -1, -1)
         target = query_pos
         if self.initial_target == 'zeros':
             target = torch.zeros_like(query_pos)
         return self.transformer_decoder(
             target, query_pos, memory,
-            position.flatten(1).T.expand(len(memory), -1, -1))
+            position.flatten(1).T.expand(memory.shape[0], -1, -1))

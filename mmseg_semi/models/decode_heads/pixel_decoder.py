@@ -123,7 +123,7 @@ class TransformerEncoderPixelDecoder(PixelDecoder):
         position = sine_encoding(
             height, width, device=coarse.device, **self.positional_encoding)
         rows = self.encoder_in_proj(coarse).flatten(2).transpose(1, 2)
-        position = position.flatten(1).T.expand(len(rows), -1, -1)
+        position = position.flatten(1).T.expand(rows.shape[0], -1, -1)
         memory = self.encoder(rows, position)
         memory = memory.transpose(1, 2).unflatten(2, (height, width))
         return self.encoder_out_proj(memory), memory

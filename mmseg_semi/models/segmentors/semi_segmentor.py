@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..adapters import build_adapter
 from ..band_weights import settle_channels, widen_on_load
 from ..class_weights import allow_ignored_pixels
-from ..data_preprocessor import build_preprocessor
+from ..data_preprocessor import build_preprocessor, preprocessor_config
 from ..decode_heads.stock_query_heads import has_queries
 from ..decode_heads.with_queries import with_queries
 from ..probe import Probe, input_size
@@ -96,6 +96,8 @@ class SemiSegmentor(BaseSegmentor):
     """Names of all networks, those that learn first."""
     learners: Sequence[str] = ()
     """Names of the networks that receive gradient."""
+    network_cfg: ConfigDict
+    """Config of one of the networks, as a segmentor of its own."""
     takes_other_classes = False
     """Whether a checkpoint of another number of classes is loaded without
     what belongs to them. The training loop says so when it starts a training
@@ -121,9 +123,10 @@ class SemiSegmentor(BaseSegmentor):
                                 class_weight == DECLARED)
         self._input = input_size(cfg), settle_channels(cfg, data_preprocessor)
         # Built here: mmengine's own registry would need a default scope.
+        preprocessor = preprocessor_config(
+            cfg.pop('data_preprocessor', None), data_preprocessor)
         super().__init__(
-            data_preprocessor=build_preprocessor(
-                cfg.pop('data_preprocessor', None), data_preprocessor))
+            data_preprocessor=build_preprocessor(None, preprocessor))
         if pretrained is False:
             drop_pretrained(cfg)
         elif pretrained is not None:
@@ -141,6 +144,10 @@ class SemiSegmentor(BaseSegmentor):
                              f'{list(self.networks)}.')
         self.predict_with, self.predict_head = predict_with, predict_head
         cfg = self._with_queries(cfg, terms)
+        self.network_cfg = copy.deepcopy(
+            ConfigDict({
+                **cfg, 'data_preprocessor': preprocessor
+            }))
         for name in self.learners:
             with self.network_stream(name):
                 self.add_module(name, self._build_network(cfg))
