@@ -9,7 +9,7 @@ from types import ModuleType
 from .loading import COMMAND, load
 
 MODULES = ('start_command', 'import_command', 'check_command', 'init_command',
-           'train_command', 'test_command', 'compare_command',
+           'train_command', 'test_command', 'compare_command', 'report_command',
            'doctor_command')
 _EPILOG = """\
 mmseg-semi SUBCOMMAND --help explains a subcommand, with an example.
