@@ -38,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='last',
         help='which checkpoint of a work directory. The best one was chosen '
         'on the images that it is scored on, so it flatters (default: last)')
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='also write the page of mmseg-semi report about the two')
     add_json(parser)
 
 
@@ -45,12 +49,24 @@ def run(args: argparse.Namespace) -> int:
     """Compare, and print what was found."""
     from ..starting.comparison import compare
     from ..starting.trained import find_trained
+    from ..reporting import check_replaceable, write_report
     from .progress import show_progress
+    if args.report:
+        check_replaceable(args.report)
     method, twin = (find_trained(place, checkpoint, args.weights)
                     for place, checkpoint in zip((
                         args.method, args.twin), args.checkpoints))
     found = compare(method, twin, show_progress)
-    print(
-        json.dumps(found.as_dict(), indent=2) if args.json else found.describe(
-        ))
+    if args.report:
+        write_report((args.method, args.twin),
+                     args.report,
+                     checkpoints=args.checkpoints,
+                     weights=args.weights,
+                     track=show_progress)
+    if args.json:
+        print(json.dumps(found.as_dict(), indent=2))
+        return 0
+    print(found.describe())
+    if args.report:
+        print(f'report: {args.report}')
     return 0

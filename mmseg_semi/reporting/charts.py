@@ -13,6 +13,8 @@ _WIDTH, _HEIGHT = 360, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 350, 10, 176
 _MANY_DECADES = 1.5  # from here on the axis is logarithmic
 _MOST_MARKS = 40
+_DOTS = 20  # a line of so few points shows each of them
+_ROOM = 0.04  # of the values' span, above and below them
 _CELL, _NAMES, _SHORT = 24, 104, 15
 
 
@@ -51,11 +53,14 @@ def thinned(line: Line, most: int) -> Line:
     if len(line.x) <= most:
         return line
     parts = np.array_split(np.arange(len(line.x)), most)
-    y = np.ma.masked_invalid(line.y)
-    means = [y[part].mean() for part in parts]
     return line._replace(
         x=np.array([line.x[part[-1]] for part in parts]),
-        y=np.ma.array(means, float).filled(np.nan))
+        y=np.array([_finite_mean(line.y[part]) for part in parts]))
+
+
+def _finite_mean(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return values.mean() if len(values) else np.nan
 
 
 def line_chart(title: str,
@@ -84,8 +89,13 @@ def line_chart(title: str,
         np.array([0, max(line.x.max() for line in lines)]), _LEFT, _RIGHT, 4)
     log = span is None and values.min() > 0 and math.log10(
         values.max() / values.min()) > _MANY_DECADES
+    room = 0 if span or log else _ROOM * np.ptp(values)
     up = _Axis(
-        np.array(span) if span else values, _BOTTOM, _TOP, 4, log=log)
+        np.array(span or [values.min() - room, values.max() + room]),
+        _BOTTOM,
+        _TOP,
+        4,
+        log=log)
     parts = [
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">', *_grid(across, up)
@@ -172,6 +182,11 @@ def _path(line: Line, across: _Axis, up: _Axis) -> list[str]:
             parts.append(f'<circle cx="{x}" cy="{y}" r="3"/>')
         else:
             parts.append(f'<path d="M{"L".join(points)}"/>')
+            if len(inside) <= _DOTS:
+                parts += [
+                    '<circle cx="{}" cy="{}" r="2.2"/>'.format(*point.split())
+                    for point in points
+                ]
     return parts
 
 

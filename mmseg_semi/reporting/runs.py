@@ -111,11 +111,12 @@ def read_runs(places: Sequence[str],
     if len(places) > MOST_RUNS:
         raise ValueError(f'{len(places)} runs are too many to read in one '
                          f'page: give {MOST_RUNS} at most.')
-    resolved = [Path(place).resolve() for place in places]
-    twice = [p for p, count in Counter(resolved).items() if count > 1]
-    if twice and not checkpoints:
-        raise ValueError(f'{twice[0]} is given twice: give every run once.')
     checkpoints = checkpoints or [None] * len(places)
+    given = Counter((Path(place).resolve(), checkpoint)
+                    for place, checkpoint in zip(places, checkpoints))
+    twice = [place for (place, _), count in given.items() if count > 1]
+    if twice:
+        raise ValueError(f'{twice[0]} is given twice: give every run once.')
     runs = [
         read_run(place, checkpoint, weights)
         for place, checkpoint in zip(places, checkpoints)
@@ -212,7 +213,10 @@ def _find_model(run: Run, weights: str) -> None:
         return
     try:
         run.trained = find_trained(str(run.folder), weights=weights)
-    except (FileNotFoundError, CheckpointError) as error:
+    except FileNotFoundError:
+        run.missing.append(f'No weights, so nothing could be predicted: '
+                           f'{run.folder} has no {weights} checkpoint.')
+    except CheckpointError as error:
         run.missing.append(
             f'No weights, so nothing could be predicted: {error}')
 

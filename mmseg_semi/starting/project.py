@@ -15,6 +15,7 @@ from ..data_check import FactCache, check_config, default_cache
 from ..engine.atomic import write_atomically
 from ..importing import ImportOptions, import_labels
 from ..importing.findings import listing
+from ..reporting import write_report
 from .comparison import Comparison, compare
 from .configs import recipe_for, write_configs
 from .picture import draw_comparison
@@ -24,6 +25,7 @@ from .state import State
 from .trained import find_trained, read_log
 
 DATA, PICTURE, TABLE = 'data', 'comparison.png', 'comparison.json'
+REPORT = 'report.html'
 
 
 class TrainingFailedError(RuntimeError):
@@ -60,6 +62,7 @@ class Outcome:
             last validation, in percent.
         comparison (Comparison, optional): None without unlabelled photos.
         picture (str): A PNG file.
+        report (str): A page about the trainings.
     """
     out: str
     configs: dict[str, str]
@@ -67,6 +70,7 @@ class Outcome:
     scores: dict[str, float | None]
     comparison: Comparison | None
     picture: str
+    report: str
 
     def as_dict(self) -> dict:
         """Everything for JSON."""
@@ -236,12 +240,15 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     picture = state.out / PICTURE
     reporter.say('Drawing ...')
     write_atomically(draw_comparison(models, _title(comparison)), picture)
+    report = write_report([str(state.folder(name)) for name in configs],
+                          state.out / REPORT,
+                          track=reporter.track)['report']
     outcome = Outcome(
         str(state.out), dict(configs),
         {model.name: model.checkpoint
          for model in models},
         {model.name: _last_score(model.folder)
-         for model in models}, comparison, str(picture))
+         for model in models}, comparison, str(picture), report)
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
     write_atomically(text.encode(), state.out / TABLE)
     return outcome

@@ -94,6 +94,7 @@ def area_metric(trained: Trained, dataset) -> PerImageIoUMetric:
         trained (Trained): The model.
         dataset: Its validation images, of :func:`validation_set`.
     """
+    _log_errors_alone()
     metric = PerImageIoUMetric(**_metric_options(trained.cfg))
     metric.dataset_meta = dataset.metainfo
     return metric
@@ -117,8 +118,11 @@ def predicted(trained: Trained, dataset,
         model = load_model(trained)
     for index in indices:
         batch = pseudo_collate([dataset[index]])
-        with torch.no_grad():
-            yield batch, model.test_step(batch)[0]
+        with torch.no_grad(), warnings.catch_warnings():
+            # Of sizes that interpolation would rather have.
+            warnings.simplefilter('ignore')
+            found = model.test_step(batch)[0]
+        yield batch, found
 
 
 def predict(trained: Trained, images: list[str]) -> list[np.ndarray]:
@@ -144,9 +148,15 @@ def load_model(trained: Trained) -> torch.nn.Module:
     # Building and loading say what is of no use here.
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        MMLogger.get_instance('comparison', log_level='ERROR')
+        _log_errors_alone()
         return init_model(
             trained.cfg.copy(), trained.checkpoint, device=get_device())
+
+
+def _log_errors_alone() -> None:
+    """What libraries log from here on is of no use to anybody."""
+    if not MMLogger.check_instance_created('comparison'):
+        MMLogger.get_instance('comparison', log_level='ERROR')
 
 
 def _metric_options(cfg) -> dict:
