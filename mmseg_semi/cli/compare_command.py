@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print what was found."""
+    from ..reporting import check_replaceable, write_report
     from ..starting.comparison import compare
     from ..starting.trained import find_trained
-    from ..reporting import check_replaceable, write_report
     from .progress import show_progress
     if args.report:
         check_replaceable(args.report)

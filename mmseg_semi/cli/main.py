@@ -9,8 +9,8 @@ from types import ModuleType
 from .loading import COMMAND, load
 
 MODULES = ('start_command', 'import_command', 'check_command', 'init_command',
-           'train_command', 'test_command', 'compare_command', 'report_command',
-           'doctor_command')
+           'train_command', 'test_command', 'compare_command',
+           'report_command', 'doctor_command')
 _EPILOG = """\
 mmseg-semi SUBCOMMAND --help explains a subcommand, with an example.
 Exit status: 0 done, 1 something in your data or settings, 2 misuse."""

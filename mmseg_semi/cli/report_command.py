@@ -8,7 +8,7 @@ was killed, has no weights or no validation images is shown as far as it came;
 the page says what is missing.
 
 example:
-  mmseg-semi report work_dirs/leaves work_dirs/leaves_supervised --out leaves.html
+  mmseg-semi report work_dirs/leaves work_dirs/leaves_supervised
 """
 import argparse
 import json
@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='predict N validation images at most, evenly spaced over their '
         'list; 0 predicts none (default: all)')
     parser.add_argument(
-        '--force', action='store_true', help='replace a file that is no '
+        '--force',
+        action='store_true',
+        help='replace a file that is no '
         'report')
     add_json(parser)
 
@@ -73,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     for name, sentences in found['notices'].items():
         for text in sentences:
             print(f'warning: {name}: {text}')
-    print(f'{found["report"]}: {len(found["runs"])} runs, '
+    count = len(found['runs'])
+    print(f'{found["report"]}: {count} run{"s" * (count > 1)}, '
           f'{found["bytes"] / 1e6:.1f} MB')
     return 0
 

@@ -69,8 +69,8 @@ def score_intervals(areas: PerImageAreas,
     weights = _draws(len(areas.ids), resamples, seed)
     intersect, union = (weights @ part for part in areas[1:])
     # A draw may miss all images of a rare class.
-    iou = np.ma.masked_invalid(
-        100 * intersect / np.where(union, union, np.nan))
+    iou = np.ma.masked_invalid(100 * intersect /
+                               np.where(union, union, np.nan))
     found = [_interval(column, level) for column in iou.T]
     return _interval(iou.mean(axis=1), level), found
 

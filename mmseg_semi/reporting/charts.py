@@ -66,7 +66,8 @@ def _finite_mean(values: np.ndarray) -> float:
 def line_chart(title: str,
                lines: Sequence[Line],
                most: int = 200,
-               span: tuple[float, float] | None = None) -> Markup:
+               span: tuple[float, float] | None = None,
+               log: bool = False) -> Markup:
     """Draw lines over one another.
 
     Args:
@@ -74,8 +75,9 @@ def line_chart(title: str,
         lines (Sequence[Line]): One or more.
         most (int): Points of a line. Defaults to 200.
         span (tuple[float, float], optional): Of the vertical axis. By
-            default that of the values, logarithmic where they are positive
-            and of several decades.
+            default that of the values.
+        log (bool): Make it logarithmic if the values are positive and of
+            several decades. Defaults to False.
 
     Returns:
         Markup: An ``svg`` element, 360 x 200 units.
@@ -87,11 +89,13 @@ def line_chart(title: str,
         values = np.zeros(1)
     across = _Axis(
         np.array([0, max(line.x.max() for line in lines)]), _LEFT, _RIGHT, 4)
-    log = span is None and values.min() > 0 and math.log10(
+    log = log and span is None and values.min() > 0 and math.log10(
         values.max() / values.min()) > _MANY_DECADES
     room = 0 if span or log else _ROOM * np.ptp(values)
     up = _Axis(
-        np.array(span or [values.min() - room, values.max() + room]),
+        np.array(
+            span
+            or [values.min() - room, values.max() + room]),
         _BOTTOM,
         _TOP,
         4,

@@ -23,6 +23,7 @@ _MOST_OPEN = 9  # charts of a group before the rest is folded
 _MOST = 60
 _HEALTH = ('pseudo/', 'proto/', 'bank/', 'gate/', 'teacher/')
 _SCORES = ('mIoU', 'aAcc', 'mAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall')
+_WIDE = ('losses', 'rates')  # of many decades
 _AXES = ('iter', 'step', 'epoch')
 _TITLES = dict(
     miou='mIoU in %',
@@ -107,8 +108,9 @@ def _recipe(name: str) -> Reference:
         f'curves. Nearest recipes: {", ".join(nearest(name, known))}.')
 
 
-def curve_groups(runs: Sequence[Run],
-                 earlier: Sequence[tuple[str, Log]] = ()) -> list[Group]:
+def curve_groups(
+    runs: Sequence[Run], earlier: Sequence[tuple[str,
+                                                 Log]] = ()) -> list[Group]:
     """Everything that was logged.
 
     Args:
@@ -159,20 +161,21 @@ def _group(title: str, names: list[str], runs: Sequence[Run],
             Line(run.name, run_style(i), *run.log[name])
             for i, run in enumerate(runs) if name in run.log
         ]
-        charts.append(Chart(name, line_chart(name, lines, most)))
+        charts.append(
+            Chart(name, line_chart(name, lines, most, log=title in _WIDE)))
     return Group(title, charts[:_MOST_OPEN], charts[_MOST_OPEN:],
                  names[_MOST:])
 
 
 def published_groups(runs: Sequence[Run],
-                     wanted: Sequence[Reference] = ()) -> list[Group]:
+                     wanted: Sequence[Reference]) -> list[Group]:
     """Runs over the published curves of their recipes.
 
     Args:
         runs (Sequence[Run]): The runs.
-        wanted (Sequence[Reference]): Recipes to compare all runs with. By
-            default each with that of its own method, network and labelled
-            list, if curves of it were published.
+        wanted (Sequence[Reference]): Recipes to compare all runs with. If
+            empty, each with that of its own method, network and labelled
+            list, where curves of it were published.
 
     Returns:
         list[Group]: One for each recipe, in epochs of the recipe.
@@ -212,7 +215,8 @@ def _published(reference: Reference, logged: dict[int, LoggedRun],
             for i, curve in own.items() if _has(curve, metric)
         ]
         if lines:
-            charts.append(Chart(title, line_chart(title, lines)))
+            charts.append(
+                Chart(title, line_chart(title, lines, log=metric == 'loss')))
     return Group(reference.name, charts, [], [])
 
 

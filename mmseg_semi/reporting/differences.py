@@ -35,8 +35,7 @@ def config_differences(configs: Sequence[Mapping]) -> list[Setting]:
     """
     found: list[Setting] = []
     for name in SETTINGS:
-        _compare(name, [config.get(name, _UNSET) for config in configs],
-                 found)
+        _compare(name, [config.get(name, _UNSET) for config in configs], found)
     return found
 
 
@@ -62,9 +61,10 @@ def _are_alike(values: list) -> bool:
     """Lists of one length with parts of their own, such as pipelines."""
     if not all(isinstance(v, (list, tuple)) for v in values):
         return False
-    return len({len(v) for v in values}) == 1 and any(
-        isinstance(entry, (Mapping, list, tuple)) for v in values
-        for entry in v)
+    return len({len(v)
+                for v in values}) == 1 and any(
+                    isinstance(entry, (Mapping, list, tuple)) for v in values
+                    for entry in v)
 
 
 def _text(value) -> str:

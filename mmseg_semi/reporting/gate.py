@@ -54,9 +54,8 @@ def read_gate(run: str, content) -> Gate:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError('The precision on held-out images ("gate" of its '
                          f'record) cannot be read: {error!r}.') from error
-    classes = sorted(
-        (name for name in rows if name != 'kept'),
-        key=lambda name: _mean(rows[name]))[:_LINES]
+    classes = sorted((name for name in rows if name != 'kept'),
+                     key=lambda name: _mean(rows[name]))[:_LINES]
     lines = [
         Line(name, 'published' if name == 'kept' else run_style(i - 1),
              np.array(thresholds),

@@ -26,8 +26,8 @@ def notices(run: Run) -> list[str]:
         list[str]: Sentences, the gravest first.
     """
     return [
-        *_not_finite(run), *_unfinished(run), *_alarms(run),
-        *_validation(run), *_bad_images(run), *run.missing
+        *_not_finite(run), *_unfinished(run), *_alarms(run), *_validation(run),
+        *_bad_images(run), *run.missing
     ]
 
 
@@ -117,10 +117,11 @@ def _validation(run: Run) -> list[str]:
     known = scores[np.isfinite(scores)]
     if not len(known):
         return ['It has not been validated, or not with mIoU: no scores.']
-    if known.max() - known[-1] > _DROP:
+    best, last = known.max(), known[-1]
+    if best - last > _DROP:
         return [
-            f'The last score, {known[-1]:.2f}, is {known.max() - known[-1]:.2f}'
-            f' points below its best, {known.max():.2f}.'
+            f'The last score, {last:.2f}, is {best - last:.2f} points below '
+            f'its best, {best:.2f}.'
         ]
     return []
 
@@ -130,5 +131,7 @@ def _bad_images(run: Run) -> list[str]:
     if not path.is_file():
         return []
     count = len(path.read_text('utf-8', errors='replace').splitlines())
-    return [f'{count} unlabelled images could not be read and were skipped: '
-            f'{path} lists them.'] if count else []
+    return [
+        f'{count} unlabelled images could not be read and were skipped: '
+        f'{path} lists them.'
+    ] if count else []

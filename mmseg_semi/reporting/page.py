@@ -19,11 +19,12 @@ from .notices import logged_warnings, notices
 from .pictures import BUDGET, draw_rows
 from .predictions import Predictions, predict_validation
 from .runs import Run, read_runs
-from .scores import Scored, class_tables, confusion, pairs, score
+from .scores import Scored, class_tables, confusion, css_colour, pairs, score
 
 MARK = '<meta name="generator" content="mmseg_semi report">'
 _LONGEST_CONFIG = 150_000  # characters
 _MOST_DIFFERENCES = 120
+_MOST_LEGEND = 25  # classes beside pictures
 
 
 def _untracked(items, text):
@@ -71,20 +72,19 @@ def write_report(places: Sequence[str],
     data = render(content).encode()
     write_atomically(data, out)
     rows = [
-        dict(
-            {k: v
-             for k, v in row.items() if k != 'style'},
-            miou=row['miou'] and row['miou']._asdict())
+        dict({
+            k: v
+            for k, v in row.items() if k != 'style'
+        },
+             miou=row['miou'] and row['miou']._asdict())
         for row in content['summary']
     ]
     return dict(
         report=str(out),
         bytes=len(data),
         runs=rows,
-        notices={
-            one['name']: one['notices']
-            for one in content['notices']
-        })
+        notices={one['name']: one['notices']
+                 for one in content['notices']})
 
 
 def check_replaceable(out: str | Path, force: bool = False) -> None:
@@ -244,7 +244,15 @@ def _pictures(runs: Sequence[Run], predictions: Sequence[Predictions | None],
                                    BUDGET // len(known))
         if left_out:
             gaps[i].append(f'There was no room for {left_out} of its images.')
-        blocks.append(dict(name=runs[i].name, style=run_style(i), rows=rows))
+        names, palette = scored[i].classes, scored[i].palette
+        blocks.append(
+            dict(
+                name=runs[i].name,
+                style=run_style(i),
+                rows=rows,
+                legend=[(name, css_colour(colour))
+                        for name, colour in zip(names, palette)]
+                if len(names) <= _MOST_LEGEND else []))
     return blocks
 
 

@@ -61,8 +61,8 @@ def choose(predictions: Predictions) -> list[tuple[int, str]]:
         i for i in np.argsort(predictions.confidence, kind='stable')
         if i not in worst
     ]
-    return [(int(i), 'worst') for i in worst
-            ] + [(int(i), 'least sure') for i in unsure[:PER_KIND]]
+    return [(int(i), 'worst') for i in worst] + [(int(i), 'least sure')
+                                                 for i in unsure[:PER_KIND]]
 
 
 def image_miou(areas) -> np.ndarray:

@@ -110,8 +110,8 @@ def show_images(trained: Trained, indices: Sequence[int]) -> Iterator[Shown]:
             for part in (sample.gt_sem_seg, sample.pred_sem_seg))
         yield Shown(
             str(sample.img_path),
-            as_photo(batch['inputs'][0], preprocessor.get(
-                'bgr_to_rgb', False)), truth, found,
+            as_photo(batch['inputs'][0],
+                     preprocessor.get('bgr_to_rgb', False)), truth, found,
             pixel_confidence(sample.seg_logits.data).cpu().numpy())
 
 

@@ -77,8 +77,13 @@ def score(areas: PerImageAreas, meta: dict) -> Scored:
     return Scored(miou, iou, len(areas.ids), classes, palette)
 
 
+def css_colour(colour: Sequence[int]) -> str:
+    """A colour (r, g, b) as style sheets write it."""
+    return 'rgb({},{},{})'.format(*map(int, colour))
+
+
 def class_tables(
-        runs: Sequence[Run], scored: Sequence[Scored | None]
+    runs: Sequence[Run], scored: Sequence[Scored | None]
 ) -> list[tuple[list[ClassRow], list[ClassRow]]]:
     """IoU of every class, for runs of the same classes side by side.
 
@@ -96,7 +101,7 @@ def class_tables(
         if one is None:
             continue
         rows = tables.setdefault(one.classes, [
-            ClassRow(name, 'rgb({},{},{})'.format(*colour), [])
+            ClassRow(name, css_colour(colour), [])
             for name, colour in zip(one.classes, one.palette)
         ])
         for row, interval in zip(rows, one.iou):
@@ -110,8 +115,8 @@ def _lowest(rows: list[ClassRow]) -> list[ClassRow]:
     known = [row for row in rows if any(e[2] for e in row.entries)]
     return sorted(
         known,
-        key=lambda row: np.mean([e[2].value for e in row.entries if e[2]])
-    )[:_LOWEST]
+        key=lambda row: np.mean([e[2].value for e in row.entries
+                                 if e[2]]))[:_LOWEST]
 
 
 def confusion(predictions: Predictions, classes: Sequence[str],
@@ -190,7 +195,7 @@ def _pair(method: Run, twin: Run, one: PerImageAreas | None,
     try:
         return Pair(
             method.name, twin.name,
-            compare(method.as_trained(), twin.as_trained(), areas=(one, other)))
+            compare(
+                method.as_trained(), twin.as_trained(), areas=(one, other)))
     except Exception as error:  # data that are not here raise anything
         return Pair(method.name, twin.name, None, str(error))
-

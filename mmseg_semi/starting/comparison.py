@@ -96,11 +96,12 @@ class Comparison:
         return '\n'.join(lines)
 
 
-def compare(method: Trained,
-            supervised: Trained,
-            track: Track = lambda items, text: items,
-            areas: tuple[PerImageAreas, PerImageAreas] | None = None
-            ) -> Comparison:
+def compare(
+        method: Trained,
+        supervised: Trained,
+        track: Track = lambda items, text: items,
+        areas: tuple[PerImageAreas, PerImageAreas] | None = None
+) -> Comparison:
     """Judge a method and its supervised twin on the same images.
 
     Args:

@@ -65,8 +65,7 @@ def find_trained(place: str,
         name = folder.name
         checkpoint = checkpoint or _checkpoint_of(folder, weights)
     meta = check_checkpoint(checkpoint).get('meta') or {}
-    return Trained(name, cfg, str(checkpoint), meta.get('iter'), folder,
-                   meta)
+    return Trained(name, cfg, str(checkpoint), meta.get('iter'), folder, meta)
 
 
 def read_log(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

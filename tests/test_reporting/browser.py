@@ -12,8 +12,9 @@ import time
 CHROMIUM = next(
     filter(
         None,
-        map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome',
-                           'chrome'))), None)
+        map(shutil.which,
+            ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))),
+    None)
 _TIMEOUT = 60  # seconds for an answer
 _READ, _WRITE = 3, 4  # descriptors that Chromium reads from and writes to
 
@@ -31,8 +32,7 @@ class Browser:
         self._rest = b''
 
     def __enter__(self):
-        self._profile = tempfile.TemporaryDirectory(
-            ignore_cleanup_errors=True)
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
 
@@ -45,8 +45,8 @@ class Browser:
         self._process = subprocess.Popen([
             CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu',
             '--disable-dev-shm-usage', '--no-first-run',
-            '--remote-debugging-pipe',
-            f'--user-data-dir={self._profile.name}', 'about:blank'
+            '--remote-debugging-pipe', f'--user-data-dir={self._profile.name}',
+            'about:blank'
         ],
                                          close_fds=False,
                                          preexec_fn=arrange,
@@ -55,8 +55,9 @@ class Browser:
         os.close(theirs_in)
         os.close(theirs_out)
         self._session = None
-        target = next(t for t in self('Target.getTargets')['targetInfos']
-                      if t['type'] == 'page')
+        target = next(
+            t for t in self('Target.getTargets')['targetInfos']
+            if t['type'] == 'page')
         self._session = self(
             'Target.attachToTarget', targetId=target['targetId'],
             flatten=True)['sessionId']
@@ -100,22 +101,23 @@ class Browser:
     def open(self, path, width, dark=False):
         """Show a file in a window of some width."""
         self.events.clear()
-        self('Emulation.setDeviceMetricsOverride',
-             width=width,
-             height=900,
-             deviceScaleFactor=1,
-             mobile=width < 600)
-        self('Emulation.setEmulatedMedia',
-             features=[
-                 dict(
-                     name='prefers-color-scheme',
-                     value='dark' if dark else 'light')
-             ])
+        self(
+            'Emulation.setDeviceMetricsOverride',
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 600)
+        self(
+            'Emulation.setEmulatedMedia',
+            features=[
+                dict(
+                    name='prefers-color-scheme',
+                    value='dark' if dark else 'light')
+            ])
         self('Page.navigate', url=path.resolve().as_uri())
         end = time.monotonic() + _TIMEOUT
         while not any(
-                e.get('method') == 'Page.loadEventFired'
-                for e in self.events):
+                e.get('method') == 'Page.loadEventFired' for e in self.events):
             assert time.monotonic() < end, 'the page does not load'
             self.events.append(self._receive())
 
@@ -148,8 +150,8 @@ class Browser:
         return [
             event for event in self.events
             if event.get('method') == 'Runtime.exceptionThrown'
-            or event.get('method') == 'Runtime.consoleAPICalled' and event[
-                'params']['type'] in ('error', 'warning', 'assert')
+            or event.get('method') == 'Runtime.consoleAPICalled'
+            and event['params']['type'] in ('error', 'warning', 'assert')
             or event.get('method') == 'Log.entryAdded'
         ]
 

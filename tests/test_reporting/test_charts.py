@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from mmseg_semi.reporting.charts import (Line, heat_map, line_chart,
-                                         run_style, thinned)
+from mmseg_semi.reporting.charts import (Line, heat_map, line_chart, run_style,
+                                         thinned)
 
 
 def line(values, name='one'):
@@ -45,10 +45,11 @@ def test_a_lone_point_and_a_constant_are_drawn():
 
 
 def test_many_decades_are_logarithmic():
-    y = places(line_chart('loss', [line([1., 10., 100.])]))[:, 1]
+    y = places(line_chart('loss', [line([1., 10., 100.])], log=True))[:, 1]
     assert np.diff(y)[0] == pytest.approx(np.diff(y)[1], abs=.11)
-    y = places(line_chart('loss', [line([0., 10., 100.])]))[:, 1]
-    assert abs(np.diff(y)[1]) > 5 * abs(np.diff(y)[0])
+    for values, log in (([0., 10., 100.], True), ([1., 10., 100.], False)):
+        y = places(line_chart('loss', [line(values)], log=log))[:, 1]
+        assert abs(np.diff(y)[1]) > 5 * abs(np.diff(y)[0])
 
 
 def test_long_lines_become_means():

@@ -23,15 +23,17 @@ class TestDifferences:
         one = dict(
             model=dict(type='A', depth=18),
             train_dataloader=dict(dataset=dict(unlabeled=dict(a=1, b=2))),
-            val_cfg=dict(pipeline=[dict(type='L'), dict(crop=32)]))
+            val_cfg=dict(pipeline=[dict(
+                type='L'), dict(crop=32)]))
         other = dict(
             model=dict(type='A', depth=50),
             train_dataloader=dict(dataset=dict(unlabeled=None)),
-            val_cfg=dict(pipeline=[dict(type='L'), dict(crop=64)]))
+            val_cfg=dict(pipeline=[dict(
+                type='L'), dict(crop=64)]))
         assert config_differences([one, other]) == [
             ('model.depth', ['18', '50']),
-            ('train_dataloader.dataset.unlabeled', ["{'a': 1, 'b': 2}", 'None'
-                                                    ]),
+            ('train_dataloader.dataset.unlabeled',
+             ["{'a': 1, 'b': 2}", 'None']),
             ('val_cfg.pipeline[1].crop', ['32', '64'])
         ]
 
@@ -55,20 +57,24 @@ class TestCurves:
 
     def run_of(self, **log):
         return Run(
-            'run', None, log={k: (np.array([1, 2]), np.array([1., 2.]))
-                              for k in log})
+            'run',
+            None,
+            log={k: (np.array([1, 2]), np.array([1., 2.]))
+                 for k in log})
 
     def test_groups(self):
         names = ('iter', 'mIoU', 'loss', 'decode.loss_ce', 'lr', 'pseudo/x',
                  'time')
         groups = curve_groups([self.run_of(**dict.fromkeys(names))])
-        assert {g.title: [c.title for c in g.charts]
-                for g in groups} == dict(
-                    scores=['mIoU'],
-                    losses=['loss', 'decode.loss_ce'],
-                    rates=['lr'],
-                    health=['pseudo/x'],
-                    other=['time'])
+        assert {
+            g.title: [c.title for c in g.charts]
+            for g in groups
+        } == dict(
+            scores=['mIoU'],
+            losses=['loss', 'decode.loss_ce'],
+            rates=['lr'],
+            health=['pseudo/x'],
+            other=['time'])
 
     def test_a_name_for_each_of_many_classes_is_folded_and_cut(self):
         names = [f'pseudo/class_{i:03d}' for i in range(70)]
@@ -98,7 +104,7 @@ class TestCurves:
 
     def test_a_run_of_another_recipe_has_no_published_curves(self, tmp_path):
         work_dir(tmp_path / 'run', weights=False)
-        assert published_groups([Run('run', tmp_path / 'run')]) == []
+        assert published_groups([Run('run', tmp_path / 'run')], []) == []
 
 
 class TestGate:
@@ -113,7 +119,9 @@ class TestGate:
                 ] == ['kept', 'kind 1', 'kind 2', 'kind 0']
 
     @pytest.mark.parametrize('change', [
-        dict(kept=[1.]), dict(thresholds=None), dict(precision=[1]),
+        dict(kept=[1.]),
+        dict(thresholds=None),
+        dict(precision=[1]),
         dict(precision={'a': ['x'] * 4})
     ])
     def test_another_form_is_refused(self, change):
@@ -133,8 +141,8 @@ class TestScores:
         runs = [Run('one', None), Run('two', None), Run('three', None)]
         (rows, lowest), = class_tables(runs, [scored, None, scored])
         assert [row.name for row in rows] == ['x', 'y', 'z']
-        assert [entry[:2] for entry in rows[0].entries
-                ] == [('c0', 'one'), ('c2', 'three')]
+        assert [entry[:2] for entry in rows[0].entries] == [('c0', 'one'),
+                                                            ('c2', 'three')]
         assert rows[0].colour == 'rgb(1,2,3)' and rows[2].entries[0][2] is None
         assert lowest == []
 

@@ -140,8 +140,8 @@ def test_what_is_no_run_is_refused(tmp_path, bare):
 def test_runs_of_one_name_are_told_apart(bare):
     folders = [bare(f'{name}/same', weights=False) for name in 'ab']
     folders.append(bare('c', weights=False))
-    assert [run.name for run in read_runs(folders)
-            ] == ['a/same', 'b/same', 'c']
+    assert [run.name
+            for run in read_runs(folders)] == ['a/same', 'b/same', 'c']
     shutil.rmtree(folders[0])
     with pytest.raises(FileNotFoundError):
         read_runs(folders)
