@@ -102,7 +102,7 @@ setup(
     entry_points={
         'console_scripts': ['mmseg-semi = mmseg_semi.cli.main:main']
     },
-    package_data={'mmseg_semi': ['**/*.json']},
+    package_data={'mmseg_semi': ['**/*.json', '**/*.j2', '**/*.css']},
     install_requires=read_requirements('runtime'),
     extras_require={
         'lite': read_requirements('lite'),

@@ -61,7 +61,7 @@ def expected_names(source):
     names = {
         path.relative_to(source).as_posix()
         for path in (source / 'mmseg_semi').rglob('*')
-        if path.suffix in ('.py', '.json')
+        if path.suffix in ('.py', '.json', '.j2', '.css')
     }
     for name in ('configs', 'tools', 'model-index.yml'):
         path = source / name

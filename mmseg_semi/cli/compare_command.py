@@ -38,20 +38,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='last',
         help='which checkpoint of a work directory. The best one was chosen '
         'on the images that it is scored on, so it flatters (default: last)')
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='also write the page of mmseg-semi report about the two')
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print what was found."""
+    from ..reporting import check_replaceable, write_report
     from ..starting.comparison import compare
     from ..starting.trained import find_trained
     from .progress import show_progress
+    if args.report:
+        check_replaceable(args.report)
     method, twin = (find_trained(place, checkpoint, args.weights)
                     for place, checkpoint in zip((
                         args.method, args.twin), args.checkpoints))
     found = compare(method, twin, show_progress)
+    if args.report:
+        write_report((args.method, args.twin),
+                      args.report,
+                      checkpoints=args.checkpoints,
+                      weights=args.weights,
+                      track=show_progress)
     if args.json:
         print_json(found.as_dict())
-    else:
-        print(found.describe())
+        return 0
+    print(found.describe())
+    if args.report:
+        print(f'report: {args.report}')
     return 0

@@ -122,6 +122,7 @@ def _as_text(outcome) -> str:
     for name, path in outcome.checkpoints.items():
         lines.append(f'{name}: {path}')
     lines.append(f'picture: {outcome.picture}')
+    lines.append(f'report: {outcome.report}')
     name = list(outcome.configs)[-1]
     lines.append('Predict with: mmseg-semi test '
                  f'{outcome.configs[name]} {outcome.checkpoints[name]} '

@@ -33,6 +33,64 @@ def resampled_miou(areas: PerImageAreas, weights: np.ndarray) -> np.ndarray:
     return 100 * np.nanmean(iou, axis=1)
 
 
+class Interval(NamedTuple):
+    """A score in percent, and its interval."""
+    value: float
+    low: float
+    high: float
+
+
+def score_intervals(areas: PerImageAreas,
+                    resamples: int = 1000,
+                    level: float = 0.95,
+                    seed: int = 0) -> tuple[Interval, list[Interval | None]]:
+    """mIoU and the IoU of every class, with bootstrap intervals.
+
+    Images are drawn with replacement (percentile bootstrap, Efron 1979). The
+    intervals say how far other images of this kind would move the scores of
+    this model, and nothing of other trainings.
+
+    Args:
+        areas (PerImageAreas): Of N > 0 images and C classes.
+        resamples (int): Number of draws. Defaults to 1000.
+        level (float): Coverage of the intervals. Defaults to 0.95.
+        seed (int): Seed of the draws. Defaults to 0.
+
+    Returns:
+        tuple[Interval, list[Interval | None]]: mIoU, and C entries for the
+        classes, in percent; None for a class without a pixel in labels and
+        predictions. ``value`` is that of the images as they are.
+
+    Raises:
+        ValueError: There are no images.
+    """
+    if not len(areas.ids):
+        raise ValueError('There are no images to score.')
+    weights = _draws(len(areas.ids), resamples, seed)
+    intersect, union = (weights @ part for part in areas[1:])
+    # A draw may miss all images of a rare class.
+    iou = np.ma.masked_invalid(100 * intersect /
+                               np.where(union, union, np.nan))
+    found = [_interval(column, level) for column in iou.T]
+    return _interval(iou.mean(axis=1), level), found
+
+
+def _interval(scores: np.ma.MaskedArray, level: float) -> Interval | None:
+    """Of what the images say (first) and the draws (the others)."""
+    if np.ma.getmaskarray(scores)[0]:
+        return None
+    tail = 50 * (1 - level)
+    low, high = np.percentile(scores[1:].compressed(), [tail, 100 - tail])
+    return Interval(float(scores[0]), float(low), float(high))
+
+
+def _draws(images: int, resamples: int, seed: int) -> np.ndarray:
+    """How often an image counts, (1 + R, N): once each at first."""
+    counts = np.random.default_rng(seed).multinomial(
+        images, np.full(images, 1 / images), size=resamples)
+    return np.concatenate([np.ones((1, images)), counts])
+
+
 def paired_difference(method: Sequence[PerImageAreas],
                       baseline: Sequence[PerImageAreas],
                       resamples: int = 2000,
@@ -70,9 +128,7 @@ def paired_difference(method: Sequence[PerImageAreas],
             raise ValueError(
                 'The runs were validated on different images, so they cannot '
                 'be compared image by image. Repeat those of the older list.')
-    counts = np.random.default_rng(seed).multinomial(
-        len(ids), np.full(len(ids), 1 / len(ids)), size=resamples)
-    weights = np.concatenate([np.ones((1, len(ids))), counts])
+    weights = _draws(len(ids), resamples, seed)
     differences = [
         resampled_miou(ours, weights) - resampled_miou(theirs, weights)
         for ours, theirs in zip(method, baseline)

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Whether the unlabelled images helped."""
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -8,7 +9,7 @@ from ..evaluation import (PerImageAreas, evaluation_protocol, gate_lines,
                           paired_difference, resampled_miou)
 from ..evaluation.bootstrap import Difference
 from .health import collapse, likely_reasons, wrong_labels
-from .scoring import Track, image_areas, validation_set
+from .scoring import Track, image_areas, validation_meta
 from .trained import Trained, read_log, read_record
 
 _FEW_IMAGES = 20
@@ -100,15 +101,20 @@ class Comparison:
         return '\n'.join(lines)
 
 
-def compare(method: Trained,
-            supervised: Trained,
-            track: Track = lambda items, text: items) -> Comparison:
+def compare(
+        method: Trained,
+        supervised: Trained,
+        track: Track = lambda items, text: items,
+        areas: tuple[PerImageAreas, PerImageAreas] | None = None
+) -> Comparison:
     """Judge a method and its supervised twin on the same images.
 
     Args:
         method (Trained): Trained with unlabelled images.
         supervised (Trained): Trained without.
         track (Track): Shows progress.
+        areas (tuple, optional): Of both on their images, where known. By
+            default :func:`.image_areas`.
 
     Returns:
         Comparison: Scores, difference and what it means.
@@ -119,7 +125,8 @@ def compare(method: Trained,
     """
     _check_comparable(method, supervised)
     gate = read_record(method.folder).get('gate')
-    areas = image_areas(method, track), image_areas(supervised, track)
+    if areas is None:
+        areas = image_areas(method, track), image_areas(supervised, track)
     if not np.array_equal(areas[0].ids, areas[1].ids):
         raise ValueError(
             f'{method.name} and {supervised.name} are validated on different '
@@ -175,20 +182,18 @@ def _check_comparable(*both: Trained) -> None:
 
 
 def _classes(trained: Trained) -> tuple[str, ...]:
-    return tuple(validation_set(trained).metainfo['classes'])
+    return tuple(validation_meta(trained)['classes'])
 
 
 def _notes(method: Trained, supervised: Trained, images: int) -> list[str]:
     """What makes the comparison less than fair or sure."""
     notes = []
-    for name, key in _ALIKE.items():
-        one, other = (_value(run.cfg, key) for run in (method, supervised))
-        if one != other:
-            shown = '' if name == 'model' else f' ({one}, {other})'
-            notes.append(f'The two trainings differ in their {name}{shown}: '
-                         'the difference is not that of the unlabelled '
-                         'images alone.')
-    if _value(supervised.cfg, 'train_dataloader.dataset.unlabeled'):
+    for name, (one, other) in unlike(method.cfg, supervised.cfg).items():
+        shown = '' if name == 'model' else f' ({one}, {other})'
+        notes.append(f'The two trainings differ in their {name}{shown}: '
+                     'the difference is not that of the unlabelled '
+                     'images alone.')
+    if has_unlabelled(supervised.cfg):
         notes.append(f'{supervised.name} was trained with unlabelled images, '
                      'too.')
     if images < _FEW_IMAGES:
@@ -197,6 +202,28 @@ def _notes(method: Trained, supervised: Trained, images: int) -> list[str]:
     notes.append('The interval tells what other images would say of these two '
                  'models; another seed may differ by more.')
     return notes
+
+
+def unlike(one: Mapping, other: Mapping) -> dict[str, tuple]:
+    """What a method and its twin should share and two configs do not.
+
+    Args:
+        one (Mapping): A config.
+        other (Mapping): Another one.
+
+    Returns:
+        dict[str, tuple]: Name for people -> the two values.
+    """
+    values = {
+        name: (_value(one, key), _value(other, key))
+        for name, key in _ALIKE.items()
+    }
+    return {name: both for name, both in values.items() if both[0] != both[1]}
+
+
+def has_unlabelled(cfg: Mapping) -> bool:
+    """Whether a config trains with unlabelled images."""
+    return bool(_value(cfg, 'train_dataloader.dataset.unlabeled'))
 
 
 def _value(cfg, key: str):

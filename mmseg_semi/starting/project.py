@@ -16,6 +16,7 @@ from ..datasets.paths import short_path
 from ..engine.atomic import write_atomically
 from ..importing import ImportOptions, import_labels
 from ..importing.findings import listing
+from ..reporting import write_report
 from .comparison import Comparison, compare
 from .configs import recipe_for, write_configs
 from .picture import draw_comparison
@@ -25,6 +26,7 @@ from .state import State
 from .trained import find_trained, read_log
 
 DATA, PICTURE, TABLE = 'data', 'comparison.png', 'comparison.json'
+REPORT = 'report.html'
 
 
 class TrainingFailedError(RuntimeError):
@@ -64,6 +66,7 @@ class Outcome:
             last validation, in percent.
         comparison (Comparison, optional): None without unlabelled photos.
         picture (str): A PNG file.
+        report (str): A page about the trainings.
         recipe (dict): The settings that were chosen, with reasons; empty if
             an earlier version chose them.
         data (str): What was imported.
@@ -74,6 +77,7 @@ class Outcome:
     scores: dict[str, float | None]
     comparison: Comparison | None
     picture: str
+    report: str
     recipe: dict
     data: str
 
@@ -82,7 +86,7 @@ class Outcome:
         """list[str]: What was written, but for logs."""
         return [
             self.data, *self.configs.values(), *self.checkpoints.values(),
-            self.picture, f'{self.out}/{TABLE}'
+            self.picture, self.report, f'{self.out}/{TABLE}'
         ]
 
     def as_dict(self) -> dict:
@@ -258,13 +262,16 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
     picture = state.out / PICTURE
     reporter.say('Drawing ...')
     write_atomically(draw_comparison(models, _title(comparison)), picture)
+    report = write_report([str(state.folder(name)) for name in configs],
+                          state.out / REPORT,
+                          track=reporter.track)['report']
     outcome = Outcome(
         str(state.out), dict(configs),
         {model.name: short_path(model.checkpoint)
          for model in models},
         {model.name: _last_score(model.folder)
-         for model in models}, comparison, str(picture), state.recipe,
-        f'{state.out}/{DATA}')
+         for model in models}, comparison, str(picture), report,
+        state.recipe, f'{state.out}/{DATA}')
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
     write_atomically(text.encode(), state.out / TABLE)
     return outcome

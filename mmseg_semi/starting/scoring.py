@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Scores of single validation images."""
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmseg.apis import init_model
 from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
 
 from ..engine.hooks.run_record_hook import PER_IMAGE_NAME
 from ..evaluation import PerImageAreas, PerImageIoUMetric
@@ -26,6 +28,28 @@ def validation_set(trained: Trained):
     Raises:
         ValueError: The config has none.
     """
+    return _build(trained, {})
+
+
+def validation_meta(trained: Trained) -> dict:
+    """What the validation set says of its classes, without its images.
+
+    Args:
+        trained (Trained): The model; the images need not be here.
+
+    Returns:
+        dict: ``classes``, and ``palette`` where there is one.
+
+    Raises:
+        ValueError: The config has no validation set.
+    """
+    try:
+        return _build(trained, dict(lazy_init=True)).metainfo
+    except TypeError:  # a wrapper of data sets
+        return validation_set(trained).metainfo
+
+
+def _build(trained: Trained, changes: dict):
     loader = trained.cfg.get('val_dataloader')
     if not loader:
         raise ValueError(
@@ -33,7 +57,7 @@ def validation_set(trained: Trained):
             'there is nothing to compare on.')
     scope = trained.cfg.get('default_scope') or 'mmseg'
     with DefaultScope.overwrite_default_scope(scope):
-        return DATASETS.build(loader.dataset)
+        return DATASETS.build(dict(loader.dataset, **changes))
 
 
 def image_areas(trained: Trained, track: Track) -> PerImageAreas:
@@ -55,16 +79,50 @@ def image_areas(trained: Trained, track: Track) -> PerImageAreas:
         if iteration == trained.iteration:
             return areas
     with nothing_printed():
-        model = load_model(trained)
         dataset = validation_set(trained)
-    metric = PerImageIoUMetric(**_metric_options(trained.cfg))
-    metric.dataset_meta = dataset.metainfo
-    for index in track(range(len(dataset)), f'Predicting by {trained.name}'):
-        batch = pseudo_collate([dataset[index]])
-        with torch.no_grad():
-            found = model.test_step(batch)
-        metric.process(batch, [sample.to_dict() for sample in found])
+    metric = area_metric(trained, dataset)
+    indices = track(range(len(dataset)), f'Predicting by {trained.name}')
+    for batch, sample in predicted(trained, dataset, indices):
+        metric.process(batch, [sample.to_dict()])
     return metric.areas()
+
+
+def area_metric(trained: Trained, dataset) -> PerImageIoUMetric:
+    """The metric of the config, which also keeps the areas of images.
+
+    Args:
+        trained (Trained): The model.
+        dataset: Its validation images, of :func:`validation_set`.
+    """
+    with no_notes():
+        metric = PerImageIoUMetric(**_metric_options(trained.cfg))
+    metric.dataset_meta = dataset.metainfo
+    return metric
+
+
+def predicted(trained: Trained, dataset,
+              indices: Iterable[int]) -> Iterator[tuple[dict, SegDataSample]]:
+    """Predict images of a data set as a validation does.
+
+    Args:
+        trained (Trained): The model.
+        dataset: Of :func:`validation_set`.
+        indices (Iterable[int]): Which of its images.
+
+    Yields:
+        tuple[dict, SegDataSample]: The batch of one image as the data set
+        gives it, and what the model says: ``pred_sem_seg``, ``seg_logits``,
+        and ``gt_sem_seg`` of the labels.
+    """
+    with nothing_printed():
+        model = load_model(trained)
+    for index in indices:
+        batch = pseudo_collate([dataset[index]])
+        with torch.no_grad(), warnings.catch_warnings():
+            # Of sizes that interpolation would rather have.
+            warnings.simplefilter('ignore')
+            found = model.test_step(batch)[0]
+        yield batch, found
 
 
 def predict(trained: Trained, images: list[str]) -> list[np.ndarray]:

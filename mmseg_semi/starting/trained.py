@@ -2,7 +2,7 @@
 """Trained models as they lie in a work directory."""
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,14 @@ class Trained:
         checkpoint (str): The file of weights.
         iteration (int, optional): At which they were saved.
         folder (Path): Where log and scores of its training are.
+        meta (dict): What the checkpoint says of its training.
     """
     name: str
     cfg: Config
     checkpoint: str
     iteration: int | None
     folder: Path
+    meta: dict = field(default_factory=dict)
 
 
 def find_trained(place: str,
@@ -60,11 +62,11 @@ def find_trained(place: str,
         cfg = read_config(place)
         name, folder = Path(place).stem, Path(checkpoint).parent
     else:
-        cfg = Config.fromfile(_config_of(folder))
+        cfg = Config.fromfile(config_file(folder))
         name = folder.name
         checkpoint = checkpoint or _checkpoint_of(folder, weights)
     meta = check_checkpoint(checkpoint).get('meta') or {}
-    return Trained(name, cfg, str(checkpoint), meta.get('iter'), folder)
+    return Trained(name, cfg, str(checkpoint), meta.get('iter'), folder, meta)
 
 
 def read_log(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -121,8 +123,16 @@ def read_record(folder: Path) -> dict:
     return record
 
 
-def _config_of(folder: Path) -> Path:
-    """The config that MMEngine wrote down at the latest start."""
+def config_file(folder: Path) -> Path:
+    """The config that MMEngine wrote down at the latest start.
+
+    Args:
+        folder (Path): A work directory.
+
+    Raises:
+        FileNotFoundError: It has none, or several and none of them is known
+            to be that of the training.
+    """
     dumped = sorted(folder.glob('*/vis_data/config.py'))
     if dumped:
         return dumped[-1]

@@ -192,6 +192,9 @@ def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
     assert all(map(os.path.exists, found['files']))
     assert all(set(f) >= KEYS for f in found['findings'])
     assert (tmp_path / 'new/comparison.png').stat().st_size > 5000
+    assert found['report'] == 'new/report.html'
+    page = (tmp_path / 'new/report.html').read_text()
+    assert 'mean_teacher against supervised' in page
     resumed = (tmp_path / 'new/supervised/console.log').read_text()
     assert 'resumed epoch' in resumed or 'Resume' in resumed
 
@@ -202,7 +205,9 @@ def test_start_from_photos_to_a_comparison(tmp_path, capsys, monkeypatch):
     assert 'iters=3, not 4' in capsys.readouterr().err
 
     assert call('compare', 'new/mean_teacher', 'new/supervised', '--weights',
-                'best', '--json') == 0
+                'best', '--json', '--report', 'two.html') == 0
+    assert 'mean_teacher against supervised' in (tmp_path /
+                                                 'two.html').read_text()
     best = json.loads(capsys.readouterr().out)
     assert 0 <= best['method']['miou'] <= 100
     scored = call('test', 'new/supervised.py',

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mmseg_semi.evaluation import (PerImageAreas, paired_difference,
-                                   resampled_miou)
+                                   resampled_miou, score_intervals)
 
 
 def make_areas(num=12, classes=4, quality=.5, seed=0):
@@ -95,3 +95,33 @@ def test_what_cannot_be_paired_is_refused():
     other = areas._replace(ids=areas.ids[::-1])
     with pytest.raises(ValueError, match='different images'):
         paired_difference([areas], [other])
+
+
+def test_intervals_of_classes():
+    areas = make_areas(num=30)
+    miou, iou = score_intervals(areas, resamples=400)
+    assert miou.value == pytest.approx(reference_miou(areas, range(30)))
+    assert miou.low < miou.value < miou.high
+    assert iou[-1] is None and None not in iou[:-1]
+    for c, found in enumerate(iou[:-1]):
+        one = areas._replace(
+            intersect=areas.intersect[:, c:c + 1],
+            union=areas.union[:, c:c + 1])
+        assert found.value == pytest.approx(reference_miou(one, range(30)))
+        assert found.low < found.value < found.high
+    # As wide as those of means of so many images are.
+    drawn = np.random.default_rng(1).integers(0, 30, (400, 30))
+    scores = [reference_miou(areas, chosen) for chosen in drawn]
+    assert miou.high - miou.low == pytest.approx(
+        np.ptp(np.percentile(scores, [2.5, 97.5])), rel=.2)
+    again = score_intervals(areas, resamples=400)
+    assert again == (miou, iou)
+
+
+def test_a_class_in_one_image_is_scored_where_it_is_drawn():
+    areas = PerImageAreas(
+        np.array(['a', 'b']), np.array([[5, 0], [5, 3]]),
+        np.array([[10, 0], [10, 4]]))
+    assert score_intervals(areas)[1][1] == (75., 75., 75.)
+    with pytest.raises(ValueError, match='no images'):
+        score_intervals(PerImageAreas(*(part[:0] for part in areas)))
