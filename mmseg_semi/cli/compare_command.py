@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
     found = compare(method, twin, show_progress)
     if args.report:
         write_report((args.method, args.twin),
-                      args.report,
-                      checkpoints=args.checkpoints,
-                      weights=args.weights,
-                      track=show_progress)
+                     args.report,
+                     checkpoints=args.checkpoints,
+                     weights=args.weights,
+                     track=show_progress)
     if args.json:
         print_json(found.as_dict())
         return 0

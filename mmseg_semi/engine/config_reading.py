@@ -30,8 +30,8 @@ def read_config(name: str) -> Config:
 
     Raises:
         FileNotFoundError: There is no such file, or it is a folder.
-        ValueError: Its name is not that of a config; or a statement in it, or in a base, fails; names file, line
-            and reason.
+        ValueError: Its name is not that of a config; or a statement in it,
+            or in a base, fails: names file, line and reason.
     """
     path = find_config(name)
     if not path.endswith('.py'):  # MMEngine's own errors name missing ones

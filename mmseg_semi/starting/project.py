@@ -270,8 +270,8 @@ def _finish(state: State, configs: dict, reporter: Reporter) -> Outcome:
         {model.name: short_path(model.checkpoint)
          for model in models},
         {model.name: _last_score(model.folder)
-         for model in models}, comparison, str(picture), report,
-        state.recipe, f'{state.out}/{DATA}')
+         for model in models}, comparison, str(picture), report, state.recipe,
+        f'{state.out}/{DATA}')
     text = json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False)
     write_atomically(text.encode(), state.out / TABLE)
     return outcome

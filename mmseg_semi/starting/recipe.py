@@ -148,8 +148,8 @@ def choose_recipe(data: DataFacts,
     iters = _iters(trained, machine, count, iters, reasons)
     return Recipe(method, model, pretrained, crop, resize, stride,
                   (count, unlabelled), _rate(model, reasons), iters,
-                  max(1, iters // _VALIDATIONS), data.pixels, reasons,
-                  held_out)
+                  max(1,
+                      iters // _VALIDATIONS), data.pixels, reasons, held_out)
 
 
 def methods() -> list[str]:
