@@ -13,8 +13,8 @@ from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 from ..analysis.features import find_network
-from ..engine.config_reading import read_config
 from ..datasets.coco81 import palette as many_colors
+from ..engine.config_reading import read_config
 from ..engine.load_weights import load_weights
 from ..quiet import no_notes
 from ..starting.trained import WEIGHTS, find_trained

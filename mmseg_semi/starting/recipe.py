@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from ..config_files import configs_dir
-from ..models.segmentors.wrapped import resolve_segmentor
 from ..datasets.held_out import held_out_number
+from ..models.segmentors.wrapped import resolve_segmentor
 from .facts import DataFacts, MachineFacts
 from .pixels import Pixels
 
