@@ -22,7 +22,7 @@ from .runs import Run, read_runs
 from .scores import Scored, class_tables, confusion, css_colour, pairs, score
 
 MARK = '<meta name="generator" content="mmseg_semi report">'
-_LONGEST_CONFIG = 150_000  # characters
+_LONGEST_CONFIG = 100_000  # characters
 _MOST_DIFFERENCES = 120
 _MOST_LEGEND = 25  # classes beside pictures
 

@@ -13,7 +13,7 @@ from .runs import Run
 
 SIDE = 240  # pixels of a picture's longer side
 PER_KIND = 4
-BUDGET = 4_000_000  # bytes of all pictures of a page
+BUDGET = 3_000_000  # bytes of all pictures of a page
 _IGNORED = (128, 128, 128)
 _COLUMNS = ('image', 'truth', 'prediction', 'confidence')
 
