@@ -36,7 +36,7 @@ def check_config(cfg: Config, pipelines: bool = True, **kwargs) -> Report:
     built = build_sets(cfg)
     report = check_sets(built.sets, findings=built.findings, **kwargs)
     if not pipelines:
-        return report
+        return report.with_short_paths()
     bad = set()
     for finding in report.findings:
         if finding.severity == ERROR or finding.kind == 'unreadable-image':
@@ -44,7 +44,8 @@ def check_config(cfg: Config, pipelines: bool = True, **kwargs) -> Report:
     found = list(branches_differ(built.trials))
     for trial in built.trials:
         found += try_pipeline(trial, bad)
-    return replace(report, findings=report.findings + found)
+    report = replace(report, findings=report.findings + found)
+    return report.with_short_paths()
 
 
 def check_sets(sets: Sequence[ImageSet],
