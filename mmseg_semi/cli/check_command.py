@@ -90,8 +90,12 @@ def _read(name: str, is_folder: bool, options: list[str]):
 
     from ..engine.config_reading import read_config
     from ..importing.settings import data_loaders
+    from ..starting.pixels import load_bands
+    from .progress import show_progress
     if is_folder:
-        cfg = Config(data_loaders(name))
+        loaders = data_loaders(name)
+        load_bands(loaders, show_progress)
+        cfg = Config(loaders)
     else:
         cfg = read_config(name)
     parser = argparse.ArgumentParser()

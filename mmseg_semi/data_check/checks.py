@@ -44,7 +44,7 @@ def check_config(cfg: Config,
     built = build_sets(cfg)
     report, facts = _check(built.sets, built.findings, **kwargs)
     if not pipelines:
-        return report
+        return report.with_short_paths()
     bad = set()
     for finding in report.findings:
         if finding.severity == ERROR or finding.kind == 'unreadable-image':
@@ -56,7 +56,8 @@ def check_config(cfg: Config,
     found += normalised_twice(built.trials, mean)
     found += formats_differ(built.trials, mean)
     found += sizes_differ(built.trials, facts)
-    return replace(report, findings=report.findings + found)
+    report = replace(report, findings=report.findings + found)
+    return report.with_short_paths()
 
 
 def _mean(cfg: Config) -> Sequence[float] | None:

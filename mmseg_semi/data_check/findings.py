@@ -106,7 +106,7 @@ class Report:
 
     def __post_init__(self) -> None:
         self.findings = sorted(
-            map(_readable, self.findings),
+            self.findings,
             key=lambda f:
             (f.severity != ERROR, f.kind, f.remedy, f.set, f.path))
 
@@ -137,6 +137,10 @@ class Report:
                 replace(f, severity=WARNING) if f.kind in kinds else f
                 for f in self.findings
             ])
+
+    def with_short_paths(self) -> 'Report':
+        """The same report with paths as a person would write them."""
+        return replace(self, findings=list(map(_readable, self.findings)))
 
     def summary(self) -> str:
         """One line: images of every set, numbers of errors and warnings."""

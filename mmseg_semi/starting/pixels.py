@@ -168,6 +168,39 @@ def needs_bands(kinds: dict[Kind, list[Path]]) -> Kind | None:
     return usual
 
 
+def load_bands(loaders: dict, track: Track) -> None:
+    """Give the sets of an import the loader that a config of it gets.
+
+    For checks, which do not load: the range is not measured.
+
+    Args:
+        loaders (dict): Of :func:`mmseg_semi.importing.settings.data_loaders`;
+            changed in place where photographs need :class:`.LoadBands`.
+        track (Track): Shows progress.
+
+    Raises:
+        ValueError: See :func:`needs_bands`.
+    """
+    train = loaders.get('train_dataloader', {}).get('dataset', {})
+    val = loaders.get('val_dataloader', {}).get('dataset')
+    sets = [train.get('labeled'), train.get('unlabeled'), val]
+    sets = [one for one in sets if one]
+    photos = [
+        path for one in sets for path in _listed(
+            Path(one['data_root']), one['data_prefix']['img_path'],
+            one['ann_file'])
+    ]
+    kind = needs_bands(look_at(photos, track))
+    if kind is not None:
+        for one in sets:
+            one['pipeline'] = [dict(type='LoadBands', bands=kind.pixels.bands)]
+
+
+def _listed(root: Path, folder: str, names: str) -> list[Path]:
+    lines = (root / names).read_text('utf-8').splitlines()
+    return [root / folder / line for line in lines if line]
+
+
 def _mixture(kinds: dict[Kind, list[Path]]) -> str:
     """Why photographs of several kinds are loaded as 8 bits."""
     odd = {kind: n for kind, n in kinds.items() if not kind.is_photo}

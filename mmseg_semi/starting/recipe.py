@@ -133,7 +133,9 @@ def choose_recipe(data: DataFacts,
     if not data.labelled:
         raise ValueError('There is no labelled photo to train on: the import '
                          'has no lists/train.txt.')
-    reasons = dict(pixels=data.pixels.reason)
+    reasons = {}
+    if data.pixels.reason:
+        reasons['pixels'] = data.pixels.reason
     method = _method(data, method, reasons)
     model, pretrained = _model(machine, model, reasons)
     crop, count = _crop(data, machine, crop, reasons)

@@ -36,7 +36,7 @@ def test_findings_have_them(photo):
     report = Report([
         Finding('mask-ids', 'error', 'labelled', path, 'v', 'r', (path, path)),
         Finding('mask-ids', 'error', 'x', 'val_dataloader', 'v', 'r')
-    ])
+    ]).with_short_paths()
     assert report.findings[0].path == 'photos/a.jpg'
     assert report.findings[0].files == ('photos/a.jpg', ) * 2
     assert report.findings[1].path == 'val_dataloader'

@@ -92,6 +92,7 @@ def test_a_run_may_go_on_with_other_batches(tmp_path):
 def test_the_model_is_told(tmp_path):
     _, runner = steps(tmp_path, 2)
     assert runner.model.accumulate == 2
+    assert runner.model.loss_scaler is False
     assert runner.train_loop.batches.share == (2, 4)
     assert batch_record(runner) == dict(
         total_batch=[4, 8], world_size=1, accumulate=2, batch_size=6)

@@ -229,6 +229,9 @@ def test_missing_places(tmp_path):
     with pytest.raises(FileNotFoundError, match='--masks: there is no'):
         run(tmp_path)
     (tmp_path / 'masks').mkdir()
+    with pytest.raises(ValueError, match='holds no file'):
+        run(tmp_path)
+    (tmp_path / 'masks/notes.doc').write_text('x')
     with pytest.raises(ValueError, match='no labels that are known'):
         run(tmp_path)
     with pytest.raises(FileNotFoundError, match='PHOTOS'):

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
+from mmseg_semi.data_check import check_config
 from mmseg_semi.models.segmentors.wrapped import resolve_segmentor
 from mmseg_semi.starting import (DataFacts, MachineFacts, choose_recipe,
                                  config_text, data_facts, methods, twin_path,
@@ -98,6 +99,19 @@ def test_large_photographs_are_resized_everywhere(tmp_path):
         sample = DATASETS.build(cfg.val_dataloader.dataset)[0]
     assert sample['inputs'].shape == (3, 512, 731)  # of 14 x 20
     assert sample['data_samples'].gt_sem_seg.shape == (14, 20)
+
+
+def test_a_broken_unlabelled_photo_is_a_warning(tmp_path, monkeypatch):
+    """With the short name of its file, and pipelines are tried on others."""
+    monkeypatch.chdir(tmp_path)
+    imported(tmp_path)
+    whole = (tmp_path / 'photos/p5.jpg').read_bytes()
+    (tmp_path / 'photos/p5.jpg').write_bytes(whole[:-200])
+    text = config_text('out', recipe('out', crop=32))
+    report = check_config(loaded(text))
+    assert not report.errors
+    found = [f for f in report.findings if f.kind == 'unreadable-image']
+    assert [f.path for f in found] == ['photos/p5.jpg']
 
 
 def test_many_classes_stay_in_their_file(tmp_path):

@@ -10,10 +10,13 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
+from mmseg_semi.data_check import check_config
+from mmseg_semi.importing.settings import data_loaders
 from mmseg_semi.starting import (DataFacts, MachineFacts, choose_recipe,
                                  config_text, data_facts)
 from mmseg_semi.starting.picture import draw_comparison
-from mmseg_semi.starting.pixels import Pixels, choose_pixels, look_at
+from mmseg_semi.starting.pixels import (Pixels, choose_pixels, load_bands,
+                                        look_at)
 from mmseg_semi.starting.trained import Trained
 from ..test_importing.helpers import HEIGHT, WIDTH, drawn, run, save
 
@@ -182,6 +185,20 @@ def test_configs_load_them_everywhere(tmp_path, write, bands, side):
     assert samples[1]['inputs']['unsup_student'].shape[0] == bands
     assert samples[2]['inputs'].shape[0] == bands
     assert ('data_preprocessor' in cfg.model) == (bands != 3)
+
+
+@pytest.mark.parametrize('write, loader', [(float4, 'LoadBands'),
+                                           (rgb8, None)])
+def test_checks_of_an_import_know_the_loader(tmp_path, write, loader):
+    loaders = data_loaders(imported(tmp_path, write))
+    load_bands(loaders, track)
+    sets = loaders['train_dataloader']['dataset']
+    for one in (sets['labeled'], sets['unlabeled'],
+                loaders['val_dataloader']['dataset']):
+        found = one.get('pipeline')
+        assert (found and found[0]['type']) == loader
+    report = check_config(Config(loaders), pipelines=False)
+    assert not report.errors
 
 
 def re_row(text):
