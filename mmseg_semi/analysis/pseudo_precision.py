@@ -14,44 +14,50 @@ from ..datasets.held_out import ChosenSamples
 from ..datasets.paths import first_few
 from ..datasets.unlabeled import file_keys
 from ..engine.label_gate import measure_labels, test_pipeline
+from ..evaluation.gate import HELD_OUT, VALIDATION
 from .images import class_names
 
 
 def stated_and_true(model, cfg: Config, thresholds: Sequence[float]) -> dict:
-    """Pseudo-labels on held-out and on the unlabelled images.
+    """Pseudo-labels on images with labels, and on the unlabelled ones.
 
     Args:
         model (Framework): Trained, in evaluation mode.
-        cfg (Config): Of its training, with ``held_out``; the masks of its
+        cfg (Config): Of its training; the masks of its
             unlabelled images lie beside those of the labelled ones, as in
             benchmarks.
         thresholds (Sequence[float]): Confidences in [0, 1].
 
     Returns:
-        dict: ``network``, which labels; ``stated``, on the held-out images,
-        what a training can know, and ``true``, on the unlabelled ones, both
-        as :meth:`.LabelPrecision.as_dict` gives it.
+        dict: ``network``, which labels; ``source``, as
+        :class:`.PrecisionGateHook` says it; ``stated``, on the held-out
+        images, else those for validation, what a training can know, and
+        ``true``, on the unlabelled ones, both as
+        :meth:`.LabelPrecision.as_dict` gives it.
 
     Raises:
         TypeError: The model makes no pseudo-labels.
-        ValueError: No image is held out, the config has no unlabelled
-            images, or these have no masks.
+        ValueError: The config holds no images out and has none for
+            validation; it has no unlabelled images, or these have no masks.
     """
     if not hasattr(model, 'labeler'):
         raise TypeError(f'{cfg.filename}: {type(model).__name__} makes no '
                         'pseudo-labels.')
     settings = cfg.train_dataloader.dataset
     dataset = DATASETS.build(settings)
-    if not isinstance(dataset, SemiSegDataset) or not dataset.held_out:
-        raise ValueError(
-            f'{cfg.filename} holds no labelled images out: train with '
-            'train_dataloader.dataset.held_out=0.1, for instance.')
-    if dataset.unlabeled is None:
+    if getattr(dataset, 'unlabeled', None) is None:
         raise ValueError(f'{cfg.filename} has no unlabelled images.')
     pipeline = test_pipeline(cfg)
-    sets = dict(
-        stated=dataset.held_out_set(pipeline),
-        true=_with_masks(dataset, settings, pipeline))
+    source, stated = HELD_OUT, dataset.held_out_set(pipeline)
+    if not dataset.held_out:
+        source, loader = VALIDATION, cfg.get('val_dataloader')
+        if not loader:
+            raise ValueError(
+                f'{cfg.filename} holds no labelled images out '
+                '(train_dataloader.dataset.held_out) and has none for '
+                'validation.')
+        stated = DATASETS.build(loader.dataset)
+    sets = dict(stated=stated, true=_with_masks(dataset, settings, pipeline))
     names = class_names(dataset, model.num_classes)
     found = {
         name:
@@ -59,7 +65,7 @@ def stated_and_true(model, cfg: Config, thresholds: Sequence[float]) -> dict:
                        thresholds).as_dict(names)
         for name, images in sets.items()
     }
-    return dict(network=model.labeler[0], **found)
+    return dict(network=model.labeler[0], source=source, **found)
 
 
 def _with_masks(dataset: SemiSegDataset, settings: dict,

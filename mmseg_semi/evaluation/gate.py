@@ -11,28 +11,42 @@ _SHOWN = 6  # classes named in a sentence
 
 def suggest_threshold(found: dict,
                       target: float = 0.9,
-                      min_pixels: int = 100) -> tuple[float | None, str]:
+                      min_pixels: int = 100,
+                      min_images: float = 5) -> tuple[float | None, str]:
     """The confidence from which pseudo-labels may be trusted.
 
-    Judged are the classes that at least ``min_pixels`` pixels are predicted
-    as. One passes at a threshold where its precision is at least ``target``
-    and where it still has so many pixels.
+    Judged are the classes that at least ``min_pixels`` pixels, of at least
+    ``min_images`` images, are predicted as. One passes at a threshold where
+    its precision is at least ``target`` and where it still has so many
+    pixels. Unless most of the classes that occur can be judged, nothing is
+    suggested.
 
     Args:
         found (dict): Of :meth:`.LabelPrecision.as_dict`.
         target (float): Precision every class shall have, in (0, 1].
         min_pixels (int): Pixels that say something.
+        min_images (float): Images that say something, see
+            :attr:`.LabelPrecision.effective_images`.
 
     Returns:
         tuple[float | None, str]: The smallest threshold at which all judged
         classes pass, else the one at which most do, the mean of their
-        precisions deciding between equals; None without a class to judge.
+        precisions deciding between equals; None where it cannot be said.
         And a sentence that says which of these it is.
     """
-    judged = _judged(found, 0, min_pixels)
-    if not judged:
-        return None, ('Too few pixels were predicted to suggest a threshold: '
-                      f'no class has {min_pixels}.')
+    judged = [
+        name for name in _judged(found, 0, min_pixels)
+        if found['images_per_class'][name][0] >= min_images
+    ]
+    occur = [
+        name for name, pixels in found['pixels'].items()
+        if pixels[0] or found['labelled_pixels'][name]
+    ]
+    if 2 * len(judged) <= len(occur):
+        return None, (
+            'There are too few images to suggest a threshold: '
+            f'{len(judged)} of {len(occur)} classes are predicted in '
+            f'{min_images:g} images or more. Hold more out.')
     best, scores = None, []
     for place, threshold in enumerate(found['thresholds']):
         enough = [
@@ -90,8 +104,13 @@ def gate_alarms(found: dict,
     ]
     alarms, where = [], _from(threshold or 0., False)
     if wrong:
-        alarms.append(f'Pseudo-labels of {_named(wrong)} are right in less '
-                      f'than {lowest:.0%} of their pixels {where}.')
+        images = {
+            name: found['images_per_class'][name][place]
+            for name in wrong
+        }
+        alarms.append(
+            f'Pseudo-labels of {_named(wrong, images)} are right in less '
+            f'than {lowest:.0%} of their pixels {where}.')
     if absent:
         alarms.append(f'No pixel is predicted {where} as '
                       f'{_named(dict.fromkeys(absent))}, though the labels '
@@ -155,11 +174,16 @@ def _from(threshold: float, begins: bool = True) -> str:
     return text.capitalize() if begins else text
 
 
-def _named(values: dict[str, float | None]) -> str:
-    shown = [
-        name if value is None else f'{name} ({value:.0%})'
-        for name, value in list(values.items())[:_SHOWN]
-    ]
+def _named(values: dict[str, float | None],
+           images: dict[str, float] | None = None) -> str:
+    """Names with their precision, and by how many images it is known."""
+    shown = []
+    for name, value in list(values.items())[:_SHOWN]:
+        text = '' if value is None else f'{value:.0%}'
+        if text and images:
+            number = max(1, round(images[name]))
+            text += f' by {number} image' + 's' * (number > 1)
+        shown.append(f'{name} ({text})' if text else name)
     more = len(values) - _SHOWN
     return ', '.join(shown) + (f' and {more} more' if more > 0 else '')
 

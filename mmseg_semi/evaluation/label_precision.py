@@ -14,8 +14,8 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 class LabelPrecision:
     """Counts right and wrong pixels by predicted class and confidence.
 
-    Holds two numbers per class and interval between thresholds, however many
-    images are added.
+    Holds three numbers per class and threshold, however many images are
+    added.
 
     Args:
         num_classes (int): C.
@@ -43,6 +43,8 @@ class LabelPrecision:
         # Row 0 counts right pixels, row 1 all of them, by predicted class.
         self._pixels = torch.zeros(2, num_classes, bins, dtype=torch.long)
         self._truth = torch.zeros(num_classes, dtype=torch.long)
+        # Sums over the images of squared pixels with at least a threshold.
+        self._squares = torch.zeros(num_classes, bins, dtype=torch.double)
 
     @torch.no_grad()
     def add(self,
@@ -81,6 +83,8 @@ class LabelPrecision:
         self._pixels = self._pixels.to(label.device) + counts.view_as(
             self._pixels)
         self._truth = self._truth.to(label.device) + classes[:self.num_classes]
+        kept = counts[1].view_as(self._pixels[1]).flip(1).cumsum(1).flip(1)
+        self._squares = self._squares.to(label.device) + kept.double()**2
         self.images += 1
 
     def summed(self, device: torch.device | str = 'cpu') -> 'LabelPrecision':
@@ -100,6 +104,7 @@ class LabelPrecision:
             [self._pixels.numel(), self.num_classes, 1])
         whole._pixels, whole._truth = pixels.view_as(self._pixels), truth
         whole.images = int(images)
+        whole._squares = all_sum(self._squares.to(device)).cpu()
         return whole
 
     @property
@@ -118,6 +123,14 @@ class LabelPrecision:
         """np.ndarray: int64 (C,), pixels of each class in the labels."""
         return self._truth.cpu().numpy()
 
+    @property
+    def effective_images(self) -> np.ndarray:
+        """np.ndarray: fp64 (C, T), images of equal weight that would say as
+        much about a precision. Pixels of an object are right or wrong
+        together, so a class that fills one image has been seen once."""
+        squares = self._squares.cpu().numpy()
+        return self.kept.astype(float)**2 / np.maximum(squares, 1)
+
     def _at_least(self, row: int) -> np.ndarray:
         counts = self._pixels[row].cpu().numpy()
         return counts[:, ::-1].cumsum(1)[:, ::-1]
@@ -135,8 +148,9 @@ class LabelPrecision:
             ``precision_of_all``, the same over all classes; ``kept``, share
             of all labelled pixels, for each threshold; ``kept_per_class``,
             name -> share of the pixels predicted as it, None where there is
-            none; ``pixels``, name -> such pixels; ``labelled_pixels``, name
-            -> pixels of the class in the labels.
+            none; ``pixels``, name -> such pixels; ``images_per_class``, name
+            -> :attr:`effective_images`; ``labelled_pixels``, name -> pixels
+            of the class in the labels.
         """
         names = unique_names(classes)
         right, kept = self.right, self.kept
@@ -149,6 +163,9 @@ class LabelPrecision:
                          kept.sum(0)[:1]),
             kept_per_class=dict(zip(names, _ratios(kept, kept[:, :1]))),
             pixels=dict(zip(names, kept.tolist())),
+            images_per_class=dict(
+                zip(names,
+                    self.effective_images.round(1).tolist())),
             labelled_pixels=dict(zip(names, self.labelled.tolist())))
 
 

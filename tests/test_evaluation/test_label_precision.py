@@ -90,6 +90,7 @@ def test_ignored_pixels_are_of_no_account():
     found = counted(empty).as_dict('abcd')
     assert found['kept'] == [None] * 4
     assert suggest_threshold(found)[0] is None
+    assert gate_alarms(found, None) == []
 
 
 def test_memory_does_not_grow():
@@ -122,7 +123,7 @@ def test_two_processes_count_as_one(gloo_pool):
     assert gloo_pool(_summed, 2) == [alone, alone]
 
 
-def given(**rows):
+def given(images=20., **rows):
     """Precision and pixels by class at 0, 0.8 and 0.9."""
     thresholds = [0., .8, .9]
     pixels = {name: [p for _, p in row] for name, row in rows.items()}
@@ -137,6 +138,8 @@ def given(**rows):
         precision_of_all=[.5, .8, .9],
         kept=[n / total[0] for n in total],
         pixels=pixels,
+        images_per_class={name: [images] * 3
+                          for name in rows},
         labelled_pixels=dict.fromkeys(rows, 500))
 
 
@@ -150,6 +153,29 @@ def test_smallest_threshold_that_serves_every_class():
     assert sentence.startswith('From confidence 0.8 on every class is right')
     assert suggest_threshold(found, .94)[0] == .9
     assert suggest_threshold(found, .5)[0] == 0.
+
+
+def test_few_images_suggest_nothing():
+    rows = dict(a=[(.95, 900)] * 3, b=[(.95, 300)] * 3, c=[(.95, 300)] * 3)
+    found = given(**rows)
+    assert suggest_threshold(found)[0] == 0.
+    found['images_per_class']['a'] = [4.9] * 3
+    assert suggest_threshold(found)[0] == 0.  # most are judged
+    found['images_per_class']['b'] = [2.] * 3
+    threshold, sentence = suggest_threshold(found)
+    assert threshold is None
+    assert '1 of 3 classes are predicted in 5 images or more' in sentence
+    assert suggest_threshold(found, min_images=1)[0] == 0.
+
+
+def test_images_of_equal_weight():
+    full, one = torch.zeros(4, 5, dtype=int), torch.zeros(1, 1, dtype=int)
+    counts = counted([(full, torch.ones(4, 5), full)] * 3)
+    assert counts.effective_images[0].tolist() == [3.] * 4
+    assert not counts.effective_images[1].any()
+    counts.add(one, torch.ones(1, 1), one)  # a stray pixel is no image
+    assert 3 < counts.effective_images[0, 0] < 3.2
+    assert counts.as_dict('abcd')['images_per_class']['a'][0] == 3.1
 
 
 def test_else_the_best_compromise():
@@ -175,11 +201,11 @@ def test_alarms_name_classes():
         b=[(.6, 300), (.65, 200), (.8, 150)],
         rare=[(.1, 20), (.1, 10), (.1, 10)])
     (alarm, ) = gate_alarms(found, .8)
-    assert 'of b (65%) are right in less than 70%' in alarm
+    assert 'of b (65% by 20 images) are right in less than 70%' in alarm
     assert 'from confidence 0.8 on' in alarm
     assert gate_alarms(found, .9) == []
     (alarm, ) = gate_alarms(found, None)
-    assert 'b (60%)' in alarm and 'at any confidence' in alarm
+    assert 'b (60% by' in alarm and 'at any confidence' in alarm
 
 
 @pytest.mark.parametrize('source, word', [('held_out', 'held-out labelled'),

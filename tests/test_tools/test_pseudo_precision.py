@@ -54,8 +54,8 @@ def test_stated_and_true(tmp_path, capsys):
         shown.split())
     with pytest.raises(SystemExit, match='--force'):
         tool.main(arguments)
-    with pytest.raises(SystemExit, match='holds no labelled images out'):
-        tool.main([
-            *arguments[:2], '--cfg-options',
-            'train_dataloader.dataset.held_out=0'
-        ])
+    none = '--cfg-options', 'train_dataloader.dataset.held_out=0'
+    result = tool.main([*arguments[:2], *none])
+    assert (result['source'], result['stated']['images']) == ('validation', 3)
+    with pytest.raises(SystemExit, match='has none for validation'):
+        tool.main([*arguments[:2], *none, 'val_dataloader=None'])

@@ -4,8 +4,9 @@
     pseudo_precision.py CONFIG CHECKPOINT --thresholds 0.8 0.9 0.95
 
 compares, class by class, the precision of confident pixels on the labelled
-images that the training held out (``train_dataloader.dataset.held_out``),
-which it can state, with that on its unlabelled images, which it cannot know.
+images that the training held out (``train_dataloader.dataset.held_out``; where
+there are none, on the validation images), which it can state, with that on its
+unlabelled images, which it cannot know.
 It is for benchmarks: the masks of the unlabelled images must lie where the
 labelled ones have theirs. The network that labels is measured, the teacher
 for instance, in evaluation mode.
@@ -25,6 +26,8 @@ from mmseg_semi.analysis.pseudo_precision import stated_and_true
 from mmseg_semi.benchmarking import make_console
 from mmseg_semi.engine.atomic import write_atomically
 from mmseg_semi.engine.readable_errors import readable_errors
+
+_KIND = dict(held_out='held-out', validation='validation')
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -74,18 +77,19 @@ def table(result: dict) -> Table:
     edges = list(enumerate(stated['thresholds']))[1:]
     found = Table(
         title=f'Right of what the {result["network"]} predicts, %: stated by '
-        f'{stated["images"]} held-out images / true of {true["images"]} '
+        f'{stated["images"]} {_KIND[result["source"]]} images / true of '
+        f'{true["images"]} '
         'unlabelled ones')
     found.add_column('class')
     for _, edge in edges:
         found.add_column(f'from {edge:g} on', justify='right')
-    found.add_column('pixels stated by', justify='right')
+    found.add_column('images that say so', justify='right')
     for name in stated['precision']:
         found.add_row(
             name,
             *(f'{percent(stated["precision"][name][i])} / '
               f'{percent(true["precision"][name][i])}' for i, _ in edges),
-            str(stated['pixels'][name][edges[0][0]]))
+            f'{stated["images_per_class"][name][edges[0][0]]:g}')
     for title, key in (('all', 'precision_of_all'), ('kept', 'kept')):
         found.add_row(
             title,

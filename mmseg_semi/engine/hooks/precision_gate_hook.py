@@ -50,6 +50,8 @@ class PrecisionGateHook(Hook):
             0.7.
         min_pixels (int): A class is judged by at least so many predicted
             pixels. Defaults to 100.
+        min_images (float): And, to suggest a threshold, by so many images.
+            Defaults to 5.
         ignore_index (int): Defaults to 255.
 
     Raises:
@@ -65,6 +67,7 @@ class PrecisionGateHook(Hook):
                  target: float = 0.9,
                  alarm: float = 0.7,
                  min_pixels: int = 100,
+                 min_images: float = 5,
                  ignore_index: int = 255) -> None:
         LabelPrecision(1, thresholds)  # refuses what is no confidence
         if not 0 < target <= 1 or not 0 <= alarm <= 1:
@@ -75,7 +78,8 @@ class PrecisionGateHook(Hook):
                              f'least 1; got {min_pixels}.')
         self.thresholds, self.every_validation = thresholds, every_validation
         self.target, self.alarm = target, alarm
-        self.min_pixels, self.ignore_index = min_pixels, ignore_index
+        self.min_pixels, self.min_images = min_pixels, min_images
+        self.ignore_index = ignore_index
         self._source = ''  # that of a training that has begun
         self._loader = None
 
@@ -148,7 +152,8 @@ class PrecisionGateHook(Hook):
         content = counts.as_dict(dataset.metainfo['classes'])
         own = model.confidence_threshold
         suggested, sentence = suggest_threshold(content, self.target,
-                                                self.min_pixels)
+                                                self.min_pixels,
+                                                self.min_images)
         before = runner.message_hub.runtime_info.get(GATE_KEY) or {}
         network, head = model.labeler
         return dict(
