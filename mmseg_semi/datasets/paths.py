@@ -49,6 +49,10 @@ def require(path: str, what: str, folder: bool) -> None:
         other = 'file' if folder else 'folder'
         raise FileNotFoundError(
             f'{what}: {path} is a {other}, but a {kind} is needed.')
+    if path.startswith('~'):
+        raise FileNotFoundError(
+            f'{what}: {path} begins with ~, which shells replace but configs '
+            f'do not: write {osp.expanduser(path)}.')
     raise FileNotFoundError(
         f'{what}: there is no {kind} {osp.abspath(path)}. {nearest(path)}')
 

@@ -35,6 +35,8 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ImportError) and 'custom modules' in text:
         return (f'{text}. custom_imports names modules as `import` does: run '
                 'from the folder that holds them, or add it to PYTHONPATH.')
+    if isinstance(error, ImportError) and 'pip install' in text:
+        return f'A package that the config needs is missing. {text}'
     return None
 
 

@@ -292,3 +292,10 @@ def test_several_suffixes_of_one_set(tree, key):
     cfg = config(tree, stock(tree, 'labelled', **{key: ['.png', '.jpg']}))
     finding = only(check_config(cfg), 'set-not-built', 'error')
     assert 'must be one string' in finding.value
+
+
+def test_a_home_folder_that_nobody_replaces(tree):
+    cfg = config(tree, stock(tree, 'labelled', data_root='~/photos'))
+    finding = only(check_config(cfg), 'set-not-built', 'error')
+    assert 'begins with ~' in finding.value
+    assert finding.value.endswith('/photos.')

@@ -62,6 +62,12 @@ def test_modules_that_cannot_be_imported(tmp_path):
     assert 'PYTHONPATH' in explain(raised(Config.fromfile, path))
 
 
+def test_a_package_that_is_not_installed():
+    error = ImportError('Please run "pip install wandb" to install wandb')
+    assert 'config needs is missing. Please run' in explain(error)
+    assert explain(ImportError('cannot import name x')) is None
+
+
 def test_errors_from_deeper_inside_keep_their_traceback():
     assert explain(raised(HOOKS.build, dict(type='BrokenInside'))) is None
     assert explain(raised(int, 'x')) is None

@@ -253,3 +253,19 @@ def test_a_tiff_too_large_for_pillow_is_named(tmp_path, monkeypatch):
             UnreadableImageError, match='scan.tif.*more than the 1,800'):
         TRANSFORMS.build(dict(type='LoadStrictImage'))(
             dict(img_path=str(path)))
+
+
+@pytest.mark.parametrize('mode', ['CMYK', 'L', '1', 'P', 'LA', 'RGBA'])
+def test_photographs_of_other_modes_keep_their_colours(tmp_path, mode):
+    """As Pillow shows them, without an alpha that hides nothing."""
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    red, green = np.meshgrid(ramp, ramp)
+    picture = Image.fromarray(np.stack([red, green, 255 - red], -1))
+    picture = picture.convert(mode)
+    path = str(tmp_path / ('a.jpg' if mode == 'CMYK' else 'a.png'))
+    picture.save(path, **(dict(quality=95) if mode == 'CMYK' else {}))
+    loaded = LoadStrictImage()(dict(img_path=path))['img']
+    with Image.open(path) as shown:
+        wanted = np.asarray(shown.convert('RGB'))[..., ::-1]
+    assert loaded.shape == (64, 64, 3)
+    assert np.abs(loaded.astype(int) - wanted).max() <= 3
