@@ -14,6 +14,7 @@ from torch import nn
 
 from ..analysis.features import find_network
 from ..datasets.coco81 import palette as many_colors
+from ..datasets.paths import nearest
 from ..engine.config_reading import read_config
 from ..engine.load_weights import load_weights
 from ..quiet import no_notes
@@ -58,6 +59,9 @@ def find_model(config: str | Path | Config,
         trained = find_trained(name, given, kind)
         return trained.cfg, trained.checkpoint, name
     if checkpoint is None or checkpoint in WEIGHTS:
+        if not Path(name).exists():
+            raise FileNotFoundError(
+                f'There is no work directory {name}. {nearest(name)}')
         raise ValueError(
             f'{name} is no work directory of a training, so there is no '
             f'{checkpoint or "last"} checkpoint to find: give the file.')

@@ -55,6 +55,7 @@ def test_what_the_user_can_mend_is_1(model, capsys, arguments, text):
     ('model/config.py', 'absent.pth', 'no checkpoint absent.pth'),
     ('model/weights.pth', 'photos', 'its config comes first'),
     ('model/config.py', 'last', 'no work directory'),
+    ('modle', 'last', 'no work directory modle'),
     ('photos', 'last', 'holds 0 configs'),
     ('model/config.py', 'photos/a.png', 'not a checkpoint'),
 ])

@@ -194,7 +194,8 @@ def test_a_damaged_geotiff_is_skipped(tmp_path, predictor):
     save(tmp_path / 'photos/b.png')
     tiled = Predictor(*files(tmp_path / 'm', 'local'), device='cpu', tile=64)
     for number, one in enumerate((predictor, tiled)):
-        report = predict_folder(one, str(path.parent), str(tmp_path / f'{number}'))
+        report = predict_folder(one, str(path.parent),
+                                str(tmp_path / f'{number}'))
         assert [s.image for s in report.skipped] == [str(path)]
         assert len(report.predicted) == 1
 
