@@ -255,13 +255,13 @@ class _Parts:
         """
         made: dict[str, str] = {}
         targets: dict[str, str] = {}
-        for line in sorted(
-                m for m in self.meaning.values() if isinstance(m, str)):
+        for line in sorted(m for m in self.meaning.values()
+                           if isinstance(m, str)):
             name, target = _target(line)
             while targets.setdefault(name, target) != target:
                 name += '_'
-            same = (one for one in made.values()
-                    if _target(one) == (name, target))
+            same = (
+                one for one in made.values() if _target(one) == (name, target))
             made[line] = next(same, None) or _as(line, name)
         return made
 

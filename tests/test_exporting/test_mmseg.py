@@ -156,6 +156,11 @@ class TestRefused:
         with pytest.raises(NotADirectoryError, match='is a file'):
             self.run(trained, tmp_path, out=str(tmp_path / 'file' / 'out'))
 
+    def test_a_folder_of_somebody_else(self, trained, tmp_path, monkeypatch):
+        monkeypatch.setattr('os.access', lambda path, mode: False)
+        with pytest.raises(PermissionError, match='cannot be written'):
+            self.run(trained, tmp_path)
+
     def test_other_classes(self, trained, tmp_path):
         model = models()['deeplab']
         model['num_classes'] = 7

@@ -18,9 +18,9 @@ from mmseg_semi.exporting.scopes import ModuleNames
 PARTS = ('models.backbones', 'models.decode_heads', 'datasets.transforms')
 CLASSES = sorted(
     (cls for registry in (MODELS, TRANSFORMS)
-     for cls in registry.module_dict.values()
-     if isinstance(cls, type) and cls.__module__.startswith(
-         tuple(f'mmseg_semi.{part}.' for part in PARTS))),
+     for cls in registry.module_dict.values() if isinstance(cls, type) and
+     cls.__module__.startswith(tuple(f'mmseg_semi.{part}.'
+                                     for part in PARTS))),
     key=lambda cls: cls.__name__)
 
 
@@ -28,14 +28,14 @@ def names(text):
     """Names of the module in a text, those of functions called later last."""
     statement, = ast.parse(text).body
     uses = ModuleNames(statement, 'mmseg_semi').uses
-    return ([u.node.id for u in uses if u.eager],
-            [u.node.id for u in uses if not u.eager])
+    return ([u.node.id for u in uses
+             if u.eager], [u.node.id for u in uses if not u.eager])
 
 
 @pytest.mark.parametrize('text, eager, later', [
     ('x = f(y)', ['f', 'y'], []),
-    ('def f(a, *b, c=d, **e) -> g: return a + h + b + c + e', ['d', 'g'],
-     ['h']),
+    ('def f(a, *b, c=d, **e) -> g: return a + h + b + c + e', ['d', 'g'
+                                                               ], ['h']),
     ('def f():\n    a = b\n    return [c for c in a if c is d]', [],
      ['b', 'd']),
     ('def f():\n    for a, b in c:\n        with d as e: a, b, e', [],
@@ -85,8 +85,8 @@ def test_each_class_alone(cls):
     assert copied is not cls
     assert text.startswith('# Copyright (c) mmseg_semi authors.')
     assert 'Apache' in text.splitlines()[1]
-    assert inspect.signature(copied) == inspect.signature(cls) or (
-        str(inspect.signature(copied)).count(',') == str(
+    assert inspect.signature(copied) == inspect.signature(cls) or (str(
+        inspect.signature(copied)).count(',') == str(
             inspect.signature(cls)).count(','))
 
 
