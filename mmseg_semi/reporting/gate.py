@@ -1,11 +1,12 @@
 # Copyright (c) mmseg_semi authors.
-"""Precision of confident pixels on images held out, from a record."""
-from collections.abc import Mapping, Sequence
+"""Precision of confident pixels, from the record of a training."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
+from ..evaluation import gate_lines
 from .charts import Line, line_chart, run_style
 
 _LINES = 8  # classes of a chart
@@ -16,19 +17,21 @@ class Gate(NamedTuple):
 
     Attributes:
         run (str): Its name.
-        images (str): How many images were held out.
-        suggested (str): A threshold.
+        lines (list[str]): The measurement in sentences: on which images, and
+            which threshold is suggested.
         thresholds (list[str]): Of the columns.
-        rows (list[tuple[str, list[float | None]]]): ``kept`` and the classes,
-            with shares in [0, 1].
+        kept (list[float | None]): Share of the pixels that are so sure, in
+            [0, 1].
+        rows (list[tuple[str, list[float | None]]]): The classes, with their
+            precision in [0, 1].
         svg (Markup): The same drawn: the share that is kept, and the
             precision of the eight classes where it is lowest.
         legend (list[tuple[str, str]]): Style and name of its lines.
     """
     run: str
-    images: str
-    suggested: str
+    lines: list[str]
     thresholds: list[str]
+    kept: list[float | None]
     rows: list[tuple[str, list[float | None]]]
     svg: Markup
     legend: list[tuple[str, str]]
@@ -39,33 +42,30 @@ def read_gate(run: str, content) -> Gate:
 
     Args:
         run (str): Name of the run.
-        content (dict): ``thresholds``, T numbers; ``precision``, T shares or
-            None for each class by name; ``kept``, T shares; ``suggested`` and
-            ``images``.
+        content (dict): What :class:`.PrecisionGateHook` writes.
 
     Raises:
         ValueError: It is of another form.
     """
     try:
         thresholds = [float(value) for value in content['thresholds']]
-        rows = {'kept': _shares(content['kept'], thresholds)}
-        rows.update((str(name), _shares(values, thresholds))
-                    for name, values in content['precision'].items())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError('The precision on held-out images ("gate" of its '
+        kept = _shares(content['kept'], thresholds)
+        rows = [(str(name), _shares(values, thresholds))
+                for name, values in content['precision'].items()]
+        sentences = gate_lines(content)
+    except (KeyError, TypeError, ValueError, AttributeError,
+            IndexError) as error:
+        raise ValueError('The precision of its pseudo-labels ("gate" of its '
                          f'record) cannot be read: {error!r}.') from error
-    classes = sorted((name for name in rows if name != 'kept'),
-                     key=lambda name: _mean(rows[name]))[:_LINES]
+    lowest = sorted(rows, key=lambda row: _mean(row[1]))[:_LINES]
     lines = [
-        Line(name, 'published' if name == 'kept' else run_style(i - 1),
-             np.array(thresholds),
-             np.array([np.nan if v is None else v for v in rows[name]]))
-        for i, name in enumerate(['kept', *classes])
+        Line(name,
+             run_style(i - 1) if i else 'published', np.array(thresholds),
+             np.array([np.nan if v is None else v for v in values]))
+        for i, (name, values) in enumerate([('kept', kept), *lowest])
     ]
     return Gate(
-        run, str(content.get('images', 'not known')),
-        _text(content.get('suggested')), [f'{t:g}' for t in thresholds],
-        list(rows.items()),
+        run, sentences, [f'{t:g}' for t in thresholds], kept, rows,
         line_chart(f'Precision of {run} by threshold', lines, span=(0., 1.)),
         [(line.style, line.name) for line in lines])
 
@@ -81,12 +81,3 @@ def _shares(values: Sequence, thresholds: Sequence) -> list[float | None]:
 def _mean(values: list[float | None]) -> float:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else 2.
-
-
-def _text(suggested) -> str:
-    if suggested is None:
-        return 'none'
-    if isinstance(suggested, Mapping):
-        return ', '.join(f'{name} {value}'
-                         for name, value in suggested.items())
-    return str(suggested)

@@ -102,9 +102,8 @@ def _alarms(run: Run) -> list[str]:
     alarms = list(run.record.get('alarms') or [])
     gate = run.record.get('gate')
     if isinstance(gate, dict):
-        alarm = gate.get('alarm')
-        alarms += alarm if isinstance(alarm, list) else [alarm]
-    return [str(alarm) for alarm in alarms if alarm]
+        alarms += gate.get('alarms') or []
+    return [str(alarm) for alarm in alarms]
 
 
 def _validation(run: Run) -> list[str]:

@@ -13,7 +13,7 @@ from .batches import random_labels, sample_of, with_edges
 from .families import config_path
 
 # The last for LRASPP (MobileNetV3), whose pool of 49 x 49 is at stride 16.
-SIZES = (64, 128, 256, 784)
+SIZES = (64, 128, 256, 400)
 
 
 class Stock(NamedTuple):

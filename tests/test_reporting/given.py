@@ -213,6 +213,13 @@ GATE = dict(
         'kind 1': [.4, .5, .8, None],
         'kind 2': [.6, .7, .9, .95]
     },
+    precision_of_all=[.6, .7, .9, .97],
     kept=[.9, .8, .5, .2],
-    suggested=.9,
+    threshold=.9,
+    suggested=.95,
+    suggestion='Every class is right.',
+    alarms=[],
+    source='held_out',
+    network='teacher',
+    iteration=40,
     images=12)

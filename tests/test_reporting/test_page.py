@@ -107,8 +107,8 @@ def test_classes_confusion_and_health(page):
     assert page.source.count('class="heat"') == 2
     assert '6 of 6 validation images' in page['confusion']
     assert 'pseudo/keep_ratio' in page['health']
-    assert '12 labelled images were held out' in page['health']
-    assert 'Suggested threshold: 0.9' in page['health']
+    assert '12 held-out labelled images' in page['health']
+    assert 'Suggested threshold 0.95' in page['health']
 
 
 def test_images(page):

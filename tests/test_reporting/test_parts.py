@@ -112,14 +112,22 @@ class TestGate:
     def test_rows_and_lines(self):
         gate = read_gate('run', GATE)
         assert gate.thresholds == ['0.5', '0.7', '0.9', '0.95']
-        assert gate.rows[0] == ('kept', [.9, .8, .5, .2])
+        assert gate.kept == [.9, .8, .5, .2]
         assert dict(gate.rows)['kind 1'][3] is None
-        assert gate.suggested == '0.9' and gate.images == '12'
+        assert '12 held-out labelled images' in gate.lines[0]
+        assert 'Suggested threshold 0.95' in gate.lines[1]
         assert [name for _, name in gate.legend
                 ] == ['kept', 'kind 1', 'kind 2', 'kind 0']
 
+    def test_a_class_named_kept(self):
+        precision = {'kept': [.1, .2, .3, .4]}
+        gate = read_gate('run', dict(GATE, precision=precision))
+        assert gate.rows == list(precision.items())
+        assert gate.kept == [.9, .8, .5, .2]
+
     @pytest.mark.parametrize('change', [
         dict(kept=[1.]),
+        dict(threshold=.3),
         dict(thresholds=None),
         dict(precision=[1]),
         dict(precision={'a': ['x'] * 4})

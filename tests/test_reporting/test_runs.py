@@ -53,7 +53,8 @@ def test_losses_that_are_not_finite_come_first(bare):
     (dict(scores=(50., 20.)), '20.00, is 30.00 points below its best, 50.00'),
     (dict(weights=False), 'No weights'),
     (dict(alarms=['The teacher does not move.']), 'The teacher does not move'),
-    (dict(gate=dict(alarm='Few pixels are right.')), 'Few pixels are right.'),
+    (dict(gate=dict(alarms=['Few pixels are right.'])),
+     'Few pixels are right.'),
 ])
 def test_what_is_missing_is_said(bare, options, text):
     found = notices(read_run(bare(**options)))
