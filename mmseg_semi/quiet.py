@@ -32,9 +32,14 @@ def nothing_printed():
 
 
 @contextmanager
-def no_notes():
-    """Leave out notes and warnings of building a model."""
-    logger = MMLogger.get_current_instance()
+def no_notes(name: str | None = None):
+    """Leave out notes and warnings of what libraries do.
+
+    Args:
+        name (str, optional): Of their logger. Defaults to None: MMEngine's.
+    """
+    logger = (
+        logging.getLogger(name) if name else MMLogger.get_current_instance())
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -13,8 +13,8 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
 from ..quiet import nothing_printed
+from .exportable import Exportable
 from .onnx_graph import INPUT, Graph
-from .predictor import Predictor
 from .to_onnx import as_probabilities, session
 
 MOST = 8
@@ -44,12 +44,12 @@ class Compared:
     threads: int
 
 
-def find_images(predictor: Predictor,
+def find_images(exportable: Exportable,
                 given: str | None) -> tuple[list[str], str]:
     """Files to compare on, at most ``MOST`` spread over all.
 
     Args:
-        predictor (Predictor): Its config has validation images.
+        exportable (Exportable): Its config has validation images.
         given (str, optional): A file or a folder, instead of those.
 
     Returns:
@@ -68,12 +68,12 @@ def find_images(predictor: Predictor,
                 f'--images: {given} is no image and no folder with images '
                 f'({", ".join(SUFFIXES)}).')
         return _spread([str(f) for f in files]), f'images of {given}'
-    loader = predictor.cfg.get('val_dataloader') or predictor.cfg.get(
+    loader = exportable.cfg.get('val_dataloader') or exportable.cfg.get(
         'test_dataloader')
     if loader:
         try:
             with DefaultScope.overwrite_default_scope(
-                    predictor.scope), nothing_printed():
+                    exportable.scope), nothing_printed():
                 dataset = DATASETS.build(loader['dataset'])
                 files = [
                     dataset.get_data_info(i)['img_path']
@@ -88,15 +88,15 @@ def find_images(predictor: Predictor,
                 '--images FOLDER compares on photographs')
 
 
-def pixel_type(predictor: Predictor) -> type[np.generic]:
+def pixel_type(exportable: Exportable) -> type[np.generic]:
     """Of the pixels that the test pipeline loads."""
-    pipeline = predictor.cfg.get('test_pipeline') or [{}]
+    pipeline = exportable.cfg.get('test_pipeline') or [{}]
     deep = any('Bands' in str(t.get('type')) or t.get('to_float32')
                for t in pipeline)
     return np.float32 if deep else np.uint8
 
 
-def compare(predictor: Predictor, graph: Graph, content: bytes,
+def compare(exportable: Exportable, graph: Graph, content: bytes,
             files: list[str], what: str,
             size: tuple[int, int] | None) -> Compared:
     """Run both on the same images.
@@ -104,7 +104,7 @@ def compare(predictor: Predictor, graph: Graph, content: bytes,
     PyTorch runs the model with its own data preprocessor, not the graph.
 
     Args:
-        predictor (Predictor): The trained model.
+        exportable (Exportable): The trained model.
         graph (Graph): What was exported.
         content (bytes): The ONNX file.
         files (list[str]): Images; none compares on noise.
@@ -114,7 +114,7 @@ def compare(predictor: Predictor, graph: Graph, content: bytes,
     """
     runner, names = session(content), list(graph.options.outputs)
     largest, wrong, pixels, times = 0., 0, 0, []
-    for image in _loaded(predictor, graph, files, size):
+    for image in _loaded(exportable, graph, files, size):
         theirs, slow = _pytorch(graph, image)
         given = _as_given(graph, image)
         found, fast = _timed(
@@ -138,19 +138,19 @@ def _spread(files: list[str]) -> list[str]:
     return [files[int(round(p))] for p in places]
 
 
-def _loaded(predictor: Predictor, graph: Graph, files: list[str],
+def _loaded(exportable: Exportable, graph: Graph, files: list[str],
             size: tuple[int, int] | None) -> Iterator[np.ndarray]:
     """Images (bands, H, W) as the test pipeline gives them."""
-    kind = pixel_type(predictor)
+    kind = pixel_type(exportable)
     if not files:
         for seed in range(2):
             shape = (graph.bands, *(size or (224, 288)))
             generator = np.random.default_rng(seed)
             yield generator.integers(0, 256, shape).astype(kind)
         return
-    with DefaultScope.overwrite_default_scope(predictor.scope):
+    with DefaultScope.overwrite_default_scope(exportable.scope):
         steps = Compose([
-            TRANSFORMS.build(t) for t in predictor.cfg.test_pipeline
+            TRANSFORMS.build(t) for t in exportable.cfg.test_pipeline
             if _LABELS not in str(t['type'])
         ])
     for path in files:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.decode_heads.query_head import EPS, QueryHead
+from .exportable import Exportable
 from .plain_model import NotExportableError
-from .predictor import Predictor
 
 LAYOUTS = ('nhwc', 'nchw')
 COLORS = ('bgr', 'rgb')
@@ -46,7 +46,7 @@ class Graph(nn.Module):
     """A model as it is exported.
 
     Args:
-        predictor (Predictor): The trained model.
+        exportable (Exportable): The trained model.
         options (GraphOptions): What is inside beside it.
 
     Raises:
@@ -54,12 +54,12 @@ class Graph(nn.Module):
             graph.
     """
 
-    def __init__(self, predictor: Predictor, options: GraphOptions) -> None:
+    def __init__(self, exportable: Exportable, options: GraphOptions) -> None:
         super().__init__()
-        self.model, self.options = predictor.model, options
+        self.model, self.options = exportable.model, options
         pre = self.model.data_preprocessor
-        self.head = getattr(predictor.network, 'decode_head', None)
-        self.prototypes = predictor.prototype_head is not None
+        self.head = getattr(exportable.network, 'decode_head', None)
+        self.prototypes = exportable.prototype_head is not None
         mean = getattr(pre, 'mean', None)
         self.bands = len(mean) if isinstance(mean, Tensor) else 3
         test = dict(getattr(pre, 'test_cfg', None) or {})

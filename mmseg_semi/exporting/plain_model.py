@@ -12,7 +12,7 @@ from ..models.segmentors.wrapped import predicts_itself
 from ..models.taps import resolve_tap
 from .carried import (TappedPrototypeHead, WindowedCascadeEncoderDecoder,
                       WindowedEncoderDecoder)
-from .predictor import Predictor
+from .exportable import Exportable
 
 # Options of sliding evaluation, and what MMSegmentation does without them.
 STOCK_WINDOWS = dict(windows='shifted', average='logits', pad_to_crop=False)
@@ -27,13 +27,13 @@ class NotExportableError(TypeError):
     """A model that has no plain form; the message says why."""
 
 
-def plain_model(predictor: Predictor) -> ConfigDict:
+def plain_model(exportable: Exportable) -> ConfigDict:
     """Config of a segmentor that predicts as the model does.
 
     Auxiliary heads, which only train, are left out.
 
     Args:
-        predictor (Predictor): The trained model.
+        exportable (Exportable): The trained model.
 
     Returns:
         ConfigDict: Classes of this package in it are to be brought along.
@@ -41,24 +41,24 @@ def plain_model(predictor: Predictor) -> ConfigDict:
     Raises:
         NotExportableError: There is no such segmentor.
     """
-    cfg = ConfigDict(predictor.network_cfg)
+    cfg = ConfigDict(exportable.network_cfg)
     cfg.train_cfg = dict()
     cfg.pop('pretrained', None)
     cfg.auxiliary_head = None
     _without_sync(cfg)
-    if not isinstance(predictor.model, SemiSegmentor):
+    if not isinstance(exportable.model, SemiSegmentor):
         return cfg
-    cfg.test_cfg = ConfigDict(predictor.model.test_cfg)
-    _plain_windows(cfg, predictor)
-    if predictor.prototype_head is not None:
-        cfg.decode_head = _prototype_head(cfg, predictor)
+    cfg.test_cfg = ConfigDict(exportable.model.test_cfg)
+    _plain_windows(cfg, exportable)
+    if exportable.prototype_head is not None:
+        cfg.decode_head = _prototype_head(cfg, exportable)
     return cfg
 
 
-def plain_weights(predictor: Predictor) -> 'OrderedDict[str, Tensor]':
+def plain_weights(exportable: Exportable) -> 'OrderedDict[str, Tensor]':
     """Weights for the segmentor of :func:`plain_model`."""
-    state = predictor.network.state_dict()
-    chosen = getattr(predictor.model, 'predict_head', None)
+    state = exportable.network.state_dict()
+    chosen = getattr(exportable.model, 'predict_head', None)
     result = OrderedDict()
     if hasattr(state, '_metadata'):  # versions of modules, for loading
         result._metadata = OrderedDict(
@@ -91,11 +91,11 @@ def _without_sync(part) -> None:
         _without_sync(inner)
 
 
-def _plain_windows(cfg: ConfigDict, predictor: Predictor) -> None:
+def _plain_windows(cfg: ConfigDict, exportable: Exportable) -> None:
     """Options of windows go where they change nothing."""
     own = {k: cfg.test_cfg.pop(k) for k in STOCK_WINDOWS if k in cfg.test_cfg}
-    kind = type(predictor.network)
-    itself = predictor.prototype_head is None and predicts_itself(kind)
+    kind = type(exportable.network)
+    itself = exportable.prototype_head is None and predicts_itself(kind)
     changed = {k: v for k, v in own.items() if v != STOCK_WINDOWS[k]}
     if cfg.test_cfg.get('mode') != 'slide' or itself or not changed:
         return
@@ -110,10 +110,10 @@ def _plain_windows(cfg: ConfigDict, predictor: Predictor) -> None:
     cfg.test_cfg.update(changed)
 
 
-def _prototype_head(cfg: ConfigDict, predictor: Predictor) -> dict:
+def _prototype_head(cfg: ConfigDict, exportable: Exportable) -> dict:
     """Config of a decode head whose feature the prototypes classify."""
-    model, net = predictor.model, predictor.network
-    head = predictor.prototype_head
+    model, net = exportable.model, exportable.network
+    head = exportable.prototype_head
     path, adapter = scoring_stage(net)
     spec = resolve_tap(net, head.tap)
     as_it_is = type(adapter).as_map is HeadAdapter.as_map
@@ -126,17 +126,17 @@ def _prototype_head(cfg: ConfigDict, predictor: Predictor) -> dict:
     return dict(
         type=TappedPrototypeHead.__name__,
         head=cfg.decode_head,
-        prototypes=_term_head(predictor),
+        prototypes=_term_head(exportable),
         tap=spec.removeprefix('decode_head.'))
 
 
-def _term_head(predictor: Predictor) -> dict:
+def _term_head(exportable: Exportable) -> dict:
     """Config of the term's head that predicts."""
-    model = predictor.model
+    model = exportable.model
     heads = {}
     for term in model.terms.values():
         heads.update(term.heads())
     return {
-        'align_corners': predictor.network.align_corners,
+        'align_corners': exportable.network.align_corners,
         **heads[model.predict_head], 'num_classes': model.num_classes
     }

@@ -10,8 +10,8 @@ import torch
 
 from ..engine.atomic import write_atomically
 from .comparing import compare, find_images, pixel_type
+from .exportable import Exportable, load_exportable
 from .onnx_graph import INPUT, Graph, GraphOptions
-from .predictor import Predictor, load_predictor
 from .to_mmseg import export_mmseg
 from .to_onnx import OPSET, check_packages, onnx_bytes
 
@@ -36,7 +36,7 @@ def export(config: str,
         checkpoint (str): Its weights.
         out (str): Folder to write into; made if it is not there.
         to (Sequence[str]): Of ``TARGETS``.
-        network (str, optional): See :func:`.predictor.load_predictor`.
+        network (str, optional): See :func:`.load_exportable`.
         options (GraphOptions): What is inside the ONNX file.
         images (str, optional): File or folder to compare on; None takes the
             validation images of the config.
@@ -74,14 +74,14 @@ def export(config: str,
         refuse([folder / f'{name}.onnx', folder / f'{name}.json'])
     if 'mmseg' in to:
         refuse([folder / f'{name}.py', folder / f'{name}.pth'])
-    predictor = load_predictor(config, checkpoint, network, cfg_options)
-    which = predictor.network_name or type(predictor.network).__name__
-    say(f'{name}: {which}, {len(predictor.classes)} classes')
-    result = dict(network=predictor.network_name, classes=predictor.classes)
+    exportable = load_exportable(config, checkpoint, network, cfg_options)
+    which = exportable.network_name or type(exportable.network).__name__
+    say(f'{name}: {which}, {len(exportable.classes)} classes')
+    result = dict(network=exportable.network_name, classes=exportable.classes)
     if 'mmseg' in to:
-        result['mmseg'] = _mmseg(predictor, folder, refuse, say)
+        result['mmseg'] = _mmseg(exportable, folder, refuse, say)
     if 'onnx' in to:
-        result['onnx'] = _onnx(predictor, folder, options, images, say)
+        result['onnx'] = _onnx(exportable, folder, options, images, say)
     return result
 
 
@@ -97,9 +97,9 @@ def _check_writable(folder: Path) -> None:
                               'Give a folder of yours.')
 
 
-def _mmseg(predictor: Predictor, folder: Path, refuse: Callable,
+def _mmseg(exportable: Exportable, folder: Path, refuse: Callable,
            say: Callable[[str], None]) -> dict:
-    made = export_mmseg(predictor, folder, refuse)
+    made = export_mmseg(exportable, folder, refuse)
     say(f'mmseg   {made.config}, {made.checkpoint}')
     if made.parts:
         say(f'        {made.parts}: {", ".join(made.classes)}')
@@ -120,19 +120,19 @@ def _mmseg(predictor: Predictor, folder: Path, refuse: Callable,
         difference=made.difference)
 
 
-def _onnx(predictor: Predictor, folder: Path, options: GraphOptions,
+def _onnx(exportable: Exportable, folder: Path, options: GraphOptions,
           images: str | None, say: Callable[[str], None]) -> dict:
-    files, what = find_images(predictor, images)
-    graph = Graph(predictor, options)
+    files, what = find_images(exportable, images)
+    graph = Graph(exportable, options)
     if options.colors == 'rgb' and not options.pre:
         raise ValueError('--colors rgb is the order of what --pre takes: give '
                          '--pre, or normalise in the order of the model.')
-    pixels = pixel_type(predictor)
-    example = example_size(predictor, options)
+    pixels = pixel_type(exportable)
+    example = example_size(exportable, options)
     content, free, size, why = onnx_bytes(graph, pixels, example)
-    found = compare(predictor, graph, content, files, what, size)
-    path = folder / f'{predictor.name}.onnx'
-    about = _about(predictor, graph, pixels, free, size)
+    found = compare(exportable, graph, content, files, what, size)
+    path = folder / f'{exportable.name}.onnx'
+    about = _about(exportable, graph, pixels, free, size)
     about['compared'] = asdict(found)
     write_atomically(content, path)
     write_atomically(
@@ -154,28 +154,28 @@ def _onnx(predictor: Predictor, folder: Path, options: GraphOptions,
     return dict(model=str(path), **about)
 
 
-def example_size(predictor: Predictor,
+def example_size(exportable: Exportable,
                  options: GraphOptions) -> tuple[int, int] | None:
     """Height and width of what is traced, and of a file of fixed size.
 
     Args:
-        predictor (Predictor): The trained model.
+        exportable (Exportable): The trained model.
         options (GraphOptions): What was asked for.
 
     Returns:
         tuple[int, int] | None: None if nothing says any.
     """
-    pre = predictor.model.data_preprocessor
+    pre = exportable.model.data_preprocessor
     sizes = (options.size, getattr(pre, 'only_size', None),
-             predictor.model.test_cfg.get('crop_size'),
-             predictor.network_cfg.get('data_preprocessor', {}).get('size'))
+             exportable.model.test_cfg.get('crop_size'),
+             exportable.network_cfg.get('data_preprocessor', {}).get('size'))
     return next((tuple(s) for s in sizes if s), None)
 
 
-def _about(predictor: Predictor, graph: Graph, pixels: type, free: tuple,
+def _about(exportable: Exportable, graph: Graph, pixels: type, free: tuple,
            size: tuple[int, int] | None) -> dict:
     """What a program must know to use the file."""
-    options, pre = graph.options, predictor.model.data_preprocessor
+    options, pre = graph.options, exportable.model.data_preprocessor
     swaps = graph.bands == 3
     order = {True: 'rgb', False: 'bgr'}[bool(pre.channel_conversion)]
     sides = [
@@ -209,12 +209,12 @@ def _about(predictor: Predictor, graph: Graph, pixels: type, free: tuple,
     return dict(
         input=inputs,
         outputs=[dict(name=n, **outputs[n]) for n in options.outputs],
-        classes=list(predictor.classes),
-        palette=predictor.palette,
+        classes=list(exportable.classes),
+        palette=exportable.palette,
         threshold=graph.threshold,
         windows=windows,
         windows_inside=bool(windows and options.size),
-        before=_before(predictor),
+        before=_before(exportable),
         opset=OPSET,
         pytorch=torch.__version__)
 
@@ -227,9 +227,9 @@ def _meaning(graph: Graph) -> str:
     return 'softmax over the classes gives probabilities'
 
 
-def _before(predictor: Predictor) -> list[str]:
+def _before(exportable: Exportable) -> list[str]:
     """What the test pipeline does between the file and the input."""
-    steps = predictor.cfg.get('test_pipeline') or []
+    steps = exportable.cfg.get('test_pipeline') or []
     return [
         str(dict(step)) for step in steps
         if not any(w in str(step['type']) for w in (_LABELS, 'Pack'))

@@ -16,10 +16,10 @@ from mmseg.registry import MODELS
 from ..engine.atomic import write_atomically
 from ..engine.plain import to_plain
 from ..quiet import nothing_printed
+from .exportable import Exportable
 from .one_file import NotSelfContainedError, one_file
 from .plain_data import needed_imports, plain_data, without_package
 from .plain_model import NotExportableError, plain_model, plain_weights
-from .predictor import Predictor
 
 CHECKED = (1, 97, 131)  # batch, height and width of what is compared
 # Of the largest score. The same operations round otherwise where weights lie
@@ -55,12 +55,12 @@ class MMSegExport:
     difference: float
 
 
-def export_mmseg(predictor: Predictor, folder: str | Path,
+def export_mmseg(exportable: Exportable, folder: str | Path,
                  refuse: Callable[[list[Path]], None]) -> MMSegExport:
     """Write config, weights and, if needed, a Python file.
 
     Args:
-        predictor (Predictor): The trained model.
+        exportable (Exportable): The trained model.
         folder (str | Path): Where to; made if it is not there.
         refuse (Callable): Takes the files that will be written, before any
             of them is, and raises where they must not be.
@@ -73,32 +73,32 @@ def export_mmseg(predictor: Predictor, folder: str | Path,
         NotExportableError: The model has no plain form.
     """
     folder, replaced = Path(folder), []
-    model = plain_model(predictor)
-    data = plain_data(predictor.cfg)
-    classes = without_package(model, predictor.scope, replaced.append)
-    classes |= without_package(data, predictor.scope, replaced.append)
-    weights = plain_weights(predictor)
-    difference = check_equal(predictor, model, weights)
+    model = plain_model(exportable)
+    data = plain_data(exportable.cfg)
+    classes = without_package(model, exportable.scope, replaced.append)
+    classes |= without_package(data, exportable.scope, replaced.append)
+    weights = plain_weights(exportable)
+    difference = check_equal(exportable, model, weights)
     parts, text = None, ''
     if classes:
         try:
             text = one_file(
-                classes, f'What MMSegmentation lacks for {predictor.name}.')
+                classes, f'What MMSegmentation lacks for {exportable.name}.')
         except NotSelfContainedError as error:
             raise NotExportableError(
                 f'A class cannot be brought along: {error}') from error
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         # Named by content: of two exports in one process each finds its own.
         parts = folder / f'semi_parts_{digest}.py'
-    imports = needed_imports(predictor.cfg, model)
-    config = folder / f'{predictor.name}.py'
-    checkpoint = folder / f'{predictor.name}.pth'
+    imports = needed_imports(exportable.cfg, model)
+    config = folder / f'{exportable.name}.py'
+    checkpoint = folder / f'{exportable.name}.pth'
     refuse([config, checkpoint, *([parts] if parts else [])])
     settings = _config(model, data, imports, parts)
     if parts is not None:
         write_atomically(text.encode(), parts)
     buffer = io.BytesIO()
-    torch.save(dict(state_dict=weights, meta=_meta(predictor)), buffer)
+    torch.save(dict(state_dict=weights, meta=_meta(exportable)), buffer)
     write_atomically(buffer.getvalue(), checkpoint)
     head = _FIND_PARTS if parts else ''
     write_atomically((head + settings.pretty_text).encode(), config)
@@ -108,7 +108,7 @@ def export_mmseg(predictor: Predictor, folder: str | Path,
                        difference)
 
 
-def check_equal(predictor: Predictor, model: ConfigDict,
+def check_equal(exportable: Exportable, model: ConfigDict,
                 weights: dict) -> float:
     """Build the plain model and compare its scores on random pixels.
 
@@ -120,7 +120,7 @@ def check_equal(predictor: Predictor, model: ConfigDict,
             else.
     """
     with DefaultScope.overwrite_default_scope(
-            predictor.scope), nothing_printed():
+            exportable.scope), nothing_printed():
         plain = MODELS.build(ConfigDict(model)).eval()
     wrong = plain.load_state_dict(weights, strict=False)
     if wrong.missing_keys or wrong.unexpected_keys:
@@ -128,9 +128,10 @@ def check_equal(predictor: Predictor, model: ConfigDict,
             'The plain model does not take the weights: missing '
             f'{wrong.missing_keys[:3]}, unknown {wrong.unexpected_keys[:3]}.')
     largest = 0.
-    for size in _sizes(predictor):
-        image = _noise(predictor, size)
-        expected, found = (_scores(m, image) for m in (predictor.model, plain))
+    for size in _sizes(exportable):
+        image = _noise(exportable, size)
+        expected, found = (
+            _scores(m, image) for m in (exportable.model, plain))
         difference = (expected - found).abs().max().item()
         if not difference <= TOLERANCE * expected.abs().max().item():
             raise NotExportableError(
@@ -140,20 +141,20 @@ def check_equal(predictor: Predictor, model: ConfigDict,
     return largest
 
 
-def _sizes(predictor: Predictor) -> list[tuple[int, int]]:
+def _sizes(exportable: Exportable) -> list[tuple[int, int]]:
     """Sizes to compare at: one image, and more than a window."""
-    only = getattr(predictor.model.data_preprocessor, 'only_size', None)
+    only = getattr(exportable.model.data_preprocessor, 'only_size', None)
     if only is not None:
         return [tuple(only)]
-    cfg = predictor.model.test_cfg
+    cfg = exportable.model.test_cfg
     if cfg.get('mode') == 'slide':
         crop, stride = cfg['crop_size'], cfg['stride']
         return [(crop[0] + stride[0] // 2, crop[1]), (crop[0] - 1, crop[1])]
     return [CHECKED[1:]]
 
 
-def _noise(predictor: Predictor, size: tuple[int, int]) -> torch.Tensor:
-    mean = getattr(predictor.model.data_preprocessor, 'mean', None)
+def _noise(exportable: Exportable, size: tuple[int, int]) -> torch.Tensor:
+    mean = getattr(exportable.model.data_preprocessor, 'mean', None)
     bands = len(mean) if isinstance(mean, torch.Tensor) else 3
     generator = torch.Generator().manual_seed(0)
     return torch.randn(CHECKED[0], bands, *size, generator=generator)
@@ -184,9 +185,9 @@ def _config(model: ConfigDict, data: dict, imports: list[str],
     return Config(settings)
 
 
-def _meta(predictor: Predictor) -> dict:
+def _meta(exportable: Exportable) -> dict:
     return to_plain(
         dict(
             dataset_meta=dict(
-                classes=predictor.classes, palette=predictor.palette),
+                classes=exportable.classes, palette=exportable.palette),
             mmengine_version=mmengine.__version__))

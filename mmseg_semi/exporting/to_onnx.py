@@ -2,17 +2,13 @@
 """A trained model as an ONNX file."""
 import importlib.util
 import inspect
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..quiet import nothing_printed
+from ..quiet import no_notes
 from .onnx_graph import INPUT, Graph
 from .onnx_mends import exact_equivalents
 from .plain_model import NotExportableError
@@ -117,8 +113,8 @@ def _traced(graph: Graph, example: np.ndarray, free: tuple) -> bytes:
     # The exporter by tracing: the other one takes minutes, and fixes a batch.
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
         options['dynamo'] = False
-    with tempfile.TemporaryDirectory() as folder, _silent(), exact_equivalents(
-    ), torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, no_notes(
+            'torch.onnx'), exact_equivalents(), torch.no_grad():
         path = Path(folder, 'model.onnx')
         try:
             torch.onnx.export(graph, (torch.from_numpy(example), ), str(path),
@@ -183,17 +179,3 @@ def _check(graph: Graph, content: bytes, pixels: type[np.generic],
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200]
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without the exporter's advice, which is not for users."""
-    logger = logging.getLogger('torch.onnx')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), nothing_printed():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logger.setLevel(level)

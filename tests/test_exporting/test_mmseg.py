@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_semi.apis import inference_model, init_model
-from mmseg_semi.exporting import NotExportableError, export, load_predictor
+from mmseg_semi.exporting import NotExportableError, export, load_exportable
 from mmseg_semi.exporting.plain_model import plain_model, plain_weights
 from mmseg_semi.exporting.to_mmseg import check_equal
 from .given import CLASSES, models, photo, write
@@ -108,15 +108,15 @@ def test_the_network_that_was_named(trained, exported, tmp_path):
 
 
 def test_a_plain_model_that_differs_is_not_written(trained):
-    predictor = load_predictor(*trained['windows'])
-    cfg, weights = plain_model(predictor), plain_weights(predictor)
-    check_equal(predictor, cfg, weights)
+    exportable = load_exportable(*trained['windows'])
+    cfg, weights = plain_model(exportable), plain_weights(exportable)
+    check_equal(exportable, cfg, weights)
     cfg.test_cfg.windows = 'shifted'
     with pytest.raises(NotExportableError, match='scores differently'):
-        check_equal(predictor, cfg, weights)
+        check_equal(exportable, cfg, weights)
     weights.popitem()
     with pytest.raises(NotExportableError, match='does not take'):
-        check_equal(predictor, cfg, weights)
+        check_equal(exportable, cfg, weights)
 
 
 class TestRefused:

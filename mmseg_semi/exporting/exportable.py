@@ -13,8 +13,8 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
-from ..config_files import find_config
 from ..engine.checkpoint import CheckpointError, check_checkpoint
+from ..engine.config_reading import read_config
 from ..models.segmentors.semi_segmentor import SemiSegmentor
 from ..models.segmentors.wrapped import drop_pretrained
 from ..quiet import nothing_printed
@@ -23,7 +23,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Predictor:
+class Exportable:
     """A trained model, ready to be exported.
 
     Attributes:
@@ -61,10 +61,10 @@ class Predictor:
         return None if name is None else self.network.semi_heads[name]
 
 
-def load_predictor(config: str,
-                   checkpoint: str,
-                   network: str | None = None,
-                   cfg_options: dict | None = None) -> Predictor:
+def load_exportable(config: str,
+                    checkpoint: str,
+                    network: str | None = None,
+                    cfg_options: dict | None = None) -> Exportable:
     """Load a trained model.
 
     Args:
@@ -82,7 +82,7 @@ def load_predictor(config: str,
             classes of its data.
     """
     content = check_checkpoint(checkpoint)
-    cfg = Config.fromfile(find_config(config))
+    cfg = read_config(config)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     if 'model' not in cfg:
@@ -103,7 +103,7 @@ def load_predictor(config: str,
     else:
         network_cfg = copy.deepcopy(cfg.model)
     drop_pretrained(network_cfg)
-    return Predictor(
+    return Exportable(
         Path(config).stem, cfg, model, model.predictor if semi else model,
         model.predict_with if semi else None, network_cfg, classes, palette)
 
