@@ -62,10 +62,14 @@ def check_config(cfg: Config,
 
 def _mean(cfg: Config) -> Sequence[float] | None:
     """What the preprocessor takes from each band; None if it is not said."""
-    model = cfg.get('model') or {}
-    for part in (model, model.get('segmentor') or {}):
-        given = part.get('data_preprocessor') or {}
-        if given.get('mean') is not None:
+    model = cfg.get('model')
+    parts = [model]
+    if isinstance(model, dict):
+        parts.append(model.get('segmentor'))
+    for part in parts:  # a segmentor may be the name of a config, too
+        given = part.get('data_preprocessor') if isinstance(part,
+                                                            dict) else None
+        if given and given.get('mean') is not None:
             return given['mean']
     return None
 

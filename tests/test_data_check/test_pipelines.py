@@ -254,3 +254,16 @@ def test_images_of_several_sizes_in_a_batch_that_is_scored(
     finding = only(report, 'pipeline-fails', 'error', 'validation')
     assert '32 x 32' in finding.value and '48 x 32' in finding.value
     assert finding.remedy == 'Set batch_size=1 of val_dataloader.'
+
+
+@pytest.mark.parametrize('model', [
+    None,
+    torch.nn.Identity(),
+    dict(segmentor='mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'),
+    dict(segmentor=None, data_preprocessor=None),
+    dict(data_preprocessor=dict(mean=None))
+])
+def test_models_that_do_not_say_how_they_normalise(tree, model):
+    cfg = config(tree)
+    cfg._cfg_dict['model'] = model
+    assert check_config(cfg).findings == []
