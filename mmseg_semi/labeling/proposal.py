@@ -204,8 +204,8 @@ class _Words:
         rows = [c for c in np.argsort(-ratios, kind='stable')[:2]
                 if ratios[c] > 1]
         return '; '.join(
-            f'{shares[c]:.1%} {self._classes[c]}, in the labels '
-            f'{self._labels[c]:.1%}' for c in rows)
+            f'{shares[c]:.1%} is {self._classes[c]!r} (of the labels '
+            f'{self._labels[c]:.1%})' for c in rows)
 
     def _far(self, choice: Choice) -> str:
         if choice.nearest >= 0:
