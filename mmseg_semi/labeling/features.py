@@ -37,10 +37,9 @@ class PooledFeatures:
         Raises:
             ValueError: It is neither (B, D, h, w) nor (B, tokens, D).
         """
-        if isinstance(output, dict):
-            output = list(output.values())
-        while isinstance(output, (list, tuple)):
-            output = output[-1]
+        while isinstance(output, (list, tuple, dict)):
+            values = output.values() if isinstance(output, dict) else output
+            output = list(values)[-1]
         if not isinstance(output, Tensor) or output.dim() not in (3, 4):
             raise ValueError(
                 'The last stage of the backbone is no feature map: choose by '

@@ -11,7 +11,7 @@ from mmseg_semi.predicting import Predictor
 from ..test_importing.helpers import add_photos, drawn, run, save
 from ..test_models.toys import segmentor
 
-NAMES = ('background', 'leaf', 'stem')
+NAMES = ('background', 'leaf', 'stem', 'petal')
 PREPROCESSOR = dict(
     type='SegDataPreProcessor',
     mean=[120.] * 3,
