@@ -211,8 +211,14 @@ def _as_text(report) -> str:
         f'  {CLASSES}  {len(classes["names"])} classes: '
         f'{", ".join(classes["names"])}', f'  {SPLIT}  what decided the lists',
         *(f'  {path}  {images[name]} photos'
-          for name, path in LISTS.items() if images[name]),
-        'These lines of a config use it:', *config_lines(report.out),
-        f'A whole config: mmseg-semi init {report.out}'
+          for name, path in LISTS.items() if images[name])
     ]
+    if 'added' in report.split:
+        lines.append('Configs of this folder train on all of them from now '
+                     'on; train into a new --work-dir.')
+    else:
+        lines += [
+            'These lines of a config use it:', *config_lines(report.out),
+            f'A whole config: mmseg-semi init {report.out}'
+        ]
     return '\n'.join(lines)

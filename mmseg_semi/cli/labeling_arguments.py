@@ -51,6 +51,5 @@ def skipped_lines(skipped) -> list[str]:
         return []
     return [f'{len(skipped)} skipped:'] + [
         f'  {one.image}: '
-        f'{one.reason.removeprefix(one.image).lstrip(": ")}'
-        for one in skipped
+        f'{one.reason.removeprefix(one.image).lstrip(": ")}' for one in skipped
     ]

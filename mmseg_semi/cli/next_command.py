@@ -2,9 +2,9 @@
 """Say which images to label next.
 
 DIR gets next.txt (their names, the first one first, as lists of labelled
-images have them), next.csv (scores, and a reason for each) and next.png (image,
-prediction, and where it is unsure). Images that have a label and those for
-validation and test are left out. The same call gives the same images.
+images have them), next.csv (scores, and a reason for each) and next.png
+(image, prediction, and where it is unsure). Images that have a label and those
+for validation and test are left out. The same call gives the same images.
 
 --by uncertainty: what the model is least sure of; balance: what holds classes
 that are rare in the labels; diversity: what looks unlike everything labelled;

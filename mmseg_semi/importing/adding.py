@@ -17,8 +17,7 @@ from .classes import BACKGROUND
 from .findings import Findings
 from .formats import detect, uses_of
 from .groups import group_keys
-from .importer import (Gathered, ImportReport, Say, digest, gather,
-                       write_masks)
+from .importer import Gathered, ImportReport, Say, digest, gather, write_masks
 from .named_labels import USES as NAMED
 from .options import IGNORED, ImportOptions
 from .photos import Photo
@@ -92,8 +91,8 @@ def add_labels(photos: str,
         tree.replace(target, dict(recipe, added=added), job.write)
     if not dry_run and new and set(lists['unlabelled']) <= set(new):
         findings.warn(
-            'no photo without a label is left', target / tree.LISTS[
-                'unlabelled'], 'the list is gone',
+            'no photo without a label is left',
+            target / tree.LISTS['unlabelled'], 'the list is gone',
             'Take `unlabeled` out of configs that name it, or add photos.')
     classes = {} if dry_run else tree.read_json(target / tree.CLASSES)
     record = {} if dry_run else tree.read_json(target / tree.SPLIT)
@@ -158,8 +157,10 @@ def _for_classes(options: ImportOptions, names: list[str],
     # value beside one.
     return replace(
         options,
-        mapping={str(number): name
-                 for number, name in enumerate(names)},
+        mapping={
+            str(number): name
+            for number, name in enumerate(names)
+        },
         ignore=tuple(dict.fromkeys((*options.ignore, str(IGNORED)))),
         classes=tuple(names))
 
@@ -223,8 +224,8 @@ class _Addition:
             try:
                 mask = self.got.mask(photo)
             except ValueError as error:
-                findings.error('label that cannot be drawn', label.path,
-                               error, 'Mend it, or take it away.')
+                findings.error('label that cannot be drawn', label.path, error,
+                               'Mend it, or take it away.')
                 continue
             if (mask == IGNORED).all():
                 findings.warn('label that ignores every pixel', label.path,
@@ -283,11 +284,14 @@ class _Addition:
         names = self.content['names']
         return dict(
             record,
-            images={name: len(entries)
-                    for name, entries in lists.items()},
+            images={
+                name: len(entries)
+                for name, entries in lists.items()
+            },
             images_per_class={
-                name: dict(
-                    zip(names, (found[:, :len(names)] > 0).sum(0).tolist()))
+                name:
+                dict(zip(names, (found[:, :len(names)] > 0).sum(0).tolist()))
                 for name, found in counts.items()
             },
-            added=[*record.get('added', ()), sorted(added)])
+            added=[*record.get('added', ()),
+                   sorted(added)])

@@ -193,7 +193,7 @@ def _notes(labels: LabelSet, tail: str, options: ImportOptions) -> list[str]:
 
 
 def digest(photos: Iterable[Photo], label_root: Path,
-            options: ImportOptions) -> str:
+           options: ImportOptions) -> str:
     """SHA-256 over names and lengths of photos and all bytes of labels."""
     digest = hashlib.sha256()
     known = set()
@@ -227,9 +227,9 @@ class _Job:
         counts = write_masks(got, got.labelled, folder, self.track)
         names = got.labels.table.names
         unlabelled = [p for p in got.photos if p not in set(got.labelled)]
-        lists, record = split(got.labelled, unlabelled,
-                              counts[:, :len(names)] > 0, self.groups, names,
-                              options.val, options.seed, options.group_by)
+        lists, record = split(got.labelled, unlabelled, counts[:, :len(names)]
+                              > 0, self.groups, names, options.val,
+                              options.seed, options.group_by)
         tree.write_json(folder / tree.SPLIT, record)
         tree.write_json(folder / tree.CLASSES, self._classes(counts))
         return tree.write_lists(folder, lists)
@@ -277,9 +277,8 @@ def write_masks(got: Gathered, photos: Iterable[Photo], folder: Path,
         try:
             mask = got.mask(photo)
         except ValueError as error:
-            findings.error('label that cannot be drawn',
-                           got.pairs[photo].path, error,
-                           'Mend it, or take it away.')
+            findings.error('label that cannot be drawn', got.pairs[photo].path,
+                           error, 'Mend it, or take it away.')
             continue
         counts.append(np.bincount(mask.ravel(), minlength=256))
         tree.write_mask(folder, photo.name, mask)

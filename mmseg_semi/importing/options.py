@@ -117,7 +117,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
     Args:
         text (str): Names with commas; the path of a text file, a name a line,
-            or of a ``classes.json``; or a name that ``mmseg.utils.get_classes`` knows, as ``voc``.
+            or of a ``classes.json``; or a name that
+            ``mmseg.utils.get_classes`` knows, as ``voc``.
 
     Raises:
         ValueError: If there are fewer than two names, or one twice.

@@ -126,9 +126,9 @@ def choose(by: str, count: int, uncertainty: np.ndarray,
     found = k_center(features[rows], labelled, count, balances[rows])
     return [
         Choice(
-            int(rows[one.index]), one.distance, one.nearest
-            if one.nearest >= 0 else -1 - int(rows[-1 - one.nearest]))
-        for one in found
+            int(rows[one.index]), one.distance,
+            one.nearest if one.nearest >= 0 else -1 -
+            int(rows[-1 - one.nearest])) for one in found
     ]
 
 

@@ -90,8 +90,8 @@ class Region:
     def window(self) -> tuple[slice, slice]:
         """tuple[slice, slice]: Rows and columns that enclose it."""
         height, width = self.bitmap.shape
-        return (slice(self.top, self.top + height),
-                slice(self.left, self.left + width))
+        return (slice(self.top,
+                      self.top + height), slice(self.left, self.left + width))
 
 
 def regions(mask: np.ndarray) -> list[Region]:

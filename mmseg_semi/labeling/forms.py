@@ -178,8 +178,8 @@ class CocoForm:
         for region in regions(one.mask):
             shape = region.bitmap.shape
             category = (
-                len(self._categories) if region.label == IGNORED else
-                region.label + 1)
+                len(self._categories)
+                if region.label == IGNORED else region.label + 1)
             self._annotations.append(
                 dict(
                     id=len(self._annotations) + 1,
@@ -216,8 +216,8 @@ def _coco_encoder():
         breaks = np.flatnonzero(np.diff(places) != 1)
         starts = places[np.r_[0, breaks + 1]]
         ends = places[np.r_[breaks, len(places) - 1]] + 1
-        edges = np.r_[0, np.stack([starts, ends], 1).ravel(),
-                      size[0] * size[1]]
+        edges = np.r_[0,
+                      np.stack([starts, ends], 1).ravel(), size[0] * size[1]]
         counts = np.diff(edges).tolist()
         packed = coco_mask.frPyObjects(
             dict(counts=counts, size=list(size)), *size)
@@ -299,8 +299,8 @@ def make_forms(names: Sequence[str], out: Path, classes: LabelClasses,
                simplify: float) -> list:
     """The writers of :data:`FORMS` by their names."""
     return [
-        FORMS[name](out, classes, simplify) if name == 'labelme' else
-        FORMS[name](out, classes) for name in names
+        FORMS[name](out, classes, simplify)
+        if name == 'labelme' else FORMS[name](out, classes) for name in names
     ]
 
 

@@ -13,7 +13,7 @@ from ..data_check.config_sets import BuiltSets, build_sets
 from ..data_check.sets import LABELLED, SOURCE, TEST, UNLABELLED, VALIDATION
 from ..datasets.class_pixels import class_pixels
 from ..datasets.unlabeled import file_keys
-from ..predicting.images import (Skipped, Source, find_images, name_images)
+from ..predicting.images import Skipped, Source, find_images, name_images
 
 _KNOWN = (LABELLED, VALIDATION, TEST, SOURCE)
 # Findings that leave unknown which images a set has.
@@ -112,11 +112,13 @@ def find_pool(cfg: Config,
     else:
         unlabelled, skipped = found[UNLABELLED][0], []
         base = _common(unlabelled.folders)
-        sources = name_images(unlabelled.images, base, keep_suffix)
+        sources = name_images(
+            map(_plain, unlabelled.images), base, keep_suffix)
     known = {
         key: kind
         for kind in reversed(_KNOWN)
-        for one in found[kind] for key in file_keys(one.images)
+        for one in found[kind]
+        for key in file_keys(one.images)
     }
     kinds = [
         known.get(key) for key in file_keys(source.path for source in sources)
@@ -131,9 +133,9 @@ def find_pool(cfg: Config,
             'have no label yet.')
     labelled = found[LABELLED]
     tails = {one.suffixes[0] for one in labelled}
-    return Pool(
-        left, base, [path for one in labelled for path in one.images],
-        tails.pop() if len(tails) == 1 else '', dict(left_out), skipped, built)
+    return Pool(left, base, [path for one in labelled for path in one.images],
+                tails.pop() if len(tails) == 1 else '', dict(left_out),
+                skipped, built)
 
 
 def _check(built: BuiltSets, name: str, given: bool) -> None:
@@ -151,6 +153,12 @@ def _check(built: BuiltSets, name: str, given: bool) -> None:
             'after the checkpoint.')
 
 
+def _plain(path: str) -> str:
+    """Without ``..``, where that leads to the same file."""
+    plain = osp.normpath(path)
+    there = osp.exists(plain) and osp.exists(path)
+    return plain if there and osp.samefile(plain, path) else path
+
+
 def _common(folders: Sequence[str]) -> str:
-    folders = [osp.abspath(folder) for folder in folders]
-    return osp.commonpath(folders)
+    return osp.commonpath([osp.abspath(folder) for folder in folders])

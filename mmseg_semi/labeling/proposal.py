@@ -20,6 +20,7 @@ from .pool import Pool
 from .sheet import LARGEST, Item, contact_sheet, painted, unsure
 
 LIST, TABLE, SHEET = 'next.txt', 'next.csv', 'next.png'
+_MUCH = 2  # times its share in the labels: a class is worth a word
 Track = Callable[[Iterable, str], Iterable]
 
 
@@ -74,12 +75,11 @@ class _Measured:
     feature: np.ndarray | None
 
 
-def propose(
-    predictor: Predictor,
-    pool: Pool,
-    count: int,
-    by: str = 'all',
-    track: Track = lambda items, text: items) -> Proposal:
+def propose(predictor: Predictor,
+            pool: Pool,
+            count: int,
+            by: str = 'all',
+            track: Track = lambda items, text: items) -> Proposal:
     """Choose images to be labelled next; the same every time.
 
     Args:
@@ -118,9 +118,10 @@ def propose(
     balances = None
     if labels is not None:
         balances = balance(np.stack([one.shares for one in found]), labels)
-    choices = choose(
-        by, count, np.array([one.uncertainty for one in found]), balances,
-        np.stack([one.feature for one in found]) if far else None, known)
+    choices = choose(by, count, np.array([one.uncertainty for one in found]),
+                     balances,
+                     np.stack([one.feature for one in found]) if far else None,
+                     known)
     words = _Words(found, labels, predictor.classes, pool, by)
     return Proposal(by, [
         Proposed(
@@ -155,8 +156,8 @@ def _measure(predictor: Predictor, sources: Sequence[Source],
             broken.append(Skipped(source.path, str(error)))
             continue
         found.append(
-            _Measured(source, unsure_sum / counts.sum(),
-                      counts / counts.sum(), pooled and pooled.take()))
+            _Measured(source, unsure_sum / counts.sum(), counts / counts.sum(),
+                      pooled and pooled.take()))
     return found, broken
 
 
@@ -187,9 +188,7 @@ class _Words:
     def reason(self, choice: Choice) -> str:
         """What counted, joined by semicolons."""
         parts = dict(
-            uncertainty=self._unsure,
-            balance=self._rare,
-            diversity=self._far)
+            uncertainty=self._unsure, balance=self._rare, diversity=self._far)
         chosen = parts.values() if self._by == 'all' else [parts[self._by]]
         return '; '.join(filter(None, (part(choice) for part in chosen)))
 
@@ -201,8 +200,9 @@ class _Words:
     def _rare(self, choice: Choice) -> str:
         shares = self._found[choice.index].shares
         ratios = shares / self._labels
-        rows = [c for c in np.argsort(-ratios, kind='stable')[:2]
-                if ratios[c] > 1]
+        rows = [
+            c for c in np.argsort(-ratios, kind='stable')[:2] if ratios[c] >= _MUCH
+        ]
         return '; '.join(
             f'{shares[c]:.1%} is {self._classes[c]!r} (of the labels '
             f'{self._labels[c]:.1%})' for c in rows)
@@ -242,9 +242,8 @@ def write_proposal(proposal: Proposal,
     for rank, one in enumerate(proposal.images, 1):
         scores = [one.uncertainty, one.balance, one.distance]
         table.writerow([
-            rank, one.name,
-            *('' if s is None else f'{s:.6g}' for s in scores), one.reason,
-            one.path
+            rank, one.name, *('' if s is None else f'{s:.6g}' for s in scores),
+            one.reason, one.path
         ])
     shown = proposal.images[:LARGEST]
     items = [
@@ -256,8 +255,11 @@ def write_proposal(proposal: Proposal,
     if len(shown) < len(proposal.images):
         head += f', the first {len(shown)}'
     picture = contact_sheet(head, ('image', 'prediction', 'unsure'), items)
-    contents = {LIST: lines.encode(), TABLE: text.getvalue().encode(),
-                SHEET: picture}
+    contents = {
+        LIST: lines.encode(),
+        TABLE: text.getvalue().encode(),
+        SHEET: picture
+    }
     for name, content in contents.items():
         write_atomically(content, folder / name)
     return [str(folder / name) for name in contents]
@@ -281,7 +283,6 @@ def check_free(out: str, force: bool) -> None:
 def _item(rank: int, one: Proposed, predictor: Predictor) -> Item:
     found = predictor(one.path)
     photo = predictor.thumbnail(one.path)
-    return Item(
-        f'{rank}. {one.name}', one.reason.split('; '),
-        (photo, painted(photo, found.classes, predictor.palette),
-         unsure(found.confidence)))
+    return Item(f'{rank}. {one.name}', one.reason.split('; '),
+                (photo, painted(photo, found.classes,
+                                predictor.palette), unsure(found.confidence)))

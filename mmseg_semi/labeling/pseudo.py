@@ -92,13 +92,12 @@ class PseudoReport:
         return asdict(self)
 
 
-def label_images(
-    predictor: Predictor,
-    pool: Pool,
-    out: str,
-    options: PseudoOptions = PseudoOptions(),
-    force: bool = False,
-    track: Track = lambda items, text: items) -> PseudoReport:
+def label_images(predictor: Predictor,
+                 pool: Pool,
+                 out: str,
+                 options: PseudoOptions = PseudoOptions(),
+                 force: bool = False,
+                 track: Track = lambda items, text: items) -> PseudoReport:
     """Write what a model is sure of as labels.
 
     Args:
@@ -177,7 +176,8 @@ def _check_free(folder: Path, forms: list, sources: Iterable[Source],
     wanted |= {folder / SHEET} if sheet else set()
     wanted |= {
         path
-        for source in sources for form in forms
+        for source in sources
+        for form in forms
         for path in form.files(source.name)
     }
     there = sorted(path for path in wanted if path.exists())
@@ -191,10 +191,9 @@ def _check_free(folder: Path, forms: list, sources: Iterable[Source],
 
 def _reviewed(source: Source, confidence: np.ndarray, counts: np.ndarray,
               names: Iterable[str]) -> Reviewed:
-    return Reviewed(
-        source.path, float(confidence.mean(dtype=float)),
-        float(counts[:IGNORED].sum() / counts.sum()),
-        [name for c, name in enumerate(names) if counts[c]])
+    return Reviewed(source.path, float(confidence.mean(dtype=float)),
+                    float(counts[:IGNORED].sum() / counts.sum()),
+                    [name for c, name in enumerate(names) if counts[c]])
 
 
 def _classes(pixels: np.ndarray, classes: LabelClasses, pool: Pool,
@@ -207,7 +206,10 @@ def _classes(pixels: np.ndarray, classes: LabelClasses, pool: Pool,
         palette=[list(color) for color in classes.palette],
         ignore_index=IGNORED,
         format='index',
-        mapping={str(c): name for c, name in enumerate(classes.names)},
+        mapping={
+            str(c): name
+            for c, name in enumerate(classes.names)
+        },
         photos=photos.replace(os.sep, '/'),
         pixels=dict(zip(classes.names, pixels[:, :number].sum(0).tolist())),
         ignored_pixels=int(pixels[:, IGNORED].sum()),
@@ -215,9 +217,9 @@ def _classes(pixels: np.ndarray, classes: LabelClasses, pool: Pool,
             zip(classes.names, (pixels[:, :number] > 0).sum(0).tolist())),
         notes=[
             'predicted by a model; kept: confidence of at least '
-            f'{options.threshold:g}' + ''.join(
-                f', {name} {value:g}'
-                for name, value in options.class_thresholds.items()) +
+            f'{options.threshold:g}' +
+            ''.join(f', {name} {value:g}'
+                    for name, value in options.class_thresholds.items()) +
             f'; regions of at least {options.min_area} pixels'
         ])
     text = json.dumps(content, indent=2, ensure_ascii=False) + '\n'
@@ -246,5 +248,5 @@ def _item(row: Reviewed, predictor: Predictor, thresholds: np.ndarray,
     ]
     return Item(
         osp.basename(row.path), lines,
-        (photo, painted(photo, mask, predictor.palette),
-         unsure(found.confidence)))
+        (photo, painted(photo, mask,
+                        predictor.palette), unsure(found.confidence)))

@@ -31,10 +31,10 @@ class Skipped:
     reason: str
 
 
-def find_images(places: Iterable[str],
-                out: str,
-                keep_suffix: bool = False) -> tuple[list[Source],
-                                                    list[Skipped]]:
+def find_images(
+        places: Iterable[str],
+        out: str,
+        keep_suffix: bool = False) -> tuple[list[Source], list[Skipped]]:
     """Look for images.
 
     Args:
@@ -112,9 +112,8 @@ def _paths(place: str, out: str) -> tuple[list[str], str]:
     if glob.has_magic(place):
         base = osp.dirname(glob.escape(place).split('[')[0])
         paths = [
-            path for path in sorted(glob.glob(place, recursive=True))
-            if osp.isfile(path) and not is_hidden(osp.relpath(path, base or
-                                                              '.'))
+            path for path in sorted(glob.glob(place, recursive=True)) if
+            osp.isfile(path) and not is_hidden(osp.relpath(path, base or '.'))
         ]
         if not paths:
             raise FileNotFoundError(f'No file is like {place}. '

@@ -26,7 +26,8 @@ def test_reviewed_labels_become_training_images(trained, form, tmp_path,
     text = capsys.readouterr().out
     assert '4 images labelled' in text and 'leaf' in text
     val, train = lines(data, 'val'), lines(data, 'train')
-    where = dict(png='masks', coco='coco.json', cvat='cvat.xml').get(form, form)
+    where = dict(
+        png='masks', coco='coco.json', cvat='cvat.xml').get(form, form)
     expected = {}
     for path in (out / 'masks').rglob('*.png'):
         if form == 'png':  # a review: what was unsure is background
@@ -41,7 +42,8 @@ def test_reviewed_labels_become_training_images(trained, form, tmp_path,
             expected[name] = np.asarray(image)
     assert call('import', tmp_path / 'photos', '--masks', out / where,
                 '--add-to', data) == 0
-    assert '(added)' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert '(added)' in text and 'new --work-dir' in text
     assert lines(data, 'val') == val
     assert lines(data, 'train') == sorted([*train, *expected])
     for name, mask in expected.items():

@@ -156,9 +156,14 @@ def test_what_does_not_fit_is_refused(project):
     assert '1.png: 7' in faults(add, project)[0]
     assert (project / 'out/lists/train.txt').read_bytes() == before
     assert add(
-        project, dry_run=True,
-        mapping={'0': 'background', '1': 'leaf', '2': 'stem',
-                 '7': 'stem'}).state == 'planned'
+        project,
+        dry_run=True,
+        mapping={
+            '0': 'background',
+            '1': 'leaf',
+            '2': 'stem',
+            '7': 'stem'
+        }).state == 'planned'
     assert (project / 'out/lists/train.txt').read_bytes() == before
 
 

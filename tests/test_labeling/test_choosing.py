@@ -9,7 +9,8 @@ from mmseg_semi.labeling.choosing import (SHORTLIST, balance, choose, k_center,
 def test_like_the_labels_is_one_and_rare_classes_are_more():
     labels = label_shares(np.array([899, 99, 0]))
     np.testing.assert_allclose(labels, np.array([900, 100, 1]) / 1001)
-    found = balance(np.array([labels, [1, 0, 0], [0, 1, 0], [0, 0, 1]]), labels)
+    found = balance(
+        np.array([labels, [1, 0, 0], [0, 1, 0], [0, 0, 1]]), labels)
     assert found[0] == pytest.approx(1)
     assert found[1] < 1 < found[2] < found[3]
     assert found[3] == pytest.approx(1001 / 3)

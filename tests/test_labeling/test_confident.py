@@ -32,7 +32,7 @@ def test_a_pixel_needs_the_threshold_of_its_class():
 
 
 def test_small_regions_go_after_unsure_pixels():
-    """Two 1-regions of 3 pixels, joined by an unsure one, touch by a corner."""
+    """Regions of 3 pixels, joined by an unsure one, touch by a corner."""
     classes = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 1]], np.uint8)
     confidence = np.ones((3, 4), np.float32)
     confidence[1, 1] = 0

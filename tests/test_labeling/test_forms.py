@@ -53,8 +53,7 @@ def written(folder, form, simplify=0.):
     for name, mask in MASKS.items():
         add_photos(folder / 'photos', name, size=mask.shape[::-1])
         stem = name.rsplit('.', 1)[0]
-        writer.add(
-            Labelled(str(folder / 'photos' / name), stem, name, mask))
+        writer.add(Labelled(str(folder / 'photos' / name), stem, name, mask))
     assert [path.name for path in writer.close()] == [PLACES[form]]
     return folder / 'new' / PLACES[form]
 

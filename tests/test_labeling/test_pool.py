@@ -21,9 +21,8 @@ def entries(pool):
 def test_unlabelled_images_of_the_config(config, tmp_path):
     pool = find_pool(config, 'c.py')
     assert entries(pool) == lines(tmp_path / 'out', 'unlabelled')
-    assert [s.name for s in pool.sources] == [
-        entry.removesuffix('.jpg') for entry in entries(pool)
-    ]
+    assert [s.name for s in pool.sources
+            ] == [entry.removesuffix('.jpg') for entry in entries(pool)]
     assert len(pool.labelled) == 4
     # 4 masks, 4 x 280 pixels.
     assert pool.label_pixels(4).sum() == 4 * 280

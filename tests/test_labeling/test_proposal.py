@@ -39,8 +39,8 @@ def test_the_least_sure_first(given):
         pool.list_entry(source): 1 - predictor(source.path).confidence.mean()
         for source in pool.sources
     }
-    assert [one.name
-            for one in found.images] == sorted(unsure, key=lambda n: -unsure[n])
+    assert [one.name for one in found.images] == sorted(
+        unsure, key=lambda n: -unsure[n])
     for one in found.images:
         assert one.uncertainty == pytest.approx(unsure[one.name], abs=1e-5)
     assert 'number 1 of 6' in found.images[0].reason
@@ -76,8 +76,8 @@ def test_balance_goes_by_the_labels(given):
     (found, ) = propose(predictor, pool, 1, 'balance').images
     shares = [(predictor(s.path).classes == 3).mean() for s in pool.sources]
     if max(shares):
-        assert found.name == pool.list_entry(
-            pool.sources[int(np.argmax(shares))])
+        assert found.name == pool.list_entry(pool.sources[int(
+            np.argmax(shares))])
         assert "is 'petal' (of the labels 0.1%)" in found.reason
 
 

@@ -47,15 +47,14 @@ def test_masks_classes_and_order(given, tmp_path):
     classes = json.loads((out / 'classes.json').read_text())
     assert list(classes['pixels'].values()) == pixels[:4].tolist()
     assert classes['ignored_pixels'] == pixels[255]
-    assert (out / classes['photos']).resolve() == (
-        tmp_path / 'photos').resolve()
+    assert (out / classes['photos']).resolve() == (tmp_path /
+                                                   'photos').resolve()
     assert parse_classes(str(out / 'classes.json')) == NAMES
     with open(out / 'review.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert [row['path'] for row in rows] == sorted(sure, key=sure.get)
-    assert list(rows[0]) == [
-        'path', 'mean_confidence', 'kept_share', 'classes'
-    ]
+    assert list(
+        rows[0]) == ['path', 'mean_confidence', 'kept_share', 'classes']
     assert report.kept == pytest.approx(pixels[:4].sum() / pixels.sum())
     assert [one.path for one in report.images] == [r['path'] for r in rows]
 
@@ -93,7 +92,8 @@ def test_wrong_settings(given, tmp_path):
     predictor, pool = given
     out = tmp_path / 'new'
     for options, text in ((PseudoOptions(2), 'threshold 2'),
-                          (PseudoOptions(.5, dict(leav=.5)), "'leaf' is near")):
+                          (PseudoOptions(.5,
+                                         dict(leav=.5)), "'leaf' is near")):
         with pytest.raises(ValueError, match=text):
             label_images(predictor, pool, str(out), options)
     predictor.classes = tuple(map(str, range(256)))
