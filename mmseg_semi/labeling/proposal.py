@@ -32,8 +32,9 @@ class Proposed:
         name (str): As lists of labelled images name it.
         path (str): The file.
         uncertainty (float): Mean of 1 - confidence over the pixels.
-        balance (float, optional): See :func:`.balance`.
-        distance (float, optional): See :class:`.Choice`.
+        balance (float, optional): See :func:`.balance`; None unless it
+            counts.
+        distance (float, optional): See :class:`.Choice`; likewise.
         reason (str): Why it was chosen, in words.
     """
     name: str
@@ -107,7 +108,7 @@ def propose(predictor: Predictor,
             f'by {by}: the config has no labelled images to compare with. '
             'Give the config of the training, or choose by uncertainty.')
     labels = None
-    if pool.labelled:
+    if by in ('balance', 'all'):
         labels = label_shares(pool.label_pixels(predictor.num_classes))
     far = by in ('diversity', 'all')
     with pooled_features(predictor.model) if far else nullcontext() as pooled:
@@ -201,7 +202,8 @@ class _Words:
         shares = self._found[choice.index].shares
         ratios = shares / self._labels
         rows = [
-            c for c in np.argsort(-ratios, kind='stable')[:2] if ratios[c] >= _MUCH
+            c for c in np.argsort(-ratios, kind='stable')[:2]
+            if ratios[c] >= _MUCH
         ]
         return '; '.join(
             f'{shares[c]:.1%} is {self._classes[c]!r} (of the labels '

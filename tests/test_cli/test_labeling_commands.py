@@ -93,6 +93,13 @@ def test_wrong_arguments(trained, arguments, status, text, tmp_path, capsys):
     assert not (tmp_path / 'new').exists()
 
 
+def test_choices_are_those_of_the_library():
+    from mmseg_semi.cli import next_command, pseudo_command
+    from mmseg_semi.labeling import choosing, forms
+    assert next_command.CRITERIA == choosing.CRITERIA
+    assert pseudo_command.FORMS == tuple(forms.FORMS)
+
+
 def test_add_to_and_out(tmp_path, capsys):
     assert call('import', 'photos', '--masks', 'masks', '--out', 'a',
                 '--add-to', 'b') == 1
