@@ -17,7 +17,8 @@ from .classes import BACKGROUND
 from .findings import Findings
 from .formats import detect, uses_of
 from .groups import group_keys
-from .importer import Gathered, ImportReport, Say, digest, gather, write_masks
+from .importer import (Gathered, ImportReport, Say, check_places, digest,
+                       gather, write_masks)
 from .named_labels import USES as NAMED
 from .options import IGNORED, ImportOptions
 from .photos import Photo
@@ -63,6 +64,7 @@ def add_labels(photos: str,
     """
     photo_root, label_root, target = map(Path, (photos, masks, out))
     recipe = _check_target(photo_root, target, options, force)
+    check_places(photo_root, label_root, target, options)
     content = tree.read_json(target / tree.CLASSES)
     given, findings = options.mapping, Findings()
     options = _for_classes(options, content['names'], label_root)
@@ -208,33 +210,34 @@ class _Addition:
 
     def choose(self, findings: Findings, force: bool) -> None:
         """Sort out what cannot or need not be added."""
-        val, train = map(set, (self.lists['val'], self.lists['train']))
+        val = set(self.lists['val'])
+        labelled = val.union(self.lists['train'])
         held = {self.groups[p] for p in self.got.photos if p.name in val}
         self.new: list[Photo] = []
         for photo in self.track(self.got.labelled, 'Comparing masks'):
             label = self.got.pairs[photo]
-            if photo.name in val or self.groups[photo] in held:
-                findings.error(
-                    'label for the validation set', label.path,
-                    f'{photo.name} is ' +
-                    ('one of its photos' if photo.name in val else
-                     f'of its group {self.groups[photo]}'),
-                    'Take it away: validation images stay what they are.')
-                continue
             try:
                 mask = self.got.mask(photo)
             except ValueError as error:
                 findings.error('label that cannot be drawn', label.path, error,
                                'Mend it, or take it away.')
                 continue
-            if (mask == IGNORED).all():
+            known = photo.name in labelled
+            if known and np.array_equal(mask, self._mask(photo.name)):
+                continue
+            if photo.name in val or self.groups[photo] in held:
+                findings.error(
+                    'label for the validation set', label.path,
+                    f'{photo.name} is ' +
+                    ('one of its photos'
+                     if known else f'of its group {self.groups[photo]}'),
+                    'Take it away: validation images stay what they are.')
+            elif (mask == IGNORED).all():
                 findings.warn('label that ignores every pixel', label.path,
                               photo.name, 'It is left out.')
-            elif photo.name not in train:
+            else:
                 self.new.append(photo)
-            elif not np.array_equal(mask, self._mask(photo.name)):
-                self.new.append(photo)
-                if not force:
+                if known and not force:
                     findings.error(
                         'photo that has another label already', label.path,
                         photo.name,

@@ -77,7 +77,7 @@ def import_labels(photos: str,
         FileExistsError: If ``out`` holds something else.
     """
     photo_root, label_root, target = map(Path, (photos, masks, out))
-    _check_places(photo_root, label_root, target, options)
+    check_places(photo_root, label_root, target, options)
     findings = Findings()
     got = gather(photo_root, label_root, options, findings, say, track)
     groups = group_keys(got.photos, options.group_by, findings)
@@ -166,9 +166,13 @@ def gather(photo_root: Path, label_root: Path, options: ImportOptions,
     return Gathered(labels, pairs, labelled, images, turned, notes)
 
 
-def _check_places(photos: Path, masks: Path, out: Path,
-                  options: ImportOptions) -> None:
-    """Check that the three places can be told from each other."""
+def check_places(photos: Path, masks: Path, out: Path,
+                 options: ImportOptions) -> None:
+    """Check that the three places can be told from each other.
+
+    Raises:
+        ValueError: If one would be read as another.
+    """
     here = out.resolve()
     for what, place in (('PHOTOS', photos), ('--masks', masks)):
         if place.resolve() in (here, *here.parents):

@@ -93,6 +93,20 @@ def test_photos_of_validation_are_refused(project):
     assert len(lines(project / 'out', 'unlabelled')) == 4
 
 
+def test_a_folder_that_grew(project):
+    """With all the labels that are there already, also for validation."""
+    save(drawn(2, 1), project / 'masks/free/0.png')
+    train, val = (lines(project / 'out', n) for n in ('train', 'val'))
+    assert add(project, 'masks').state == 'added'
+    assert lines(project / 'out', 'train') == [*train, 'free/0.jpg']
+    assert lines(project / 'out', 'val') == val
+
+
+def test_photos_are_no_masks(project):
+    with pytest.raises(ValueError, match='holds the photos, too'):
+        add(project, 'photos')
+
+
 def test_groups_of_validation_are_refused(project):
     import_labels(
         str(project / 'photos'), str(project / 'masks'),
