@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config_files import find_config
-from ..engine.checkpoint import (CheckpointError, check_checkpoint,
-                                 check_weights_fit)
+from ..engine.load_weights import load_weights
 from ..models.adapters import build_adapter
 from ..models.taps import TapRecorder
 
@@ -154,24 +153,5 @@ def load_for_analysis(config: str,
     cfg.merge_from_dict(cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(cfg.model)
-    content = check_checkpoint(checkpoint)
-    state = {
-        name.removeprefix('module.'): value
-        for name, value in content.get('state_dict', content).items()
-    }
-    check_weights_fit(checkpoint, state, model)
-    try:
-        missing = model.load_state_dict(state, strict=False).missing_keys
-    except RuntimeError as error:
-        raise CheckpointError(
-            f'{checkpoint} does not fit {config}: {error}') from error
-    parts = {'backbone', 'neck', 'decode_head'}
-    missing = [
-        name for name in missing if parts.intersection(name.split('.')[:2])
-        and not name.endswith('num_batches_tracked')
-    ]
-    if missing:
-        raise CheckpointError(
-            f'{checkpoint} lacks {len(missing)} weights of {config} (first: '
-            f'{", ".join(missing[:3])}): what would be analysed is random.')
+    load_weights(model, checkpoint, config)
     return cfg, model.eval()

@@ -95,7 +95,8 @@ def add_model_arguments(group) -> None:
         metavar='PIXELS',
         help='that tiles share (default: 256, at most a quarter of --tile)')
     group.add_argument(
-        '--device', help='cpu, cuda, cuda:1 (default: the GPU if there is '
+        '--device',
+        help='cpu, cuda, cuda:1 (default: the GPU if there is '
         'one)')
 
 

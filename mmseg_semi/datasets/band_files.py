@@ -83,7 +83,8 @@ def _opencv(data: bytes, flags: int) -> np.ndarray:
 
 
 def _tiff(data: bytes) -> Bands:
-    tifffile, rasterio = optional_package('tifffile'), optional_package('rasterio')
+    tifffile, rasterio = optional_package('tifffile'), optional_package(
+        'rasterio')
     picture = _Picture.of(data)
     missing = 'TIFF of floats, of other than one or three bands, or of ' \
         'several pages needs a package: pip install tifffile imagecodecs ' \

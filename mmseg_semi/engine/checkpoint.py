@@ -49,7 +49,8 @@ def check_checkpoint(path: str) -> dict:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'There is no checkpoint {path}. Check load_from, or --resume.')
+            f'There is no checkpoint {path}. Check the path (of a training: '
+            'load_from, or --resume).')
     try:
         is_zip = zipfile.is_zipfile(path)
         damaged = _first_damaged_member(path) if is_zip else None

@@ -44,8 +44,8 @@ def load_weights(model: nn.Module, checkpoint: str, config: str) -> dict:
         raise CheckpointError(
             f'{checkpoint} does not fit {config}: {error}') from error
     missing = [
-        name for name in missing if set(_NEEDED) & set(name.split('.')[:2])
-        and not name.endswith('num_batches_tracked')
+        name for name in missing if set(_NEEDED)
+        & set(name.split('.')[:2]) and not name.endswith('num_batches_tracked')
     ]
     if missing:
         raise CheckpointError(
@@ -87,8 +87,8 @@ def _check_shapes(model: nn.Module, state: dict[str, Tensor], checkpoint: str,
 
 def _enters(model: nn.Module, shape: tuple[int, ...]) -> bool:
     """Whether a convolution of this shape is the one that reads images."""
-    first = next(
-        (m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)),
+                 None)
     return first is not None and tuple(first.weight.shape) == shape
 
 

@@ -103,8 +103,8 @@ def predict_folder(predictor: Predictor,
     _record(Path(out), predictor.settings(), force)
     for source in track(sources, 'Predicting'):
         try:
-            report.predicted.append(_predict(predictor, writer, source,
-                                             report))
+            report.predicted.append(
+                _predict(predictor, writer, source, report))
         except (UnreadableImageError, ModuleNotFoundError) as error:
             report.skipped.append(Skipped(source.path, str(error)))
     return report
@@ -116,8 +116,8 @@ def _predict(predictor: Predictor, writer: Writer, source: Source,
     paths = writer.paths(source.name, place)
     try:
         size, parts = predictor.parts(source.path)
-        classes, sure = collect(size, parts, predictor.id_type,
-                                CONFIDENCE in paths)
+        classes, sure = collect(size, parts, predictor.id_type, CONFIDENCE
+                                in paths)
     except torch.cuda.OutOfMemoryError as error:
         raise MemoryError(
             f'{source.path} needs more memory than the GPU has: predict in '
@@ -127,8 +127,10 @@ def _predict(predictor: Predictor, writer: Writer, source: Source,
     writer.write(paths, place, classes, sure, photo)
     if place.note and place.note not in report.notes:
         report.notes.append(place.note)
-    return Predicted(source.path,
-                     {kind: str(path) for kind, path in paths.items()})
+    return Predicted(source.path, {
+        kind: str(path)
+        for kind, path in paths.items()
+    })
 
 
 def _undone(sources: list[Source], writer: Writer, report: FolderReport,

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from ..datasets.band_files import TIFF_MAGIC, optional_package
+from ..datasets.band_files import optional_package
 from .windows import read_tags
 
 _SCALE, _TIE, _MATRIX, _KEYS = 33550, 33922, 34264, 34735
 # Suffix of an image -> of its world file.
-_WORLD = {'.jpg': '.jgw', '.jpeg': '.jgw', '.png': '.pgw', '.tif': '.tfw',
-          '.tiff': '.tfw', '.bmp': '.bpw', '.webp': '.wbw'}
+_WORLD = {
+    '.jpg': '.jgw',
+    '.jpeg': '.jgw',
+    '.png': '.pgw',
+    '.tif': '.tfw',
+    '.tiff': '.tfw',
+    '.bmp': '.bpw',
+    '.webp': '.wbw'
+}
 LOST = ('The coordinate system of a GeoTIFF is not kept: pip install '
         '"mmseg_semi[geo]" for GeoTIFF masks. World files keep the place.')
 
@@ -43,25 +50,24 @@ def read_georeference(path: str) -> Georeference:
     Returns:
         Georeference: All None for an ordinary image.
     """
-    stem, suffix = osp.splitext(path)
-    kinds = [_WORLD.get(suffix.lower(), '.wld'), '.wld', f'{suffix}w']
-    world = next((content for kind in kinds
-                  for content in [_content(stem + kind)] if content), None)
-    if world is not None:
-        return Georeference(world=world, projection=_content(stem + '.prj'))
     tags = _geo_tags(path)
-    if not tags:
-        return Georeference()
-    rasterio = optional_package('rasterio')
-    if rasterio is not None:
-        return Georeference(profile=_profile(rasterio, path))
-    return Georeference(world=_world_of(tags), note=LOST)
+    rasterio = optional_package('rasterio') if tags else None
+    profile = _profile(rasterio, path) if rasterio else None
+    if profile is not None:
+        return Georeference(profile=profile)
+    stem, suffix = osp.splitext(path)
+    kinds = _WORLD.get(suffix.lower(), '.wld'), '.wld', f'{suffix}w'
+    contents = (_content(stem + kind) for kind in kinds)
+    world = next((content for content in contents if content), None)
+    if world is None and tags:
+        world = _world_of(tags)
+    return Georeference(
+        world=world,
+        projection=_content(stem + '.prj') if world else None,
+        note=LOST if tags and not rasterio else '')
 
 
 def _geo_tags(path: str) -> ImageFileDirectory_v2 | None:
-    with open(path, 'rb') as file:
-        if file.read(4) not in TIFF_MAGIC:
-            return None
     tags = read_tags(path)
     if tags is None or not {_SCALE, _TIE, _MATRIX, _KEYS} & set(tags):
         return None
@@ -69,15 +75,19 @@ def _geo_tags(path: str) -> ImageFileDirectory_v2 | None:
 
 
 def _profile(rasterio, path: str) -> dict | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        with rasterio.open(path) as dataset:
-            points, crs = dataset.gcps
-            if points and dataset.transform.is_identity:
-                return dict(gcps=points, crs=crs)
-            if dataset.crs is None and dataset.transform.is_identity:
-                return None
-            return dict(crs=dataset.crs, transform=dataset.transform)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with rasterio.open(path) as dataset:
+                points, crs = dataset.gcps
+                transform, own = dataset.transform, dataset.crs
+    except rasterio.errors.RasterioError:  # reading the image tells why
+        return None
+    if points and transform.is_identity:
+        return dict(gcps=points, crs=crs)
+    if own is None and transform.is_identity:
+        return None
+    return dict(crs=own, transform=transform)
 
 
 def _world_of(tags: ImageFileDirectory_v2) -> bytes | None:

@@ -119,8 +119,8 @@ def _device(name: str | None) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f'{name!r} is no device: use cpu, cuda or '
                          'cuda:1, ...') from error
-    if device.type == 'cuda' and (device.index or
-                                  0) >= torch.cuda.device_count():
+    if device.type == 'cuda' and (device.index
+                                  or 0) >= torch.cuda.device_count():
         raise ValueError(f'There is no device {name}: PyTorch finds '
                          f'{torch.cuda.device_count()} GPUs here. Use cpu.')
     return device
@@ -133,14 +133,14 @@ def _choose(model: nn.Module, network: str | None, head: str | None) -> None:
         return
     heads = getattr(find_network(model)[1], 'semi_heads', {})
     names = [
-        name for name, module in heads.items() if hasattr(module, 'prototypes')
+        name for name, module in heads.items()
+        if hasattr(module, 'prototypes')
     ]
     if head not in names:
-        raise ValueError(
-            f'{head!r} is no head that predicts: ' +
-            (f'use one of {sorted(names)}.' if names else
-             f'{type(model).__name__} of this config has none beside its '
-             'decode head.'))
+        raise ValueError(f'{head!r} is no head that predicts: ' + (
+            f'use one of {sorted(names)}.' if names else
+            f'{type(model).__name__} of this config has none beside its '
+            'decode head.'))
     model.predict_head = head
 
 
@@ -152,10 +152,10 @@ def _dataset_meta(cfg: Config, meta: dict, model: nn.Module) -> dict:
     count = model.num_classes
     old = dict(classes=meta.get('CLASSES'), palette=meta.get('PALETTE'))
     sets = [(cfg.get(key) or {}).get('dataset') for key in _LOADERS]
-    known = meta.get('dataset_meta') or {}, old, *(_metainfo(one, cfg)
-                                                   for one in sets)
-    found = next((one for one in known
-                  if len(one.get('classes') or ()) == count), {})
+    known = meta.get('dataset_meta') or {}, old, *(
+        _metainfo(one, cfg) for one in sets)
+    found = next(
+        (one for one in known if len(one.get('classes') or ()) == count), {})
     colors = found.get('palette') or ()
     if len(colors) < count:
         colors = many_colors(count)

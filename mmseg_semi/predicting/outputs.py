@@ -122,10 +122,11 @@ def write_geotiff(path: Path, values: np.ndarray, profile: dict,
             with rasterio.open(temporary, 'w', **options, **profile) as file:
                 file.write(values, 1)
                 if palette is not None:
-                    file.write_colormap(1, {
-                        index: (*map(int, color), 255)
-                        for index, color in enumerate(palette)
-                    })
+                    file.write_colormap(
+                        1, {
+                            index: (*map(int, color), 255)
+                            for index, color in enumerate(palette)
+                        })
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -42,8 +42,8 @@ class TestPipeline:
             if tta:
                 rest = list(cfg.get('tta_pipeline') or [first, *_TTA])[1:]
             self.loader = TRANSFORMS.build(_strict(first))
-            self.steps = Compose([_without_labels(t) for t in rest
-                                  if not _loads_labels(t)])
+            self.steps = Compose(
+                [_without_labels(t) for t in rest if not _loads_labels(t)])
         if not hasattr(self.loader, 'transform') or not type(
                 self.loader).__name__.startswith('Load'):
             raise ValueError(
@@ -187,7 +187,9 @@ _TTA = [
             for factor in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
         ],
                     [
-                        dict(type='RandomFlip', prob=prob,
-                             direction='horizontal') for prob in (0., 1.)
+                        dict(
+                            type='RandomFlip',
+                            prob=prob,
+                            direction='horizontal') for prob in (0., 1.)
                     ], [dict(type='PackSegInputs')]])
 ]

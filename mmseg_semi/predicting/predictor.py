@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """A trained model as a function from an image to classes."""
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ..datasets.errors import UnreadableImageError
 from ..functional.maximum import max_along
 from ..models.probabilities import class_probabilities
-from .canvas import (Axis, PreparedCanvas, SourceCanvas, between, enlarge)
+from .canvas import Axis, PreparedCanvas, SourceCanvas, between, enlarge
 from .loading import build_model, find_model
 from .outputs import thumbnail_step
 from .pipeline import Image, Sample, TestPipeline
@@ -137,8 +138,8 @@ class Predictor:
         size, parts = self.parts(image, probabilities)
         classes = np.empty(size, self.id_type)
         confidence = np.empty(size, np.float32)
-        scores = np.empty((self.num_classes, *size),
-                          np.float32) if probabilities else None
+        scores = np.empty(
+            (self.num_classes, *size), np.float32) if probabilities else None
         for top, left, part in parts:
             if part.classes.shape == size:
                 return part
@@ -180,8 +181,8 @@ class Predictor:
             step = thumbnail_step(image.shape)
             small = image[::step, ::step]
         bands = small.shape[2]
-        small = small[..., [2, 1, 0] if bands == 3 else
-                      [0, 1, 2] if bands > 3 else [0, 0, 0]]
+        small = small[..., [2, 1, 0] if bands == 3 else [0, 1, 2] if bands >
+                      3 else [0, 0, 0]]
         return small.clip(0, 255).astype(np.uint8)
 
     def predict_many(self, images: Iterable[Image]) -> Iterator[Prediction]:
@@ -239,8 +240,8 @@ class Predictor:
     def _in_tiles(self, size: tuple[int, int]) -> bool:
         if self._tile is None:
             return is_large(size, self.num_classes)
-        return self._tile > 0 and any(
-            n > rule.size for n, rule in zip(size, self._rules))
+        return self._tile > 0 and any(n > rule.size
+                                      for n, rule in zip(size, self._rules))
 
     def _tiles(self, canvas: Canvas, probabilities: bool) -> Parts:
         rules, size, wanted = self._rules, canvas.size, canvas.image_size
@@ -314,7 +315,10 @@ class Predictor:
     @torch.no_grad()
     def _scores(self, sample: Sample) -> Tensor:
         """What the model leaves as ``seg_logits``, (C, H, W)."""
-        found = self.model.test_step(pseudo_collate([sample]))
+        with warnings.catch_warnings():
+            # A hint for who chooses the crops of a training.
+            warnings.filterwarnings('ignore', 'When align_corners=True')
+            found = self.model.test_step(pseudo_collate([sample]))
         return found[0].seg_logits.data
 
     @property
@@ -329,4 +333,5 @@ def _core(found: Prediction, spans: tuple[Span, Span]) -> Prediction:
         slice(s.core_start - s.start, s.core_end - s.start) for s in spans)
     return Prediction(
         found.classes[area], found.confidence[area],
-        None if found.probabilities is None else found.probabilities[(slice(None), *area)])
+        None if found.probabilities is None else
+        found.probabilities[(slice(None), *area)])

@@ -87,8 +87,8 @@ def tile_rules(model: nn.Module, tile: int | None,
     test_cfg = getattr(model, 'test_cfg', None) or {}
     if test_cfg.get('mode') == 'slide':
         rows, columns = (
-            _sliding(size, margin, crop, stride) for crop, stride in zip(
-                test_cfg['crop_size'], test_cfg['stride']))
+            _sliding(size, margin, crop, stride)
+            for crop, stride in zip(test_cfg['crop_size'], test_cfg['stride']))
         return rows, columns
     size = -(-size // _ALIGN) * _ALIGN
     if size - 2 * margin < _ALIGN:

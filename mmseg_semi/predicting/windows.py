@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """Reading windows of a TIFF instead of all of it."""
 import copy
+import os.path as osp
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..datasets.band_files import NO_DATA, TIFF_MAGIC, Bands, optional_package
+from ..datasets.errors import UnreadableImageError
 from ..datasets.transforms.bands import LoadBands
 from ..datasets.transforms.loading import LoadStrictImage
 
@@ -47,24 +49,37 @@ def open_windows(path: str, loader) -> Windows | None:
         Windows | None: None if the file or the loader is of a kind of which
         windows are not known to be what the loader gives.
     """
-    if type(loader) not in (LoadBands, LoadStrictImage):
+    if type(loader) not in (LoadBands,
+                            LoadStrictImage) or not osp.isfile(path):
         return None
-    with open(path, 'rb') as file:
-        if file.read(4) not in TIFF_MAGIC:
-            return None
     tags = read_tags(path)
     if tags is None or tags.get(_ORIENTATION, 1) != 1:
         return None
     file = _with_rasterio(path) or _with_tifffile(path)
     if file is None:
         return None
+    file = file._replace(read=_readable(path, file.read))
     if isinstance(loader, LoadBands):
         return _bands(path, file, loader)
     if (file.dtype != np.uint8 or file.shape[2] not in (1, 3)
             or loader.color_type != 'color' or loader.to_float32):
         return None
-    return Windows(file.shape[:2], lambda rows, columns: _colours(
-        file.read(rows, columns, 1)))
+    return Windows(file.shape[:2],
+                   lambda rows, columns: _colours(file.read(rows, columns, 1)))
+
+
+def _readable(path: str, read: Callable) -> Callable:
+    """The same with an error of ours where the file is damaged."""
+
+    def readable(rows: slice, columns: slice, step: int) -> np.ndarray:
+        try:
+            return read(rows, columns, step)
+        except Exception as error:  # decoders raise their own types
+            raise UnreadableImageError(
+                f'{path} cannot be read in rows {rows.start} to {rows.stop}: '
+                f'{error}. Replace the file.') from error
+
+    return readable
 
 
 def _colours(values: np.ndarray) -> np.ndarray:
@@ -77,8 +92,8 @@ def _bands(path: str, file: _File, loader: LoadBands) -> Windows:
     """Windows as LoadBands gives them; the whole file is checked once."""
     step = max(1, max(file.shape[:2]) // _LOOKED_AT)
     everything = slice(0, file.shape[0]), slice(0, file.shape[1])
-    small = loader.take(path, Bands(
-        file.read(*everything, step), file.no_data))
+    small = loader.take(path,
+                        Bands(file.read(*everything, step), file.no_data))
     loader.check_varies(path, small)
     loader.levels(path, small)
     loader = copy.copy(loader)
@@ -86,8 +101,8 @@ def _bands(path: str, file: _File, loader: LoadBands) -> Windows:
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         values = file.read(rows, columns, 1)
-        return loader.levels(path, loader.take(path,
-                                               Bands(values, file.no_data)))
+        return loader.levels(path,
+                             loader.take(path, Bands(values, file.no_data)))
 
     return Windows(file.shape[:2], read)
 
@@ -128,23 +143,24 @@ def _with_tifffile(path: str) -> _File | None:
             known = tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB
             if (len(tiff.pages) > 1 or not page.is_memmappable
                     or page.photometric not in known
-                    or page.axes not in ('YX', 'YXS')
-                    or NO_DATA in page.tags):
+                    or page.axes not in ('YX', 'YXS') or NO_DATA in page.tags):
                 return None
         values = tifffile.memmap(path, mode='r')
-    except (ValueError, OSError, tifffile.TiffFileError):
+    except Exception:  # damaged files raise whatever reads them
         return None
     values = values[..., None] if values.ndim == 2 else values
-    return _File(values.shape, values.dtype, None,
-                 lambda rows, columns, step: np.array(
-                     values[rows, columns][::step, ::step]))
+    return _File(
+        values.shape, values.dtype, None, lambda rows, columns, step: np.array(
+            values[rows, columns][::step, ::step]))
 
 
 def read_tags(path: str) -> ImageFileDirectory_v2 | None:
-    """Tags of a TIFF; None if they cannot be read."""
+    """Tags of a TIFF; None of another file, or if they cannot be read."""
     try:
         with open(path, 'rb') as file:
             head = file.read(8)
+            if head[:4] not in TIFF_MAGIC:
+                return None
             if b'+' in head[2:4]:  # BigTIFF
                 head += file.read(8)
             tags = ImageFileDirectory_v2(head)

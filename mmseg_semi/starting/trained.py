@@ -104,8 +104,8 @@ def _config_of(folder: Path) -> Path:
     if len(beside) != 1:
         raise FileNotFoundError(
             f'{folder} holds {len(beside)} configs, not one: it is not the '
-            'work directory of one training. Give config and checkpoint '
-            '(--checkpoints).')
+            'work directory of one training. Give a config and its checkpoint '
+            'instead.')
     return beside[0]
 
 
