@@ -38,11 +38,12 @@ def project(folder, labelled=5, free=4):
     return folder
 
 
-def model(folder):
+def model(folder, make=None):
     """Config and checkpoint for :func:`project`."""
+    network = segmentor(data_preprocessor=PREPROCESSOR)
     cfg = Config(
         dict(
-            model=segmentor(data_preprocessor=PREPROCESSOR),
+            model=make(segmentor=network) if make else network,
             test_pipeline=PIPELINE,
             **data_loaders(str(folder / 'out'))))
     torch.manual_seed(0)
@@ -58,10 +59,10 @@ def model(folder):
     return str(config), str(checkpoint)
 
 
-def loaded(folder, images=(), keep_suffix=False):
+def loaded(folder, images=(), keep_suffix=False, make=None, **settings):
     """The predictor and the pool of a project."""
-    config, checkpoint = model(folder)
+    config, checkpoint = model(folder, make)
     pool = find_pool(
         Config.fromfile(config), config, images, str(folder / 'new'),
         keep_suffix)
-    return Predictor(config, checkpoint, device='cpu'), pool
+    return Predictor(config, checkpoint, device='cpu', **settings), pool

@@ -12,6 +12,7 @@ from mmseg_semi.labeling import propose, write_proposal
 from mmseg_semi.labeling.choosing import CRITERIA
 from mmseg_semi.labeling.features import PooledFeatures, pooled_features
 from ..test_importing.helpers import add_photos
+from ..test_models.toys import mean_teacher_cfg
 from .given import loaded, project
 
 
@@ -68,6 +69,21 @@ def test_diversity_goes_by_the_encoder(given):
     assert found.name == pool.list_entry(pool.sources[int(np.argmax(gaps))])
     assert found.distance == pytest.approx(max(gaps), abs=1e-5)
     assert not predictor.model.backbone._forward_hooks
+
+
+@pytest.mark.parametrize('network', ['student', 'teacher'])
+def test_the_encoder_is_that_of_the_network_that_predicts(network, tmp_path):
+    predictor, pool = loaded(
+        project(tmp_path, free=1), make=mean_teacher_cfg, network=network)
+    with pooled_features(predictor.model) as pooled:
+        hooked = [
+            name for name in ('student', 'teacher')
+            if predictor.model.net(name).backbone._forward_hooks
+        ]
+        predictor(pool.sources[0].path)
+        assert pooled.take().shape == (32, )
+    assert hooked == [network]
+    assert len(propose(predictor, pool, 1).images) == 1
 
 
 def test_balance_goes_by_the_labels(given):
