@@ -155,8 +155,8 @@ def label_images(predictor: Predictor,
         ]
         head = f'the {len(items)} least sure of {len(rows)} images'
         write_atomically(
-            contact_sheet(head, ('image', 'label', 'unsure'), items),
-            folder / SHEET)
+            contact_sheet(head, ('image', 'label (grey: ignored)', 'unsure'),
+                          items), folder / SHEET)
         files.append(folder / SHEET)
     total = max(pixels.sum(), 1)
     return PseudoReport(

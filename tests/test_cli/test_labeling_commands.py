@@ -52,6 +52,16 @@ def test_reviewed_labels_become_training_images(trained, form, tmp_path,
     assert 'unlabelled.txt' in capsys.readouterr().err
 
 
+def test_pseudo_in_json(trained, tmp_path, capsys):
+    assert call('pseudo', *trained, tmp_path / 'photos', '--out',
+                tmp_path / 'new', '--keep-suffix', '--json') == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report['images']) == 4
+    assert report['left_out'] == dict(labelled=4, validation=1)
+    assert report['thresholds'] == dict.fromkeys(report['pixels'], .95)
+    assert (tmp_path / 'new/masks/free 0/0.jpg.png').is_file()
+
+
 def test_next_names_images(trained, tmp_path, capsys):
     out = tmp_path / 'next'
     assert call('next', 2, *trained, '--out', out) == 0
