@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         help='folder to write (default: data/NAME-imported, NAME that of '
         'PHOTOS)')
+    parser.add_argument(
+        '--add-to',
+        metavar='DATA',
+        help='add labelled photos to this import instead: they join its '
+        'training images, its validation images stay')
     add_label_arguments(parser)
     parser.add_argument(
         '--dry-run',
@@ -44,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--force',
         action='store_true',
-        help='replace another import in OUT (never anything else)')
+        help='replace another import in OUT (never anything else); with '
+        '--add-to labels of its training images')
     add_json(parser)
 
 
@@ -73,7 +79,7 @@ def _add_class_arguments(group) -> None:
     group.add_argument(
         '--classes',
         help='names in the order of their ids: a,b,c, a text file with a '
-        'name a line, or a data set (voc, cityscapes)')
+        'name a line, a classes.json, or a data set (voc, cityscapes)')
     group.add_argument(
         '--colors',
         metavar='FILE',
@@ -133,10 +139,14 @@ def _add_split_arguments(group) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import as the arguments say, and tell what was done."""
-    from ..importing import import_labels
+    from ..importing import add_labels, import_labels
     from .progress import show_progress
-    out = args.out or f'data/{Path(args.photos).resolve().name}-imported'
-    report = import_labels(
+    if args.add_to and args.out:
+        raise ValueError('--out and --add-to: give one of them, a new folder '
+                         'or an import that there is.')
+    out = args.add_to or args.out or (
+        f'data/{Path(args.photos).resolve().name}-imported')
+    report = (add_labels if args.add_to else import_labels)(
         args.photos,
         args.masks,
         out,
@@ -209,8 +219,14 @@ def _as_text(report) -> str:
         f'  {CLASSES}  {len(classes["names"])} classes: '
         f'{", ".join(classes["names"])}', f'  {SPLIT}  what decided the lists',
         *(f'  {path}  {images[name]} photos'
-          for name, path in LISTS.items() if images[name]),
-        'These lines of a config use it:', *config_lines(report.out),
-        f'A whole config: mmseg-semi init {report.out}'
+          for name, path in LISTS.items() if images[name])
     ]
+    if 'added' in report.split:
+        lines.append('Configs of this folder train on all of them from now '
+                     'on; train into a new --work-dir.')
+    else:
+        lines += [
+            'These lines of a config use it:', *config_lines(report.out),
+            f'A whole config: mmseg-semi init {report.out}'
+        ]
     return '\n'.join(lines)

@@ -10,8 +10,8 @@ from .output import error_content, json_alone, print_json
 
 MODULES = ('start_command', 'import_command', 'check_command', 'init_command',
            'train_command', 'test_command', 'predict_command',
-           'compare_command', 'report_command', 'export_command',
-           'doctor_command')
+           'pseudo_command', 'next_command', 'compare_command',
+           'report_command', 'export_command', 'doctor_command')
 _EPILOG = """\
 mmseg-semi SUBCOMMAND --help explains a subcommand, with an example.
 Exit status: 0 done, 1 something in your data or settings, 2 misuse."""

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """Bringing a user's own labels into the form that training reads."""
+from .adding import add_labels
 from .findings import DataFaultsError, Finding, Findings
 from .formats import FORMATS
 from .importer import ImportReport, import_labels
@@ -8,5 +9,6 @@ from .settings import config_lines, dataset_settings
 
 __all__ = [
     'DataFaultsError', 'FORMATS', 'Finding', 'Findings', 'ImportOptions',
-    'ImportReport', 'config_lines', 'dataset_settings', 'import_labels'
+    'ImportReport', 'add_labels', 'config_lines', 'dataset_settings',
+    'import_labels'
 ]

@@ -72,6 +72,10 @@ class Findings:
         if finding not in self.all:
             self.all.append(finding)
 
+    def forget(self, kind: str) -> None:
+        """Drop all findings of a kind."""
+        self.all = [finding for finding in self.all if finding.kind != kind]
+
     @property
     def warnings(self) -> list[Finding]:
         """list[Finding]: Those that do not stop."""

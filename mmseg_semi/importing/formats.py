@@ -51,9 +51,14 @@ def read_labels(root: Path, options: ImportOptions, findings: Findings,
                          f'of the masks, {root.parent} for instance.')
     name = options.format or detect(root)
     reader = FORMATS.get(name, RasterLabels)
-    uses = getattr(reader, 'func', reader).uses
-    options.require_used(uses, options.format or name)
+    options.require_used(uses_of(name), options.format or name)
     return reader(root, options, findings, track)
+
+
+def uses_of(name: str) -> frozenset[str]:
+    """The options about labels that a format of :func:`detect` reads."""
+    reader = FORMATS.get(name, RasterLabels)
+    return getattr(reader, 'func', reader).uses
 
 
 def detect(root: Path) -> str:

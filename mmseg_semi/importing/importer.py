@@ -1,17 +1,14 @@
 # Copyright (c) mmseg_semi authors.
 """From a folder of photographs and labels to lists and index PNG."""
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..datasets.paths import require_writable
-from ..datasets.split_import import write_list
 from . import tree
 from .findings import Finding, Findings
 from .formats import detect, read_labels
@@ -82,10 +79,72 @@ def import_labels(photos: str,
         OSError: If ``out`` cannot be written.
     """
     photo_root, label_root, target = map(Path, (photos, masks, out))
-    _check_places(photo_root, label_root, target, options)
+    check_places(photo_root, label_root, target, options)
     if not dry_run:
         require_writable(out, '--out')
     findings = Findings()
+    got = gather(photo_root, label_root, options, findings, say, track)
+    groups = group_keys(got.photos, options.group_by, findings)
+    findings.stop_on_errors()
+    state = 'planned'
+    job = _Job(got, groups, options, os.path.relpath(photo_root, target),
+               track)
+    if not dry_run:
+        recipe = dict(
+            tool=tree.TOOL,
+            photos=job.photo_root,
+            masks=os.path.relpath(label_root, target),
+            options=asdict(options),
+            inputs=digest(got.photos, label_root, options))
+        state = tree.write_folder(target, recipe, job.write, force)
+    classes = split_record = {}
+    if not dry_run:
+        classes = tree.read_json(target / tree.CLASSES)
+        split_record = tree.read_json(target / tree.SPLIT)
+        check_split(split_record, classes['pixels'], findings)
+    return ImportReport(out, state, got.labels.format, got.notes, classes,
+                        split_record, findings.warnings)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Labels and the photographs that they belong to.
+
+    Attributes:
+        labels (LabelSet): All labels.
+        pairs (dict[Photo, Label]): What belongs together.
+        labelled (list[Photo]): Photographs whose label counts.
+        photos (list[Photo]): All photographs that can be read.
+        turned (set[Photo]): Those whose labels are to be turned.
+        notes (list[str]): What was decided and why.
+    """
+    labels: LabelSet
+    pairs: dict[Photo, Label]
+    labelled: list[Photo]
+    photos: list[Photo]
+    turned: set[Photo]
+    notes: list[str]
+
+    def mask(self, photo: Photo) -> np.ndarray:
+        """The mask of a labelled photograph, uint8 (H, W).
+
+        Raises:
+            ValueError: If it cannot be drawn.
+        """
+        label = self.pairs[photo]
+        mask = self.labels.mask(label, label.size or photo.size)
+        if photo in self.turned:
+            mask = upright(mask, photo.orientation)
+        return np.ascontiguousarray(mask)
+
+
+def gather(photo_root: Path, label_root: Path, options: ImportOptions,
+           findings: Findings, say: Say, track: Callable) -> Gathered:
+    """Read labels and find their photographs, see :func:`import_labels`.
+
+    Raises:
+        DataFaultsError: If data do not fit, with all faults.
+    """
     inside = [label_root] if label_root.is_dir() else []
     images = find_photos(photo_root, inside, findings)
     labels = read_labels(label_root, options, findings, track)
@@ -101,7 +160,6 @@ def import_labels(photos: str,
     for line in [*labels.table.lines(labels.counts), *notes]:
         say(f'  {line}')
     turned = check_sizes(pairs, options.rotate_masks, findings)
-    groups = group_keys(images, options.group_by, findings)
     labelled = [
         photo for photo, label in pairs.items()
         if not label.empty or options.empty == 'background'
@@ -109,31 +167,16 @@ def import_labels(photos: str,
     if not labelled:
         findings.error('no photo has a label', label_root, 'nothing is left',
                        'See the notes above.')
-    findings.stop_on_errors()
-    state = 'planned'
-    job = _Job(labels, pairs, labelled, turned,
-               [p for p in images if p not in set(labelled)], groups, options,
-               os.path.relpath(photo_root, target), track)
-    if not dry_run:
-        recipe = dict(
-            tool=tree.TOOL,
-            photos=job.photo_root,
-            masks=os.path.relpath(label_root, target),
-            options=asdict(options),
-            inputs=_digest(images, label_root, options))
-        state = tree.write_folder(target, recipe, job.write, force)
-    classes = split_record = {}
-    if not dry_run:
-        classes = tree.read_json(target / tree.CLASSES)
-        split_record = tree.read_json(target / tree.SPLIT)
-        check_split(split_record, classes['pixels'], findings)
-    return ImportReport(out, state, labels.format, notes, classes,
-                        split_record, findings.warnings)
+    return Gathered(labels, pairs, labelled, images, turned, notes)
 
 
-def _check_places(photos: Path, masks: Path, out: Path,
-                  options: ImportOptions) -> None:
-    """Check that the three places can be told from each other."""
+def check_places(photos: Path, masks: Path, out: Path,
+                 options: ImportOptions) -> None:
+    """Check that the three places can be told from each other.
+
+    Raises:
+        ValueError: If one would be read as another.
+    """
     here = out.resolve()
     for what, place in (('PHOTOS', photos), ('--masks', masks)):
         if place.resolve() in (here, *here.parents):
@@ -157,8 +200,8 @@ def _notes(labels: LabelSet, tail: str, options: ImportOptions) -> list[str]:
     return notes
 
 
-def _digest(photos: Iterable[Photo], label_root: Path,
-            options: ImportOptions) -> str:
+def digest(photos: Iterable[Photo], label_root: Path,
+           options: ImportOptions) -> str:
     """SHA-256 over names and lengths of photos and all bytes of labels."""
     digest = hashlib.sha256()
     known = set()
@@ -180,11 +223,7 @@ def _digest(photos: Iterable[Photo], label_root: Path,
 @dataclass(frozen=True)
 class _Job:
     """What is written, once everything fits."""
-    labels: LabelSet
-    pairs: dict[Photo, Label]
-    labelled: list[Photo]
-    turned: set[Photo]
-    unlabelled: list[Photo]
+    got: Gathered
     groups: dict[Photo, str]
     options: ImportOptions
     photo_root: str
@@ -192,48 +231,26 @@ class _Job:
 
     def write(self, folder: Path) -> dict:
         """Fill an empty folder; returns its lists."""
-        counts = self._write_masks(folder)
-        names, options = self.labels.table.names, self.options
-        lists, record = split(self.labelled, self.unlabelled,
-                              counts[:, :len(names)] > 0, self.groups, names,
-                              options.val, options.seed, options.group_by)
-        for name, entries in lists.items():
-            if entries:  # an empty list would stand for the whole folder
-                write_list(str(folder / tree.LISTS[name]), entries)
+        got, options = self.got, self.options
+        counts = write_masks(got, got.labelled, folder, self.track)
+        names = got.labels.table.names
+        unlabelled = [p for p in got.photos if p not in set(got.labelled)]
+        lists, record = split(got.labelled, unlabelled, counts[:, :len(names)]
+                              > 0, self.groups, names, options.val,
+                              options.seed, options.group_by)
         tree.write_json(folder / tree.SPLIT, record)
         tree.write_json(folder / tree.CLASSES, self._classes(counts))
-        return {name: entries for name, entries in lists.items() if entries}
-
-    def _write_masks(self, folder: Path) -> np.ndarray:
-        """All masks; (N, 256) pixels of every id."""
-        findings, counts = Findings(), []
-        for photo in self.track(self.labelled, 'Writing masks'):
-            label = self.pairs[photo]
-            try:
-                mask = self.labels.mask(label, label.size or photo.size)
-            except ValueError as error:
-                findings.error('label that cannot be drawn', label.path, error,
-                               'Mend it, or take it away.')
-                continue
-            if photo in self.turned:
-                mask = upright(mask, photo.orientation)
-            counts.append(np.bincount(mask.ravel(), minlength=256))
-            path = folder / tree.MASKS / f'{photo.name}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            Image.fromarray(np.ascontiguousarray(mask)).save(buffer, 'png')
-            path.write_bytes(buffer.getvalue())
-        findings.stop_on_errors()
-        return np.array(counts)
+        return tree.write_lists(folder, lists)
 
     def _classes(self, counts: np.ndarray) -> dict:
-        table = self.labels.table
+        labels = self.got.labels
+        table = labels.table
         number = len(table.names)
         return dict(
             names=table.names,
             palette=table.palette,
             ignore_index=IGNORED,
-            format=self.labels.format,
+            format=labels.format,
             mapping={
                 source: 'ignored' if target == IGNORED else table.names[target]
                 for source, target in table.mapping.items()
@@ -243,5 +260,35 @@ class _Job:
             ignored_pixels=int(counts[:, IGNORED].sum()),
             images=dict(
                 zip(table.names, (counts[:, :number] > 0).sum(0).tolist())),
-            notes=self.labels.notes,
-            **self.labels.facts)
+            notes=labels.notes,
+            **labels.facts)
+
+
+def write_masks(got: Gathered, photos: Iterable[Photo], folder: Path,
+                track: Callable) -> np.ndarray:
+    """Write masks as index PNG.
+
+    Args:
+        got (Gathered): What was read.
+        photos (Iterable[Photo]): N of its labelled photographs.
+        folder (Path): Root of the import.
+        track (Callable): Shows progress.
+
+    Returns:
+        np.ndarray: (N, 256), pixels of every id.
+
+    Raises:
+        DataFaultsError: If labels cannot be drawn.
+    """
+    findings, counts = Findings(), []
+    for photo in track(photos, 'Writing masks'):
+        try:
+            mask = got.mask(photo)
+        except ValueError as error:
+            findings.error('label that cannot be drawn', got.pairs[photo].path,
+                           error, 'Mend it, or take it away.')
+            continue
+        counts.append(np.bincount(mask.ravel(), minlength=256))
+        tree.write_mask(folder, photo.name, mask)
+    findings.stop_on_errors()
+    return np.array(counts)

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """What a user may say about an import."""
+import json
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -115,14 +116,17 @@ def parse_classes(text: str) -> tuple[str, ...]:
     """Names from ``a,b,c``, from a file, or of a data set of mmseg.
 
     Args:
-        text (str): Names with commas; the path of a text file, a name a line;
-            or a name that ``mmseg.utils.get_classes`` knows, as ``voc``.
+        text (str): Names with commas; the path of a text file, a name a line,
+            or of a ``classes.json``; or a name that
+            ``mmseg.utils.get_classes`` knows, as ``voc``.
 
     Raises:
         ValueError: If there are fewer than two names, or one twice.
     """
     if ',' in text:
         names = [name.strip() for name in text.split(',')]
+    elif Path(text).is_file() and text.lower().endswith('.json'):
+        names = _names_in(Path(text))
     elif Path(text).is_file():
         names = read_lines(Path(text))
     else:
@@ -141,6 +145,19 @@ def read_lines(path: Path) -> list[str]:
         raise ValueError(f'{path} is not a UTF-8 text file: {error}.') from (
             error)
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _names_in(path: Path) -> list[str]:
+    """Those of a ``classes.json``."""
+    try:
+        names = json.loads(path.read_text('utf-8-sig'))['names']
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError('a name that is no text')
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'--classes: {path} is no classes.json as `mmseg-semi import` and '
+            f'`pseudo` write it ({type(error).__name__}: {error}).') from error
+    return names
 
 
 def _known_classes(name: str) -> list[str]:

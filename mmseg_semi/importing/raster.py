@@ -19,6 +19,7 @@ from .photos import find_files, is_image
 from .pixels import Census, PictureError, read_picture, take_census
 
 Track = Callable[[Iterable, str], Iterable]
+NOT_HELD = 'value in --mapping that no mask holds'
 _STORE = 'Store label maps as PNG, a value or a colour per class.'
 
 
@@ -236,8 +237,8 @@ class RasterLabels:
                     'the nearest one.')
         for key, code in codes.items():
             if code not in occurring and self._options.mapping:
-                findings.warn('value in --mapping that no mask holds', key,
-                              'is in no mask', 'Is the mapping right?')
+                findings.warn(NOT_HELD, key, 'is in no mask',
+                              'Is the mapping right?')
 
     def mask(self, label: Label, size: tuple[int, int]) -> np.ndarray:
         """Convert a picture, see :meth:`~.labels.LabelSet.mask`."""

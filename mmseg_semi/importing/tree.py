@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """The folder that an import writes."""
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from ..datasets.split_import import write_list
 from ..datasets.written_trees import (CHECKSUMS, MANIFEST, ForeignTreeError,
                                       verify_tree, write_tree)
 
@@ -27,6 +32,26 @@ def write_json(path: Path, content: dict) -> None:
     """The same content gives the same bytes."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(text + '\n', encoding='utf-8', newline='\n')
+
+
+def write_mask(folder: Path, photo: str, mask: np.ndarray) -> None:
+    """Write the mask (H, W) uint8 of a photo as index PNG."""
+    path = folder / MASKS / f'{photo}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, 'png')
+    path.write_bytes(buffer.getvalue())
+
+
+def write_lists(folder: Path, lists: dict[str, list[str]]) -> dict:
+    """Write the lists that are not empty, and return these.
+
+    An empty list would stand for the whole folder.
+    """
+    lists = {name: entries for name, entries in lists.items() if entries}
+    for name, entries in lists.items():
+        write_list(str(folder / LISTS[name]), entries)
+    return lists
 
 
 def write_folder(out: Path, recipe: dict, write: Callable[[Path], dict],
@@ -51,7 +76,7 @@ def write_folder(out: Path, recipe: dict, write: Callable[[Path], dict],
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         write_tree(out, recipe, write)
         return 'written'
-    written = _recipe_of(out)
+    written = recipe_of(out)
     reason = _difference(out, written, recipe)
     if reason is None:
         return 'unchanged'
@@ -59,11 +84,16 @@ def write_folder(out: Path, recipe: dict, write: Callable[[Path], dict],
         raise FileExistsError(
             f'--out: {out} holds an import, but {reason}. Choose another '
             'folder with --out, or replace that one with --force.')
-    _replace(out, recipe, write)
+    replace(out, recipe, write)
     return 'replaced'
 
 
-def _recipe_of(out: Path) -> dict:
+def recipe_of(out: Path) -> dict:
+    """Everything that the content of a folder depends on.
+
+    Raises:
+        FileExistsError: If no import wrote the folder.
+    """
     try:
         recipe = read_json(out / MANIFEST)['recipe']
         if recipe['tool'] != TOOL:
@@ -89,8 +119,11 @@ def _difference(out: Path, written: dict, recipe: dict) -> str | None:
     return None
 
 
-def _replace(out: Path, recipe: dict, write: Callable[[Path], dict]) -> None:
-    """Put a new folder in the place of an old one."""
+def replace(out: Path, recipe: dict, write: Callable[[Path], dict]) -> None:
+    """Put a new folder in the place of an old one.
+
+    Files that others put there stay. See :func:`write_folder`.
+    """
     new = out.with_name(f'.{out.name}.{uuid.uuid4().hex}.new')
     old = out.with_name(f'.{out.name}.{uuid.uuid4().hex}.old')
     write_tree(new, recipe, write)

@@ -78,6 +78,24 @@ def find_images(
     return found, skipped
 
 
+def name_images(paths: Iterable[str],
+                base: str,
+                keep_suffix: bool = False) -> list[Source]:
+    """Name images by their paths below a folder.
+
+    Args:
+        paths (Iterable[str]): The files.
+        base (str): The folder.
+        keep_suffix (bool): See :func:`find_images`.
+
+    Raises:
+        ValueError: Two images would have the same name.
+    """
+    found = [Source(path, _name(path, base, keep_suffix)) for path in paths]
+    _check_names(found, keep_suffix)
+    return found
+
+
 def _paths(place: str, out: str) -> tuple[list[str], str]:
     """Files of a place, and the folder that names are relative to."""
     if osp.isdir(place):

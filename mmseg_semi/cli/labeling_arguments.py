@@ -1,0 +1,55 @@
+# Copyright (c) mmseg_semi authors.
+"""Arguments of the subcommands that look at images without labels."""
+import argparse
+
+from .predict_command import add_model_arguments, model_settings
+
+
+def add_labeling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`load_labeling` reads, and ``--out`` and ``--force``."""
+    parser.add_argument(
+        'config',
+        metavar='CONFIG',
+        help='config file, mmseg_semi::NAME, or work directory of a training')
+    parser.add_argument(
+        'checkpoint',
+        metavar='CHECKPOINT',
+        help='file or URL of the weights; of a work directory also last or '
+        'best')
+    parser.add_argument(
+        'images',
+        metavar='IMAGES',
+        nargs='*',
+        help='images, folders (with subfolders), lists (.txt, a path a line) '
+        'or quoted patterns (default: the unlabelled images of the config)')
+    parser.add_argument(
+        '--out', metavar='DIR', required=True, help='folder to write')
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='replace results of the same names in DIR')
+    add_model_arguments(parser.add_argument_group('what predicts'))
+
+
+def load_labeling(args: argparse.Namespace, keep_suffix: bool = False):
+    """The :class:`Predictor` and the :class:`Pool` of the arguments."""
+    from ..labeling import find_pool
+    from ..predicting import Predictor
+    from ..predicting.loading import find_model
+    from .progress import show_waiting
+    with show_waiting('Loading the model'):
+        cfg, weights, name = find_model(args.config, args.checkpoint)
+        pool = find_pool(cfg, name, args.images, args.out, keep_suffix)
+        predictor = Predictor(args.config, args.checkpoint,
+                              **model_settings(args))
+    return predictor, pool
+
+
+def skipped_lines(skipped) -> list[str]:
+    """What was not predicted, a line each."""
+    if not skipped:
+        return []
+    return [f'{len(skipped)} skipped:'] + [
+        f'  {one.image}: '
+        f'{one.reason.removeprefix(one.image).lstrip(": ")}' for one in skipped
+    ]
