@@ -10,9 +10,9 @@ example:
 --pre nhwc --post --out leaves_exported
 """
 import argparse
-import json
 
 from .arguments import add_json
+from .output import print_json
 from .run_arguments import OptionsAction, positive
 
 NAME = 'export'
@@ -79,20 +79,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written and how equal it is."""
     from ..exporting import GraphOptions, export
-    from ..quiet import log_to_stderr
     options = GraphOptions(args.pre, args.colors, args.post,
                            tuple(args.size) if args.size else None)
-    with log_to_stderr(args.json):
-        result = export(
-            args.config,
-            args.checkpoint,
-            args.out,
-            to=[name.strip() for name in args.to.split(',') if name.strip()],
-            network=args.network,
-            options=options,
-            images=args.images,
-            force=args.force,
-            cfg_options=args.cfg_options)
+    result = export(
+        args.config,
+        args.checkpoint,
+        args.out,
+        to=[name.strip() for name in args.to.split(',') if name.strip()],
+        network=args.network,
+        options=options,
+        images=args.images,
+        force=args.force,
+        cfg_options=args.cfg_options)
     if args.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     return 0

@@ -15,11 +15,11 @@ example:
   mmseg-semi next 20 work_dirs/leaves last --out to_label
 """
 import argparse
-import json
 
 from .arguments import add_json
 from .labeling_arguments import (add_labeling_arguments, load_labeling,
                                  skipped_lines)
+from .output import print_json
 from .run_arguments import positive
 
 NAME = 'next'
@@ -46,18 +46,15 @@ def run(args: argparse.Namespace) -> int:
     """Choose, write, and print the images."""
     from ..labeling import propose, write_proposal
     from ..labeling.proposal import check_free
-    from ..quiet import log_to_stderr
     from .progress import show_progress
-    with log_to_stderr(args.json):
-        check_free(args.out, args.force)
-        predictor, pool = load_labeling(args, keep_suffix=True)
-        proposal = propose(predictor, pool, args.count, args.by, show_progress)
-        files = write_proposal(proposal, predictor, args.out, show_progress)
-    print(
-        json.dumps(
-            dict(proposal.as_dict(), files=files),
-            indent=2,
-            ensure_ascii=False) if args.json else _as_text(proposal, files))
+    check_free(args.out, args.force)
+    predictor, pool = load_labeling(args, keep_suffix=True)
+    proposal = propose(predictor, pool, args.count, args.by, show_progress)
+    files = write_proposal(proposal, predictor, args.out, show_progress)
+    if args.json:
+        print_json(dict(proposal.as_dict(), files=files))
+    else:
+        print(_as_text(proposal, files))
     return 0
 
 

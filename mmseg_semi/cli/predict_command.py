@@ -11,9 +11,9 @@ example:
   mmseg-semi predict work_dirs/leaves last photos --out predicted --overlay
 """
 import argparse
-import json
 
 from .arguments import add_json
+from .output import print_json
 
 NAME = 'predict'
 HELP = 'masks of images, folders, huge images'
@@ -109,25 +109,24 @@ def model_settings(args: argparse.Namespace) -> dict:
 def run(args: argparse.Namespace) -> int:
     """Predict, and print what was written and what was skipped."""
     from ..predicting import Predictor, predict_folder
-    from ..quiet import log_to_stderr
     from .progress import show_progress, show_waiting
-    with log_to_stderr(args.json):
-        with show_waiting('Loading the model'):
-            predictor = Predictor(args.config, args.checkpoint,
-                                  **model_settings(args))
-        report = predict_folder(
-            predictor,
-            args.images,
-            args.out,
-            overlay=args.overlay,
-            confidence=args.confidence,
-            keep_suffix=args.keep_suffix,
-            force=args.force,
-            resume=args.resume,
-            track=show_progress)
-    print(
-        json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if args.
-        json else _as_text(report))
+    with show_waiting('Loading the model'):
+        predictor = Predictor(args.config, args.checkpoint,
+                              **model_settings(args))
+    report = predict_folder(
+        predictor,
+        args.images,
+        args.out,
+        overlay=args.overlay,
+        confidence=args.confidence,
+        keep_suffix=args.keep_suffix,
+        force=args.force,
+        resume=args.resume,
+        track=show_progress)
+    if args.json:
+        print_json(report.as_dict())
+    else:
+        print(_as_text(report))
     return 0 if report.predicted or report.kept else 1
 
 

@@ -13,11 +13,11 @@ example:
       --threshold stem=0.7 --min-area 50 --format png,labelme
 """
 import argparse
-import json
 
 from .arguments import add_json
 from .labeling_arguments import (add_labeling_arguments, load_labeling,
                                  skipped_lines)
+from .output import print_json
 
 NAME = 'pseudo'
 HELP = 'labels of a trained model, to be reviewed'
@@ -71,7 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Label, and print what was written and what was skipped."""
     from ..labeling import PseudoOptions, label_images
-    from ..quiet import log_to_stderr
     from .progress import show_progress
     by_class = dict(args.threshold)
     options = PseudoOptions(
@@ -81,18 +80,18 @@ def run(args: argparse.Namespace) -> int:
         forms=args.format,
         simplify=args.simplify,
         sheet=args.sheet)
-    with log_to_stderr(args.json):
-        predictor, pool = load_labeling(args, args.keep_suffix)
-        report = label_images(
-            predictor,
-            pool,
-            args.out,
-            options,
-            force=args.force,
-            track=show_progress)
-    print(
-        json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if args.
-        json else _as_text(report))
+    predictor, pool = load_labeling(args, args.keep_suffix)
+    report = label_images(
+        predictor,
+        pool,
+        args.out,
+        options,
+        force=args.force,
+        track=show_progress)
+    if args.json:
+        print_json(report.as_dict())
+    else:
+        print(_as_text(report))
     return 0 if report.images else 1
 
 

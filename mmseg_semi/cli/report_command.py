@@ -11,9 +11,9 @@ example:
   mmseg-semi report work_dirs/leaves work_dirs/leaves_supervised
 """
 import argparse
-import json
 
 from .arguments import add_json
+from .output import print_json
 
 NAME = 'report'
 HELP = 'one page about trainings: curves, scores, images'
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         track=show_progress)
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return 0
     for name, sentences in found['notices'].items():
         for text in sentences:
