@@ -12,7 +12,7 @@ from ..models.segmentors.wrapped import drop_pretrained, resolve_segmentor
 from .batches import random_labels, sample_of, with_edges
 from .families import config_path
 
-# The last for LRASPP (MobileNetV3), whose pool of 49 x 49 is at stride 16.
+# The last for LRASPP (MobileNetV3), whose pool of 49 x 49 is at stride 8.
 SIZES = (64, 128, 256, 400)
 
 
