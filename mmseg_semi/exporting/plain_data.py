@@ -8,7 +8,7 @@ from mmengine.registry import (DATA_SAMPLERS, LOOPS, VISUALIZERS, DefaultScope,
                                Registry)
 from mmseg.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
-from .one_file import PACKAGE
+from .source import PACKAGE
 
 KEPT = ('default_scope', 'env_cfg', 'vis_backends', 'visualizer', 'log_level',
         'log_processor', 'test_pipeline', 'tta_pipeline', 'tta_model',

@@ -5,7 +5,8 @@ import torch
 
 from mmseg_semi.engine import checks
 from mmseg_semi.engine.checks import check_norm_batches
-from mmseg_semi.models.segmentors.framework import MEANS, step_seed
+from mmseg_semi.models.segmentors.framework import MEANS
+from mmseg_semi.models.segmentors.step_seeds import step_seed
 from .given import bare_pcr, bare_term, given_maps, given_step, set_prototypes
 from .given_labels import given_maps as label_maps
 from .given_labels import given_step as label_step

@@ -10,7 +10,8 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mmseg.registry import HOOKS
 
 from ...datasets.batches import batches_of
-from ...models.segmentors.framework import make_view, step_seed
+from ...models.segmentors.framework import make_view
+from ...models.segmentors.step_seeds import step_seed
 from ...models.step import Pass
 from ..atomic import write_atomically
 from ..norm_stats import average_norm_stats

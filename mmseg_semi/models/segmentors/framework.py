@@ -18,34 +18,10 @@ from ..regularizers.training_plan import TrainingPlan
 from ..state import registered_state
 from ..step import LabelMaps, Out, Pass, Step, View, merge_passes
 from .semi_segmentor import SemiSegmentor
+from .step_seeds import STREAMS, seed_dropout, step_seed
 
 BATCH_NORM = 'BatchNorm: statistics (SyncBN: of all processes)'
 MEANS = 'means over valid or kept pixels: each batch weighs the same'
-
-_STREAMS = dict(network=0, method=1, common=2)
-
-
-def step_seed(seed: int,
-              iteration: int,
-              rank: int,
-              stream: str,
-              part: int = 0) -> int:
-    """A seed below 2**63 that is a function of position alone."""
-    place = f'{seed}/{iteration}/{rank}/{_STREAMS[stream]}'
-    # The first batch of an iteration draws as if it were the only one.
-    return Random(f'{place}/{part}' if part else place).getrandbits(63)
-
-
-def _seed_dropout(device: torch.device, seed: int) -> None:
-    """Seed the generator that the networks draw from on this device.
-
-    ``torch.manual_seed`` alone would, in a process that computes on the CPU,
-    note the caller's stack for accelerators that are not there: 0.1 ms.
-    """
-    if device.type == 'cpu':
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
 
 
 class Framework(SemiSegmentor):
@@ -258,13 +234,13 @@ class Framework(SemiSegmentor):
         self._scaled = self.loss_scaler
         if self._scaled is None:
             self._scaled = expects_loss_scaler(device)
-        place = {stream: (rank, stream, self._part) for stream in _STREAMS}
+        place = {stream: (rank, stream, self._part) for stream in STREAMS}
         place['common'] = 0, 'common'  # to all batches of an iteration
         seeds = {
             stream: step_seed(self.seed, self.iteration, *where)
             for stream, where in place.items()
         }
-        _seed_dropout(device, seeds['network'])
+        seed_dropout(device, seeds['network'])
         views = {
             name: make_view(image, data_samples[name])
             for name, image in inputs.items()
