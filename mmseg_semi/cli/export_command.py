@@ -12,8 +12,7 @@ example:
 import argparse
 import json
 
-from .arguments import add_json
-from .run_arguments import OptionsAction, positive
+from .arguments import OptionsAction, add_json, positive
 
 NAME = 'export'
 HELP = 'a trained model for MMSegmentation alone, or as ONNX'

@@ -3,17 +3,9 @@
 import argparse
 import os
 
+from .arguments import OptionsAction, positive
+
 LOGS = ('tensorboard', 'wandb', 'mlflow')
-
-
-class OptionsAction(argparse.Action):
-    """MMEngine's ``DictAction``, imported when such an option is given."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        """Read ``KEY=VALUE`` pairs into a dict."""
-        from mmengine.config import DictAction
-        action = DictAction(self.option_strings, self.dest, nargs='+')
-        action(parser, namespace, values, option_string)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +26,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help='train in automatic mixed precision')
     parser.add_argument(
         '--accumulate',
-        type=int,
+        type=positive,
         metavar='K',
         help='make an iteration of K batches per GPU, each with 1/K of its '
         'images: the same training on GPUs with less memory')
@@ -94,14 +86,6 @@ def test_settings(args: argparse.Namespace) -> dict:
     names = ('work_dir', 'out', 'show', 'show_dir', 'wait_time', 'tta',
              'cfg_options', 'launcher')
     return _settings(args, names)
-
-
-def positive(text: str) -> int:
-    """A whole number above zero."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not above 0')
-    return number
 
 
 def _settings(args: argparse.Namespace, names: tuple[str, ...]) -> dict:

@@ -50,6 +50,29 @@ def test_misuse_is_2(arguments, capsys):
     assert 'usage: mmseg-semi' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('arguments, message', [
+    ('init data --iters abc', "--iters: 'abc' is no whole number"),
+    ('init data --iters 0', '--iters: 0 is not above 0'),
+    ('train c --accumulate 1.5', "--accumulate: '1.5' is no whole number"),
+    ('report x --images many', "--images: 'many' is no whole number"),
+    ('predict a b c --out o --tile -1', '--tile: -1 is below 0'),
+    ('import x --masks y --val few', "--val: 'few' is no number"),
+    ('import x --masks y --seed x', "--seed: 'x' is no whole number"),
+    ('check c --cfg-options max_iters', "'max_iters' is no KEY=VALUE"),
+    ('train c --cfg-options =3', "'=3' is no KEY=VALUE"),
+    ('test c w --cfg-options a=[1,2', "--cfg-options: Imbalanced brackets"),
+])
+def test_values_of_another_kind_are_misuse(arguments, message, capsys):
+    assert call(*arguments.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_are_a_dict_of_values():
+    args = cli.make_parser().parse_args(
+        ['check', 'c', '--cfg-options', 'a.b=3', 'c=[x,1]'])
+    assert args.cfg_options == {'a.b': 3, 'c': ['x', 1]}
+
+
 def test_import_prints_mapping_layout_and_config(tmp_path, capsys):
     arguments = folder(tmp_path)
     assert call(*arguments) == 0
