@@ -10,7 +10,8 @@ LOGS = ('tensorboard', 'wandb', 'mlflow')
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tools/train.py``."""
-    _add_config(parser)
+    parser.add_argument(
+        'config', help='path of the config file, or mmseg_semi::NAME')
     _add_work_dir(parser, 'logs and checkpoints')
     parser.add_argument(
         '--resume',
@@ -53,8 +54,13 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tools/test.py``."""
-    _add_config(parser)
-    parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument(
+        'config',
+        help='config file, mmseg_semi::NAME, or work directory of a training')
+    parser.add_argument(
+        'checkpoint',
+        help='file or URL of the weights; of a work directory also last or '
+        'best')
     _add_work_dir(parser, 'the log and the metrics')
     parser.add_argument(
         '--out', help='save the predicted masks into this directory')
@@ -100,11 +106,6 @@ def _logs(text: str) -> tuple[str, ...]:
             raise argparse.ArgumentTypeError(
                 f'{name!r} is none of {", ".join(LOGS)}')
     return names
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        'config', help='path of the config file, or mmseg_semi::NAME')
 
 
 def _add_work_dir(parser: argparse.ArgumentParser, content: str) -> None:

@@ -12,11 +12,11 @@ from mmengine.config import Config
 from ..config_files import find_config
 from ..engine.checkpoint import CheckpointError
 from ..engine.hooks.run_record_hook import PER_IMAGE_NAME, RECORD_NAME
+from ..engine.trained_files import WEIGHTS, config_file
 from ..evaluation import PerImageAreas
 from ..starting.comparison import has_unlabelled
 from ..starting.health import Log
-from ..starting.trained import (WEIGHTS, Trained, config_file, find_trained,
-                                read_log)
+from ..starting.trained import Trained, find_trained, read_log
 
 MOST_RUNS = 24
 _FACTS_KEY = 'run_facts'
