@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mmseg_semi.cli import main as cli
+from ..test_end_to_end.harness import ROOT
 from ..test_importing.helpers import add_photos, drawn, save
 
 KEYS = {'severity', 'kind', 'path', 'value', 'remedy', 'files'}
@@ -71,6 +72,31 @@ def test_options_are_a_dict_of_values():
     args = cli.make_parser().parse_args(
         ['check', 'c', '--cfg-options', 'a.b=3', 'c=[x,1]'])
     assert args.cfg_options == {'a.b': 3, 'c': ['x', 1]}
+
+
+def test_workers_of_the_installed_command_load_the_package(tmp_path):
+    script = tmp_path / 'mmseg-semi'
+    script.write_text("""
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from mmseg_semi.cli.main import main
+from mmseg_semi.cli.loading import is_command, load
+
+if __name__ == '__main__':
+    assert is_command()
+    load()
+    from mmseg_semi.engine.trained_files import model_name
+    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+        print(pool.submit(model_name, 'a/tiles.py').result())
+""")
+    found = subprocess.run([sys.executable, script],
+                           capture_output=True,
+                           text=True,
+                           env=dict(os.environ, PYTHONPATH=str(ROOT)),
+                           timeout=300)
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert found.stdout.split() == ['tiles']
 
 
 def test_import_prints_mapping_layout_and_config(tmp_path, capsys):
