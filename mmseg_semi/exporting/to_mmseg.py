@@ -15,7 +15,7 @@ from mmseg.registry import MODELS
 
 from ..engine.atomic import write_atomically
 from ..engine.plain import to_plain
-from ..quiet import nothing_printed
+from ..quiet import no_notes
 from .one_file import NotSelfContainedError, one_file
 from .plain_data import needed_imports, plain_data, without_package
 from .plain_model import NotExportableError, plain_model, plain_weights
@@ -120,7 +120,7 @@ def check_equal(predictor: Predictor, model: ConfigDict,
             else.
     """
     with DefaultScope.overwrite_default_scope(
-            predictor.scope), nothing_printed():
+            predictor.scope), no_notes():
         plain = MODELS.build(ConfigDict(model)).eval()
     wrong = plain.load_state_dict(weights, strict=False)
     if wrong.missing_keys or wrong.unexpected_keys:

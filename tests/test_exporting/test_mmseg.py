@@ -177,6 +177,7 @@ class TestRefused:
                 out='unused')
 
 
+@pytest.mark.filterwarnings('error')
 def test_of_a_work_directory_the_files_have_its_name(trained, tmp_path):
     config, checkpoint = map(Path, trained['published'])
     run = tmp_path / 'leaves' / '20260101_000000' / 'vis_data'
