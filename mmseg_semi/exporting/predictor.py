@@ -107,7 +107,8 @@ def load_predictor(config: str,
         network_cfg = copy.deepcopy(cfg.model)
     drop_pretrained(network_cfg)
     return Predictor(
-        name or Path(config).stem, cfg, model, model.predictor if semi else model,
+        name or Path(config).stem, cfg, model,
+        model.predictor if semi else model,
         model.predict_with if semi else None, network_cfg, classes, palette)
 
 

@@ -119,8 +119,7 @@ def check_equal(predictor: Predictor, model: ConfigDict,
         NotExportableError: It does not take the weights, or says something
             else.
     """
-    with DefaultScope.overwrite_default_scope(
-            predictor.scope), no_notes():
+    with DefaultScope.overwrite_default_scope(predictor.scope), no_notes():
         plain = MODELS.build(ConfigDict(model)).eval()
     wrong = plain.load_state_dict(weights, strict=False)
     if wrong.missing_keys or wrong.unexpected_keys:

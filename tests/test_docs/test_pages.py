@@ -52,13 +52,17 @@ def test_commands_name_files_that_exist(page):
 def test_the_readme_names_every_subcommand_and_page():
     text = (ROOT / 'README.md').read_text()
     commands = text.split('| `mmseg-semi ...` |')[1].split('\n\n')[0]
-    named = re.findall(r'`(\w+)`', ''.join(
-        line.split('|')[1] for line in commands.splitlines()[2:]))
+    named = re.findall(
+        r'`(\w+)`',
+        ''.join(line.split('|')[1] for line in commands.splitlines()[2:]))
     assert sorted(named) == sorted(commands_of_the_package())
     rows = text.split('\n## Documentation\n')[1].split('\n## ')[0]
     links = re.findall(r'\]\((docs/[^)]*)\)', rows)
     assert len(links) == len(set(links))
-    assert set(links) == {name(page) for page in PAGES if page.parent.name == 'docs'}
+    assert set(links) == {
+        name(page)
+        for page in PAGES if page.parent.name == 'docs'
+    }
 
 
 @pytest.mark.parametrize('page', PAGES, ids=name)

@@ -15,7 +15,8 @@ def work_dir(tmp_path, monkeypatch):
         (folder / start / 'vis_data').mkdir(parents=True)
         config = f'start = {start}\ntest_evaluator = dict(type="IoUMetric")\n'
         (folder / start / 'vis_data' / 'config.py').write_text(config)
-    content = dict(state_dict={}, meta=dict(), optimizer={}, param_schedulers=[])
+    content = dict(
+        state_dict={}, meta=dict(), optimizer={}, param_schedulers=[])
     for name in ('iter_9', 'iter_20', 'best_mIoU_iter_9', 'best_mIoU_iter_12'):
         torch.save(content, folder / f'{name}.pth')
     return folder
@@ -28,15 +29,16 @@ def work_dir(tmp_path, monkeypatch):
     ('other.pth', 'other.pth'),
 ])
 def test_a_work_directory_has_a_config_and_weights(work_dir, given, wanted):
-    assert model_files('leaves', given) == ('leaves/2/vis_data/config.py',
-                                            wanted)
+    assert model_files('leaves',
+                       given) == ('leaves/2/vis_data/config.py', wanted)
     assert model_name('leaves') == model_name('leaves/') == 'leaves'
 
 
 def test_config_and_weights_stay_as_given(work_dir):
     assert model_files('a/tiles.py', 'b.pth') == ('a/tiles.py', 'b.pth')
-    assert model_files('mmseg_semi::a/b.py', 'https://c/d.pth') == (
-        'mmseg_semi::a/b.py', 'https://c/d.pth')
+    assert model_files('mmseg_semi::a/b.py',
+                       'https://c/d.pth') == ('mmseg_semi::a/b.py',
+                                              'https://c/d.pth')
     assert model_name('a/tiles.py') == 'tiles'
 
 
