@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from ..datasets.paths import nearest
 from ..engine.checkpoint import check_checkpoint
 from ..engine.config_reading import read_config
 from ..engine.hooks.run_record_hook import RECORD_NAME
@@ -53,6 +54,9 @@ def find_trained(place: str,
     """
     folder = Path(place)
     if not folder.is_dir():
+        if checkpoint is None and not folder.exists():
+            raise FileNotFoundError(
+                f'There is no work directory {place}. {nearest(place)}')
         if checkpoint is None:
             raise FileNotFoundError(
                 f'{place} is no work directory. Give that of a training, or a '

@@ -51,6 +51,10 @@ def test_misuse_is_2(arguments, capsys):
     (['test', 'mine.py', 'x.pth', '--out', 'full'], '--out: full holds files'),
     (['test', 'mine.py', 'x.pth', '--show-dir', 'full'], '--show-dir: full'),
     (['init', 'full'], 'not written by an import'),
+    (['init', 'ful'], 'nearest names: full'),
+    (['compare', 'full', 'ful'], 'holds 0 configs'),
+    (['compare', 'ful', 'full'], 'no work directory ful'),
+    (['test', 'ful', 'last'], 'no work directory ful'),
     (['compare', 'full', 'full'], 'holds 0 configs'),
     (['start', 'full', '--masks', 'full', '--val', '0', '--out', 'new'
       ], '--val 0 leaves nothing'),
