@@ -48,6 +48,8 @@ def test_misuse_is_2(arguments, capsys):
     (['train', 'mine.py', '--work-dir', 'full'], 'iter_1.pth for instance'),
     (['train', 'mine.py', '--log', 'wandb'], 'pip install wandb'),
     (['test', 'mine.py', 'absent.pth'], 'no checkpoint absent.pth'),
+    (['test', 'mine.py', 'ful/iter_1.pth'], 'nearest names: full'),
+    (['test', 'mine.py', 'full'], 'is a folder: give a file in it'),
     (['test', 'mine.py', 'x.pth', '--out', 'full'], '--out: full holds files'),
     (['test', 'mine.py', 'x.pth', '--show-dir', 'full'], '--show-dir: full'),
     (['init', 'full'], 'not written by an import'),
