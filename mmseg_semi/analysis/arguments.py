@@ -2,8 +2,7 @@
 """What the tools that draw a trained model are told alike."""
 import argparse
 
-from mmengine.config import DictAction
-
+from ..cli.arguments import OptionsAction
 from .prototypes import FeatureSpace
 
 
@@ -38,7 +37,7 @@ def add_place_arguments(parser: argparse.ArgumentParser, images: str) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
 

@@ -14,6 +14,7 @@ from ..engine.accumulation import LOOP, accumulate_batches
 from ..engine.checkpoint import (check_checkpoint, check_resumable,
                                  find_resumable_checkpoint)
 from ..engine.config_reading import check_options, read_config
+from ..engine.trained_files import model_files
 
 # Name for people (also that of the package) -> MMEngine's back end.
 VIS_BACKENDS = dict(
@@ -87,8 +88,10 @@ def test_config(config: str,
     """Read a config file for a test.
 
     Args:
-        config (str): As for :func:`train_config`.
-        checkpoint (str): Path or URL.
+        config (str): As for :func:`train_config`, or the work directory of a
+            training.
+        checkpoint (str): Path or URL; of a work directory also ``last`` or
+            ``best``.
         work_dir (str, optional): As for :func:`train_config`.
         out (str, optional): Folder for the predicted masks.
         show (bool): Show predictions in a window. Defaults to False.
@@ -104,8 +107,10 @@ def test_config(config: str,
     Raises:
         FileNotFoundError: No such config, or no such checkpoint.
         CheckpointError: The checkpoint is not whole, or not safe.
-        ValueError: The config lacks what ``show`` or ``tta`` need.
+        ValueError: The config lacks what ``show`` or ``tta`` need, or a
+            checkpoint stands in its place.
     """
+    config, checkpoint = model_files(config, checkpoint)
     cfg = _read(config, work_dir, cfg_options, launcher)
     if '://' not in checkpoint:
         check_checkpoint(checkpoint)

@@ -14,7 +14,7 @@ example:
 import argparse
 import os
 
-from .arguments import add_json
+from .arguments import OptionsAction, add_json
 from .output import print_json
 
 NAME = 'check'
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        default=[],
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
     add_json(parser)
@@ -83,9 +83,9 @@ def run(args: argparse.Namespace) -> int:
     return int(bool(report.errors or found['problems']))
 
 
-def _read(name: str, is_folder: bool, options: list[str]):
+def _read(name: str, is_folder: bool, options: dict | None):
     """The config that is checked."""
-    from mmengine.config import Config, DictAction
+    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     from ..engine.config_reading import read_config
@@ -98,10 +98,8 @@ def _read(name: str, is_folder: bool, options: list[str]):
         cfg = Config(loaders)
     else:
         cfg = read_config(name)
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='+', action=DictAction)
     if options:
-        cfg.merge_from_dict(parser.parse_args(['--options', *options]).options)
+        cfg.merge_from_dict(options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     return cfg
 

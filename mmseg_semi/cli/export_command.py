@@ -11,9 +11,8 @@ example:
 """
 import argparse
 
-from .arguments import add_json
+from .arguments import OptionsAction, add_json, positive
 from .output import print_json
-from .run_arguments import OptionsAction, positive
 
 NAME = 'export'
 HELP = 'a trained model for MMSegmentation alone, or as ONNX'
@@ -23,8 +22,11 @@ LIGHT = False
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``mmseg-semi export``."""
     parser.add_argument(
-        'config', help='path of the config file, or mmseg_semi::NAME')
-    parser.add_argument('checkpoint', help='path of the checkpoint')
+        'config',
+        help='config file, mmseg_semi::NAME, or work directory of a training')
+    parser.add_argument(
+        'checkpoint',
+        help='file of the weights; of a work directory also last or best')
     parser.add_argument(
         '--to',
         default='mmseg',

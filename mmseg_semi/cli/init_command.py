@@ -11,9 +11,8 @@ example:
 """
 import argparse
 
-from .arguments import add_json, seed
+from .arguments import add_json, positive, seed
 from .output import print_json
-from .run_arguments import positive
 
 NAME = 'init'
 HELP = 'write a config for imported data'

@@ -21,6 +21,10 @@ def is_command() -> bool:
     if program == '-m':  # while Python looks for the module to run
         return any(pair == ('-m', 'mmseg_semi')
                    for pair in zip(sys.orig_argv, sys.orig_argv[1:]))
+    # A worker that is spawned imports the main script before it knows its
+    # parent, and has the arguments of the parent; it was started with others.
+    if any('multiprocessing' in argument for argument in sys.orig_argv):
+        return False
     path = Path(program)
     return path.stem in (COMMAND, f'{COMMAND}-script') or path.parts[-2:] == (
         'mmseg_semi', '__main__.py')

@@ -12,7 +12,7 @@ example:
 """
 import argparse
 
-from .arguments import add_json
+from .arguments import add_json, count
 from .output import print_json
 
 NAME = 'predict'
@@ -85,13 +85,13 @@ def add_model_arguments(group) -> None:
         'scales and their mirror images')
     group.add_argument(
         '--tile',
-        type=_side,
+        type=count,
         metavar='PIXELS',
         help='side of the tiles, 0 for none (default: 1024 for images beyond '
         '8 million pixels or 1 GiB of scores, none for others)')
     group.add_argument(
         '--overlap',
-        type=_side,
+        type=count,
         metavar='PIXELS',
         help='that tiles share (default: 256, at most a quarter of --tile)')
     group.add_argument(
@@ -149,10 +149,3 @@ def _short(skipped) -> str:
     """The reason without the file, which is named before it."""
     return skipped.reason.removeprefix(f'{skipped.image} ').removeprefix(
         f'{skipped.image}: ')
-
-
-def _side(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f'{text} is below 0')
-    return number

@@ -12,7 +12,7 @@ example:
 """
 import argparse
 
-from .arguments import add_json
+from .arguments import add_json, count
 from .output import print_json
 
 NAME = 'report'
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'on the images that it is scored on, so it flatters (default: last)')
     parser.add_argument(
         '--images',
-        type=_count,
+        type=count,
         metavar='N',
         help='predict N validation images at most, evenly spaced over their '
         'list; 0 predicts none (default: all)')
@@ -79,10 +79,3 @@ def run(args: argparse.Namespace) -> int:
     print(f'{found["report"]}: {count} run{"s" * (count > 1)}, '
           f'{found["bytes"] / 1e6:.1f} MB')
     return 0
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f'{text} is below 0')
-    return number

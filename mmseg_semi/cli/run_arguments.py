@@ -3,22 +3,15 @@
 import argparse
 import os
 
+from .arguments import OptionsAction, positive
+
 LOGS = ('tensorboard', 'wandb', 'mlflow')
-
-
-class OptionsAction(argparse.Action):
-    """MMEngine's ``DictAction``, imported when such an option is given."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        """Read ``KEY=VALUE`` pairs into a dict."""
-        from mmengine.config import DictAction
-        action = DictAction(self.option_strings, self.dest, nargs='+')
-        action(parser, namespace, values, option_string)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tools/train.py``."""
-    _add_config(parser)
+    parser.add_argument(
+        'config', help='path of the config file, or mmseg_semi::NAME')
     _add_work_dir(parser, 'logs and checkpoints')
     parser.add_argument(
         '--resume',
@@ -34,7 +27,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help='train in automatic mixed precision')
     parser.add_argument(
         '--accumulate',
-        type=int,
+        type=positive,
         metavar='K',
         help='make an iteration of K batches per GPU, each with 1/K of its '
         'images: the same training on GPUs with less memory')
@@ -61,8 +54,13 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``tools/test.py``."""
-    _add_config(parser)
-    parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument(
+        'config',
+        help='config file, mmseg_semi::NAME, or work directory of a training')
+    parser.add_argument(
+        'checkpoint',
+        help='file or URL of the weights; of a work directory also last or '
+        'best')
     _add_work_dir(parser, 'the log and the metrics')
     parser.add_argument(
         '--out', help='save the predicted masks into this directory')
@@ -96,14 +94,6 @@ def test_settings(args: argparse.Namespace) -> dict:
     return _settings(args, names)
 
 
-def positive(text: str) -> int:
-    """A whole number above zero."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not above 0')
-    return number
-
-
 def _settings(args: argparse.Namespace, names: tuple[str, ...]) -> dict:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return {name: getattr(args, name) for name in names}
@@ -116,11 +106,6 @@ def _logs(text: str) -> tuple[str, ...]:
             raise argparse.ArgumentTypeError(
                 f'{name!r} is none of {", ".join(LOGS)}')
     return names
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        'config', help='path of the config file, or mmseg_semi::NAME')
 
 
 def _add_work_dir(parser: argparse.ArgumentParser, content: str) -> None:

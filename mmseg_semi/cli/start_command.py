@@ -11,6 +11,7 @@ example:
   mmseg-semi start photos --masks masks --mapping 0=background,255=leaf
 """
 import argparse
+import shlex
 import signal
 import sys
 from contextlib import contextmanager
@@ -124,7 +125,7 @@ def _as_text(outcome) -> str:
     lines.append(f'picture: {outcome.picture}')
     lines.append(f'report: {outcome.report}')
     name = list(outcome.configs)[-1]
-    lines.append('Predict with: mmseg-semi test '
-                 f'{outcome.configs[name]} {outcome.checkpoints[name]} '
-                 f'--out {outcome.out}/predicted')
+    paths = shlex.join([outcome.configs[name], outcome.checkpoints[name]])
+    lines.append(f'Masks of other photos: mmseg-semi predict {paths} '
+                 'PHOTOS --out predicted')
     return '\n'.join(lines)

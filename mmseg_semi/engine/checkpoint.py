@@ -11,6 +11,7 @@ import torch
 import torch.nn as nn
 from mmengine.logging import print_log
 
+from ..datasets.paths import nearest
 from .atomic import write_atomically
 from .plain import to_plain
 
@@ -48,9 +49,11 @@ def check_checkpoint(path: str) -> dict:
     """
     path = Path(path).expanduser()
     if not path.is_file():
+        where = f'{path} is a folder: give a file in it.' if path.is_dir() \
+            else nearest(str(path))
         raise FileNotFoundError(
-            f'There is no checkpoint {path}. Check the path (of a training: '
-            'load_from, or --resume).')
+            f'There is no checkpoint {path}. {where} (In a training the path '
+            'is load_from or --resume.)')
     try:
         is_zip = zipfile.is_zipfile(path)
         damaged = _first_damaged_member(path) if is_zip else None

@@ -57,9 +57,10 @@ def dry_steps(cfg: Config) -> dict:
                 return pool.submit(_in_child, quiet, folder).result()
             except BrokenProcessPool:
                 return dict(
-                    error='The process of the dry steps was killed, which '
-                    'the system does where memory runs out. Use fewer images '
-                    'of an iteration, train_cfg.accumulate, or smaller crops.',
+                    error='Its process ended without an answer. Unless it '
+                    'says above why, the system killed it, as it does where '
+                    'memory runs out: use fewer images of an iteration, '
+                    'train_cfg.accumulate, or smaller crops.',
                     traceback='')
 
 

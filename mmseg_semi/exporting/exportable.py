@@ -27,7 +27,7 @@ class Exportable:
     """A trained model, ready to be exported.
 
     Attributes:
-        name (str): Stem of the config's file, for the files that are made.
+        name (str): Of the files that are made.
         cfg (Config): Of the training.
         model (nn.Module): As the config builds it, with the weights of the
             checkpoint, in evaluation mode, on the CPU. Its ``predict`` is
@@ -64,7 +64,8 @@ class Exportable:
 def load_exportable(config: str,
                     checkpoint: str,
                     network: str | None = None,
-                    cfg_options: dict | None = None) -> Exportable:
+                    cfg_options: dict | None = None,
+                    name: str | None = None) -> Exportable:
     """Load a trained model.
 
     Args:
@@ -73,6 +74,8 @@ def load_exportable(config: str,
         network (str, optional): The network that predicts, instead of
             ``predict_with`` of the config.
         cfg_options (dict, optional): Dotted key -> value, over the config's.
+        name (str, optional): Of the files that are made. Defaults to None:
+            the stem of the config's file.
 
     Raises:
         FileNotFoundError: No such config, or no such checkpoint.
@@ -104,7 +107,8 @@ def load_exportable(config: str,
         network_cfg = copy.deepcopy(cfg.model)
     drop_pretrained(network_cfg)
     return Exportable(
-        Path(config).stem, cfg, model, model.predictor if semi else model,
+        name or Path(config).stem, cfg, model,
+        model.predictor if semi else model,
         model.predict_with if semi else None, network_cfg, classes, palette)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..engine.atomic import write_atomically
+from ..engine.trained_files import model_files, model_name
 from .comparing import compare, find_images, pixel_type
 from .exportable import Exportable, load_exportable
 from .onnx_graph import INPUT, Graph, GraphOptions
@@ -32,8 +33,9 @@ def export(config: str,
     """Write a trained model in forms that do not need this package.
 
     Args:
-        config (str): Of the training.
-        checkpoint (str): Its weights.
+        config (str): Of the training, or its work directory.
+        checkpoint (str): Its weights; of a work directory also ``last`` or
+            ``best``.
         out (str): Folder to write into; made if it is not there.
         to (Sequence[str]): Of ``TARGETS``.
         network (str, optional): See :func:`.load_exportable`.
@@ -69,12 +71,14 @@ def export(config: str,
             raise FileExistsError(f'{", ".join(there)} exists. Choose another '
                                   'folder, or replace it with --force.')
 
-    name = Path(config).stem
+    name = model_name(config)
+    config, checkpoint = model_files(config, checkpoint)
     if 'onnx' in to:
         refuse([folder / f'{name}.onnx', folder / f'{name}.json'])
     if 'mmseg' in to:
         refuse([folder / f'{name}.py', folder / f'{name}.pth'])
-    exportable = load_exportable(config, checkpoint, network, cfg_options)
+    exportable = load_exportable(config, checkpoint, network, cfg_options,
+                                 name)
     which = exportable.network_name or type(exportable.network).__name__
     say(f'{name}: {which}, {len(exportable.classes)} classes')
     result = dict(network=exportable.network_name, classes=exportable.classes)

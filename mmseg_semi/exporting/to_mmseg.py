@@ -15,7 +15,7 @@ from mmseg.registry import MODELS
 
 from ..engine.atomic import write_atomically
 from ..engine.plain import to_plain
-from ..quiet import nothing_printed
+from ..quiet import no_notes
 from .exportable import Exportable
 from .one_file import NotSelfContainedError, one_file
 from .plain_data import needed_imports, plain_data, without_package
@@ -119,8 +119,7 @@ def check_equal(exportable: Exportable, model: ConfigDict,
         NotExportableError: It does not take the weights, or says something
             else.
     """
-    with DefaultScope.overwrite_default_scope(
-            exportable.scope), nothing_printed():
+    with DefaultScope.overwrite_default_scope(exportable.scope), no_notes():
         plain = MODELS.build(ConfigDict(model)).eval()
     wrong = plain.load_state_dict(weights, strict=False)
     if wrong.missing_keys or wrong.unexpected_keys:

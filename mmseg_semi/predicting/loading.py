@@ -14,13 +14,11 @@ from torch import nn
 
 from ..analysis.features import find_network
 from ..datasets.coco81 import palette as many_colors
-from ..datasets.paths import nearest
 from ..engine.config_reading import read_config
 from ..engine.load_weights import load_weights
+from ..engine.trained_files import model_files
 from ..quiet import no_notes
-from ..starting.trained import WEIGHTS, find_trained
 
-_WEIGHTS_ENDINGS = ('.pth', '.pt', '.ckpt', '.safetensors')
 _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 
 
@@ -51,31 +49,8 @@ def find_model(config: str | Path | Config,
                              'too.')
         return copy.deepcopy(config), checkpoint, config.filename or 'config'
     name = str(config)
-    if name.endswith(_WEIGHTS_ENDINGS):
-        raise ValueError(_no_config(Path(name)))
-    if Path(name).is_dir():
-        kind = checkpoint if checkpoint in WEIGHTS else 'last'
-        given = None if checkpoint in WEIGHTS else checkpoint
-        trained = find_trained(name, given, kind)
-        return trained.cfg, trained.checkpoint, name
-    if checkpoint is None or checkpoint in WEIGHTS:
-        if not Path(name).exists():
-            raise FileNotFoundError(
-                f'There is no work directory {name}. {nearest(name)}')
-        raise ValueError(
-            f'{name} is no work directory of a training, so there is no '
-            f'{checkpoint or "last"} checkpoint to find: give the file.')
-    return read_config(name), checkpoint, name
-
-
-def _no_config(path: Path) -> str:
-    text = (f'{path} is a file of weights; its config comes first. Weights do '
-            'not say which model they are of: ')
-    if any(path.parent.glob('*/vis_data/config.py')):
-        return (f'{text}the work directory {path.parent} does, so give that '
-                f'in place of the config and then {path}.')
-    return (f'{text}give the config of its training, or the work directory '
-            'of it.')
+    path, checkpoint = model_files(name, checkpoint)
+    return read_config(path), checkpoint, name
 
 
 def build_model(cfg: Config, checkpoint: str, name: str, network: str | None,

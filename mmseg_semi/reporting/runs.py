@@ -10,13 +10,14 @@ import numpy as np
 from mmengine.config import Config
 
 from ..config_files import find_config
+from ..datasets.paths import nearest
 from ..engine.checkpoint import CheckpointError
 from ..engine.hooks.run_record_hook import PER_IMAGE_NAME, RECORD_NAME
+from ..engine.trained_files import WEIGHTS, config_file
 from ..evaluation import PerImageAreas
 from ..starting.comparison import has_unlabelled
 from ..starting.health import Log
-from ..starting.trained import (WEIGHTS, Trained, config_file, find_trained,
-                                read_log)
+from ..starting.trained import Trained, find_trained, read_log
 
 MOST_RUNS = 24
 _FACTS_KEY = 'run_facts'
@@ -177,8 +178,8 @@ def _no_folder(place: str) -> str:
     if Path(place).exists():
         return (f'{place} is a file. Give the work directory of a training, '
                 'the folder that mmseg-semi train wrote into.')
-    return (f'There is no folder {place}. Give the work directory of a '
-            'training.')
+    return (f'There is no folder {place}. {nearest(place)} Give the work '
+            'directory of a training.')
 
 
 def _read_config(run: Run, path: str | None) -> None:

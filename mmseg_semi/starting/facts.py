@@ -11,6 +11,7 @@ from statistics import median
 import torch
 
 from ..data_check.formats import read_header
+from ..datasets.paths import nearest
 from ..importing import tree
 from ..memory import free_memory
 from .pixels import Pixels, Track, choose_pixels
@@ -104,11 +105,17 @@ def read_classes(folder: str) -> dict:
     """
     path = Path(folder) / tree.CLASSES
     if not path.is_file():
-        raise FileNotFoundError(
-            f'{folder} was not written by an import: it has no '
-            f'{tree.CLASSES}. `mmseg-semi import PHOTOS --masks MASKS --out '
-            f'{folder}` makes it.')
+        raise FileNotFoundError(_no_import(folder))
     return tree.read_json(path)
+
+
+def _no_import(folder: str) -> str:
+    command = '`mmseg-semi import PHOTOS --masks MASKS --out'
+    if not Path(folder).exists():
+        return (f'There is no folder {folder}. {nearest(folder)} '
+                f'{command} {folder}` makes one.')
+    return (f'{folder} was not written by an import: it has no '
+            f'{tree.CLASSES}. Give the folder that {command} FOLDER` wrote.')
 
 
 def machine_facts() -> MachineFacts:

@@ -1,18 +1,17 @@
 # Copyright (c) mmseg_semi authors.
 """Trained models as they lie in a work directory."""
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
 
-from ..engine.checkpoint import check_checkpoint, find_resumable_checkpoint
+from ..datasets.paths import nearest
+from ..engine.checkpoint import check_checkpoint
 from ..engine.config_reading import read_config
 from ..engine.hooks.run_record_hook import RECORD_NAME
-
-WEIGHTS = ('last', 'best')
+from ..engine.trained_files import checkpoint_of, config_file
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,9 @@ def find_trained(place: str,
     """
     folder = Path(place)
     if not folder.is_dir():
+        if checkpoint is None and not folder.exists():
+            raise FileNotFoundError(
+                f'There is no work directory {place}. {nearest(place)}')
         if checkpoint is None:
             raise FileNotFoundError(
                 f'{place} is no work directory. Give that of a training, or a '
@@ -64,7 +66,7 @@ def find_trained(place: str,
     else:
         cfg = Config.fromfile(config_file(folder))
         name = folder.name
-        checkpoint = checkpoint or _checkpoint_of(folder, weights)
+        checkpoint = checkpoint or checkpoint_of(folder, weights)
     meta = check_checkpoint(checkpoint).get('meta') or {}
     return Trained(name, cfg, str(checkpoint), meta.get('iter'), folder, meta)
 
@@ -121,43 +123,3 @@ def read_record(folder: Path) -> dict:
         raise ValueError(f'{path} is no record of a training ({record}). '
                          'Remove it: the comparison needs none.')
     return record
-
-
-def config_file(folder: Path) -> Path:
-    """The config that MMEngine wrote down at the latest start.
-
-    Args:
-        folder (Path): A work directory.
-
-    Raises:
-        FileNotFoundError: It has none, or several and none of them is known
-            to be that of the training.
-    """
-    dumped = sorted(folder.glob('*/vis_data/config.py'))
-    if dumped:
-        return dumped[-1]
-    beside = sorted(folder.glob('*.py'))
-    if len(beside) != 1:
-        raise FileNotFoundError(
-            f'{folder} holds {len(beside)} configs, not one: it is not the '
-            'work directory of one training. Give a config and its checkpoint '
-            'instead.')
-    return beside[0]
-
-
-def _checkpoint_of(folder: Path, weights: str) -> str:
-    if weights == 'last':
-        found = find_resumable_checkpoint(str(folder))
-    else:
-        best = sorted(folder.glob('best_*.pth'), key=_iteration_in_name)
-        found = str(best[-1]) if best else None
-    if found is None:
-        raise FileNotFoundError(
-            f'{folder} has no {weights} checkpoint: train it first, or give '
-            'config and checkpoint (--checkpoints).')
-    return found
-
-
-def _iteration_in_name(path: Path) -> int:
-    found = re.search(r'_(\d+)$', path.stem)
-    return int(found[1]) if found else -1

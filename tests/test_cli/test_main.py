@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mmseg_semi.cli import main as cli
+from ..test_end_to_end.harness import ROOT
 from ..test_importing.helpers import add_photos, drawn, save
 
 KEYS = {'severity', 'kind', 'path', 'value', 'remedy', 'files'}
@@ -48,6 +49,54 @@ def test_every_subcommand_has_help_with_an_example(capsys):
 def test_misuse_is_2(arguments, capsys):
     assert call(*arguments) == 2
     assert 'usage: mmseg-semi' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ('init data --iters abc', "--iters: 'abc' is no whole number"),
+    ('init data --iters 0', '--iters: 0 is not above 0'),
+    ('train c --accumulate 1.5', "--accumulate: '1.5' is no whole number"),
+    ('report x --images many', "--images: 'many' is no whole number"),
+    ('predict a b c --out o --tile -1', '--tile: -1 is below 0'),
+    ('import x --masks y --val few', "--val: 'few' is no number"),
+    ('import x --masks y --seed x', "--seed: 'x' is no whole number"),
+    ('check c --cfg-options max_iters', "'max_iters' is no KEY=VALUE"),
+    ('train c --cfg-options =3', "'=3' is no KEY=VALUE"),
+    ('test c w --cfg-options a=[1,2', "--cfg-options: Imbalanced brackets"),
+])
+def test_values_of_another_kind_are_misuse(arguments, message, capsys):
+    assert call(*arguments.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_are_a_dict_of_values():
+    args = cli.make_parser().parse_args(
+        ['check', 'c', '--cfg-options', 'a.b=3', 'c=[x,1]'])
+    assert args.cfg_options == {'a.b': 3, 'c': ['x', 1]}
+
+
+def test_workers_of_the_installed_command_load_the_package(tmp_path):
+    script = tmp_path / 'mmseg-semi'
+    script.write_text("""
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from mmseg_semi.cli.main import main
+from mmseg_semi.cli.loading import is_command, load
+
+if __name__ == '__main__':
+    assert is_command()
+    load()
+    from mmseg_semi.engine.trained_files import model_name
+    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+        print(pool.submit(model_name, 'a/tiles.py').result())
+""")
+    found = subprocess.run([sys.executable, script],
+                           capture_output=True,
+                           text=True,
+                           env=dict(os.environ, PYTHONPATH=str(ROOT)),
+                           timeout=300)
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert found.stdout.split() == ['tiles']
 
 
 def test_import_prints_mapping_layout_and_config(tmp_path, capsys):

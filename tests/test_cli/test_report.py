@@ -40,7 +40,7 @@ def test_misuse_is_2(folder, arguments):
 
 
 @pytest.mark.parametrize('arguments, text', [
-    (['absent'], 'There is no folder absent'),
+    (['absent'], 'There is no folder absent. '),
     (['mine.html'], 'mine.html is a file'),
     (['empty'], 'empty is not the work directory of a training'),
     (['run', 'run'], 'given twice'),

@@ -6,6 +6,7 @@ import re
 import pytest
 from mmengine.config import Config
 
+from mmseg_semi.cli.main import commands as commands_of_the_package
 from mmseg_semi.engine.plan import config_plan
 from ..test_end_to_end.harness import ROOT
 
@@ -46,6 +47,28 @@ def test_commands_name_files_that_exist(page):
             r'(?<![\w/.])((?:configs|tools)/[\w/-]+\.(?:py|sh))',
             page.read_text()):
         assert (ROOT / path).exists(), path
+
+
+def test_the_readme_names_every_subcommand_and_page():
+    text = (ROOT / 'README.md').read_text()
+    commands = text.split('| `mmseg-semi ...` |')[1].split('\n\n')[0]
+    named = re.findall(
+        r'`(\w+)`',
+        ''.join(line.split('|')[1] for line in commands.splitlines()[2:]))
+    assert sorted(named) == sorted(commands_of_the_package())
+    rows = text.split('\n## Documentation\n')[1].split('\n## ')[0]
+    links = re.findall(r'\]\((docs/[^)]*)\)', rows)
+    assert len(links) == len(set(links))
+    assert set(links) == {
+        name(page)
+        for page in PAGES if page.parent.name == 'docs'
+    }
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name)
+def test_nothing_is_left_to_be_filled_in(page):
+    text = FENCE.sub('', page.read_text())
+    assert not re.search(r'^[A-Z]+$|\b(TODO|TBD|FIXME|XXX)\b', text, re.M)
 
 
 def test_config_for_own_images(tmp_path):

@@ -175,3 +175,21 @@ class TestRefused:
                 tmp_path,
                 checkpoint=trained['segformer'][1],
                 out='unused')
+
+
+@pytest.mark.filterwarnings('error')
+def test_of_a_work_directory_the_files_have_its_name(trained, tmp_path):
+    config, checkpoint = map(Path, trained['published'])
+    run = tmp_path / 'leaves' / '20260101_000000' / 'vis_data'
+    run.mkdir(parents=True)
+    (run / 'config.py').write_text(config.read_text())
+    (tmp_path / 'leaves' / 'best_mIoU_iter_3.pth').write_bytes(
+        checkpoint.read_bytes())
+    made = export(
+        str(tmp_path / 'leaves'),
+        'best',
+        str(tmp_path / 'out'),
+        to=['mmseg'],
+        say=lambda line: None)['mmseg']
+    assert Path(made['config']).name == 'leaves.py'
+    assert Path(made['checkpoint']).name == 'leaves.pth'

@@ -25,7 +25,7 @@ from pathlib import Path
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # isort: skip
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -34,6 +34,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmseg_semi.cli.arguments import OptionsAction
 from mmseg_semi.engine.plan import config_plan, training_plan
 from mmseg_semi.engine.readable_errors import readable_errors
 from mmseg_semi.engine.step_benchmark import (STEPS, StepBenchmark,
@@ -53,7 +54,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
     parser.add_argument(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
-from mmengine.config import DictAction
 
 from mmseg_semi.benchmarking import FolderInUseError, make_console
 from mmseg_semi.benchmarking.filling import (fill_table, show_rows,
@@ -20,6 +19,7 @@ from mmseg_semi.benchmarking.formats import SUFFIXES
 from mmseg_semi.benchmarking.results import find_results
 from mmseg_semi.benchmarking.tables import TableSpec, published_of, rows_of
 from mmseg_semi.benchmarking.track import track
+from mmseg_semi.cli.arguments import OptionsAction
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,7 +66,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     run.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of every config; such results are recorded, '
         'but not written to pages')

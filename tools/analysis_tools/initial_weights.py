@@ -19,7 +19,7 @@ import json
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # isort: skip
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -28,6 +28,7 @@ from rich.table import Table
 from mmseg_semi.analysis import (InitialWeights, find_network,
                                  measure_initial_weights)
 from mmseg_semi.benchmarking import make_console
+from mmseg_semi.cli.arguments import OptionsAction
 from mmseg_semi.engine.readable_errors import readable_errors
 from mmseg_semi.models.decode_heads.initial_weights import INITS
 
@@ -49,7 +50,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
     return parser.parse_args(argv)

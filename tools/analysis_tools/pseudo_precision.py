@@ -17,13 +17,13 @@ from pathlib import Path
 
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.table import Table
 
 from mmseg_semi.analysis import load_for_analysis
 from mmseg_semi.analysis.pseudo_precision import stated_and_true
 from mmseg_semi.benchmarking import make_console
+from mmseg_semi.cli.arguments import OptionsAction
 from mmseg_semi.engine.atomic import write_atomically
 from mmseg_semi.engine.readable_errors import readable_errors
 
@@ -46,7 +46,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
     parser.add_argument('--out', help='also write a JSON file')

@@ -12,9 +12,10 @@ import warnings
 
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # isort: skip
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+from mmseg_semi.cli.arguments import OptionsAction
 from mmseg_semi.engine.explain import explain
 from mmseg_semi.engine.explain_text import explain_text
 from mmseg_semi.engine.readable_errors import readable_errors
@@ -38,7 +39,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
     args = parser.parse_args(argv)

@@ -15,12 +15,13 @@ from typing import Iterator, Tuple
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # isort: skip
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmseg_semi.analysis import (FeatureReader, labels_at_input,
                                  load_for_analysis)
+from mmseg_semi.cli.arguments import OptionsAction
 from mmseg_semi.engine.checks import check_num_classes
 from mmseg_semi.engine.readable_errors import readable_errors
 from mmseg_semi.functional.clustering import BACKENDS
@@ -62,7 +63,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config')
     args = parser.parse_args(argv)
