@@ -73,7 +73,7 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
                  device: str | None = None,
                  scope: str = 'mmseg') -> None:
         self._called = 'config'  # the model, in messages
-        self._names, self._out = [], ''
+        self._names, self._given, self._results = [], [], []
         weights = None if weights is None else os.fspath(weights)
         if isinstance(model, (str, os.PathLike)):
             self._called = os.fspath(model)
@@ -137,14 +137,17 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
         """
         if show:
             check_display()
-        self._out = os.fspath(out_dir)
-        if self._out and osp.normpath(img_out_dir) == osp.normpath(
+        out_dir = os.fspath(out_dir)
+        self._results = [
+            osp.join(out_dir, below) for below in (img_out_dir, pred_out_dir)
+        ] if out_dir else []
+        if out_dir and osp.normpath(img_out_dir) == osp.normpath(
                 pred_out_dir):
             raise ValueError(
                 f'img_out_dir and pred_out_dir are both {img_out_dir!r}: '
                 'masks would replace pictures. Name two folders.')
         return super().__call__(inputs, return_datasamples, batch_size,
-                                return_vis, show, wait_time, self._out,
+                                return_vis, show, wait_time, out_dir,
                                 img_out_dir, pred_out_dir, **kwargs)
 
     def visualize(self,
@@ -197,13 +200,7 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
     def _inputs_to_list(self, inputs) -> list:
         """Images in order, and the names of what is written for them."""
         if isinstance(inputs, (str, os.PathLike)) and osp.isdir(inputs):
-            found, skipped = find_images([os.fspath(inputs)], self._out)
-            if skipped:
-                names = first_few(osp.basename(one.image) for one in skipped)
-                print_log(
-                    f'{inputs}: not predicted, no images by their names: '
-                    f'{names}', 'current')
-            inputs = [source.path for source in found]
+            inputs = self._images_of(os.fspath(inputs))
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
         self._given = [
@@ -217,6 +214,24 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
             for one in self._given
         ]
         return self._given
+
+    def _images_of(self, folder: str) -> list[str]:
+        """Images of a folder, without results that an earlier call left."""
+        found, skipped = find_images([folder], os.devnull)
+        if skipped:
+            names = first_few(osp.basename(one.image) for one in skipped)
+            print_log(
+                f'{folder}: left out, no images by their names: {names}',
+                'current')
+        top = osp.realpath(folder)
+        results = [
+            osp.join(place, '') for place in map(osp.realpath, self._results)
+            if place.startswith(osp.join(top, ''))
+        ]
+        return [
+            one.path for one in found
+            if not osp.realpath(one.path).startswith(tuple(results))
+        ]
 
     def _number(self) -> str:
         """The name of an array: how many came before it."""

@@ -159,7 +159,8 @@ def as_picture(image: np.ndarray) -> np.ndarray:
     """
     bands = image.shape[2]
     order = [2, 1, 0] if bands == 3 else [0, 1, 2] if bands > 3 else [0, 0, 0]
-    return image[..., order].clip(0, 255).astype(np.uint8)
+    picture = image[..., order].clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(picture)  # OpenCV draws on no other
 
 
 def thumbnail_step(size: Sequence[int]) -> int:

@@ -129,6 +129,13 @@ def test_images_are_never_replaced(segment, photos):
     assert (photos / 'a.png').read_bytes() == before
 
 
+def test_results_among_the_images_are_not_predicted(segment, photos):
+    for _ in range(2):
+        found = segment(str(photos), out_dir=photos)['predictions']
+        assert len(found) == 4
+    assert (photos / 'pred/deep/a.png').is_file()
+
+
 def test_pictures_show_deep_images_as_the_network_sees_them(tmp_path):
     """12 bits in files of 16: OpenCV would show them nearly black."""
     loader = dict(type='LoadBands', bands=(0, 1, 2), range=(0, 4095))

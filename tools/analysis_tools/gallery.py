@@ -14,6 +14,7 @@ writes, of validation images that are evenly spaced over their list,
 It prints a caption of every run: what a reader must know to judge them.
 """
 import argparse
+import warnings
 
 # First: it lets mmseg import where mmcv has no compiled operators.
 import mmseg_semi  # noqa: F401  isort: skip
@@ -61,6 +62,8 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(argv=None) -> None:
     args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level='ERROR')
+    # Of torch and mmseg, for who writes models.
+    warnings.simplefilter('ignore')
     with readable_errors(__name__):
         runs = [find_trained(run, weights=args.weights) for run in args.runs]
         gallery = Gallery(runs, args.images, args.pixels, args.seed)
