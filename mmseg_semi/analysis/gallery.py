@@ -1,10 +1,8 @@
 # Copyright (c) mmseg_semi authors.
 """Pictures of what trained models do, for a page about them."""
-import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from PIL import Image
 from torch import nn
 
 from ..engine.atomic import write_atomically
@@ -22,7 +20,7 @@ from .prototypes import open_space, prototype_heads
 from .tsne import embed, sample_points
 
 LOADER = 'val_dataloader'
-COLOURS = 128  # of a picture, which makes it a third as large
+PROTOTYPE_ROWS = 2  # images: the picture has six columns
 NAMES = ('predictions', 'confidence', 'prototypes', 'tsne')
 
 
@@ -64,8 +62,8 @@ class Gallery:
         """Draw one picture after the other.
 
         Yields:
-            tuple[str, bytes]: One of ``NAMES``, and a PNG file of few
-            colours. A model without prototypes has no ``prototypes``.
+            tuple[str, bytes]: One of ``NAMES``, and a PNG file. A model
+            without prototypes has no ``prototypes``.
         """
         draw: dict[str, Callable[[], bytes]] = {
             name: getattr(self, f'_{name}')
@@ -74,7 +72,7 @@ class Gallery:
         if not prototype_heads(self.model):
             del draw['prototypes']
         for name, picture in draw.items():
-            yield name, few_colours(picture())
+            yield name, picture()
 
     def _predictions(self) -> bytes:
         return draw_comparison(self.runs, '', self.count)
@@ -88,7 +86,7 @@ class Gallery:
         space = open_space(self.model)
         rows = [
             activate(space, self.dataset, str(index), number=4)
-            for index in self.indices
+            for index in self.indices[:PROTOTYPE_ROWS]
         ]
         return draw_activations(
             picture_title(self.first.name, space), rows, self.names,
@@ -159,13 +157,3 @@ def write_gallery(gallery: Gallery,
         write_atomically(picture, files[name])
         written.append(files[name])
     return written
-
-
-def few_colours(png: bytes) -> bytes:
-    """A PNG file with a palette of ``COLOURS``, for a small file."""
-    image = Image.open(io.BytesIO(png)).convert('RGB')
-    small = io.BytesIO()
-    image.quantize(
-        COLOURS, dither=Image.Dither.NONE).save(
-            small, 'PNG', optimize=True)
-    return small.getvalue()

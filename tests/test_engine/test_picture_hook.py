@@ -14,7 +14,6 @@ from mmseg_semi.apis import test as run_test
 from mmseg_semi.apis import test_config as read_test_config
 from mmseg_semi.apis.configs import enable_drawing
 from mmseg_semi.engine.hooks import PictureHook
-from mmseg_semi.predicting.pipeline import TestPipeline
 from ..test_predicting.given import files, picture, save
 
 # After ours, which lets mmseg import without compiled operators.
@@ -97,18 +96,28 @@ def test_every_image_under_its_own_name_and_as_bright_as_it_is(tested):
             assert np.median(abs(half - .9 * expected)) < 21
 
 
+class FakeImages(list):
+    metainfo = dict(classes=['a'], palette=[[1, 2, 3]])
+    get_data_info = list.__getitem__
+
+
 def test_every_process_draws_its_images(tmp_path, monkeypatch):
     """mmengine lets the first process alone draw."""
     hook = PictureHook(draw=True, interval=1, out_dir=str(tmp_path / 'out'))
     hook._visualizer = SegLocalVisualizer()
-    hook._visualizer.set_dataset_meta(['a'], [[1, 2, 3]])
-    hook._pipeline = TestPipeline(Config(dict(test_pipeline=LOADED)))
+    image = save(tmp_path / 'p.png')
+    images = FakeImages([dict(img_path=image)])
+    runner = SimpleNamespace(
+        iter=0,
+        cfg=Config(dict(test_pipeline=LOADED)),
+        test_loop=SimpleNamespace(
+            dataloader=SimpleNamespace(dataset=images)))
     sample = SegDataSample(
-        metainfo=dict(img_path=save(tmp_path / 'p.png')),
+        metainfo=dict(img_path=image),
         pred_sem_seg=PixelData(data=torch.zeros(1, 45, 60, dtype=torch.long)))
     monkeypatch.setattr('mmengine.dist.utils.get_rank', lambda group=None: 1)
-    hook.after_test_iter(SimpleNamespace(iter=0), 0, None, [sample])
-    assert (tmp_path / 'out/p.png.png').is_file()
+    hook.after_test_iter(runner, 0, None, [sample])
+    assert (tmp_path / 'out/p.png').is_file()
 
 
 def test_a_hook_of_the_users_own_stays():

@@ -6,6 +6,17 @@ from mmengine.runner import Runner
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
+
+
+class _EveryProcess(SegLocalVisualizer):
+    """Draws in every process, each of which has other images of a test.
+
+    The stock one knows classes and draws in the first process alone, by
+    decorators of what is replaced here.
+    """
+    dataset_meta = None
+    add_datasample = SegLocalVisualizer.add_datasample.__wrapped__
 
 
 @HOOKS.register_module()
@@ -54,15 +65,10 @@ class PictureHook(SegVisualizationHook):
             return
         if self._pipeline is None:
             self._prepare(runner, mode)
-        # Each process has other images, so each one draws its own: mmengine
-        # lets only the first one, by a decorator.
-        draw = type(self._visualizer).add_datasample
-        draw = getattr(draw, '__wrapped__', draw) if self.out_dir else draw
         for output in outputs:
             name = self._names.get(output.img_path,
                                    osp.basename(output.img_path))
-            draw(
-                self._visualizer,
+            self._visualizer.add_datasample(
                 name,
                 as_picture(self._pipeline.load(output.img_path)['img']),
                 data_sample=output,
@@ -76,9 +82,13 @@ class PictureHook(SegVisualizationHook):
         from mmseg_semi.predicting.images import own_names
         from mmseg_semi.predicting.pipeline import TestPipeline
         self._pipeline = TestPipeline(runner.cfg)
+        if not self.out_dir:
+            return
         loop = runner.test_loop if mode == 'test' else runner.val_loop
         images = loop.dataloader.dataset
-        if self.out_dir:
-            self._names = own_names(
-                images.get_data_info(i)['img_path']
-                for i in range(len(images)))
+        self._names = own_names(
+            images.get_data_info(i)['img_path'] for i in range(len(images)))
+        if type(self._visualizer) is SegLocalVisualizer:
+            drawing = _EveryProcess(alpha=self._visualizer.alpha)
+            drawing.dataset_meta = images.metainfo
+            self._visualizer = drawing
