@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_semi authors.
 """gallery.py on the images of a toy."""
 import json
+from pathlib import Path
 
 import cv2
 import pytest
@@ -19,7 +20,9 @@ def work_dir(root, name, cfg):
     config, checkpoint, net = toy.saved(root, name, cfg)
     folder = root / 'work' / name
     folder.mkdir(parents=True)
-    (folder / 'config.py').write_text(open(config).read())
+    text = Path(config).read_text()
+    (folder / 'config.py').write_text(
+        f'{text}\ntest_pipeline = val_dataloader["dataset"]["pipeline"]\n')
     torch.save(
         dict(state_dict=net.state_dict(), meta=dict(iter=4)),
         folder / 'best_mIoU_iter_4.pth')
