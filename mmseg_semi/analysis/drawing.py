@@ -107,8 +107,8 @@ def draw_confidence(title: str,
     axes = figure.subplots(len(rows), 4, squeeze=False)
     for axis in axes.flat:
         axis.axis('off')
-    for axis, head in zip(axes[0], ('image', 'label', 'prediction',
-                                    'confidence')):
+    for axis, head in zip(axes[0],
+                          ('image', 'label', 'prediction', 'confidence')):
         axis.set_title(head, fontsize=8)
     for row, shown in zip(axes, rows):
         row[0].imshow(shown.photo)

@@ -78,9 +78,9 @@ class Gallery:
         return draw_comparison(self.runs, '', self.count)
 
     def _confidence(self) -> bytes:
-        return draw_confidence(
-            self.first.name, list(show_images(self.first, self.indices)),
-            self.names, self.palette)
+        return draw_confidence(self.first.name,
+                               list(show_images(self.first, self.indices)),
+                               self.names, self.palette)
 
     def _prototypes(self) -> bytes:
         space = open_space(self.model)

@@ -141,8 +141,7 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
         self._results = [
             osp.join(out_dir, below) for below in (img_out_dir, pred_out_dir)
         ] if out_dir else []
-        if out_dir and osp.normpath(img_out_dir) == osp.normpath(
-                pred_out_dir):
+        if out_dir and osp.normpath(img_out_dir) == osp.normpath(pred_out_dir):
             raise ValueError(
                 f'img_out_dir and pred_out_dir are both {img_out_dir!r}: '
                 'masks would replace pictures. Name two folders.')
@@ -207,8 +206,7 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
             one if isinstance(one, np.ndarray) else os.fspath(one)
             for one in inputs
         ]
-        names = own_names(
-            one for one in self._given if isinstance(one, str))
+        names = own_names(one for one in self._given if isinstance(one, str))
         self._names = [
             names[one] if isinstance(one, str) else self._number()
             for one in self._given
@@ -220,9 +218,8 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
         found, skipped = find_images([folder], os.devnull)
         if skipped:
             names = first_few(osp.basename(one.image) for one in skipped)
-            print_log(
-                f'{folder}: left out, no images by their names: {names}',
-                'current')
+            print_log(f'{folder}: left out, no images by their names: {names}',
+                      'current')
         top = osp.realpath(folder)
         results = [
             osp.join(place, '') for place in map(osp.realpath, self._results)

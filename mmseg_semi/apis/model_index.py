@@ -30,8 +30,10 @@ def model_config(name: str) -> str | None:
     Returns:
         str | None: Path of the config; None if there is no such model here.
     """
-    return next((str(config) for known, config in _entries()
-                 if known.lower() == name.lower()), None)
+    return next(
+        (str(config)
+         for known, config in _entries() if known.lower() == name.lower()),
+        None)
 
 
 def near_models(name: str) -> list[str]:

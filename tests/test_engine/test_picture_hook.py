@@ -110,8 +110,7 @@ def test_every_process_draws_its_images(tmp_path, monkeypatch):
     runner = SimpleNamespace(
         iter=0,
         cfg=Config(dict(test_pipeline=LOADED)),
-        test_loop=SimpleNamespace(
-            dataloader=SimpleNamespace(dataset=images)))
+        test_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=images)))
     sample = SegDataSample(
         metainfo=dict(img_path=image),
         pred_sem_seg=PixelData(data=torch.zeros(1, 45, 60, dtype=torch.long)))

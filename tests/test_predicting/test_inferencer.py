@@ -8,8 +8,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmseg_semi.apis import MMSegInferencer, list_models
-from mmseg_semi.apis import model_index
+from mmseg_semi.apis import MMSegInferencer, list_models, model_index
 from mmseg_semi.predicting import Predictor
 from mmseg_semi.predicting.images import own_names
 from .given import files, picture, save
@@ -68,9 +67,8 @@ def test_a_model_by_its_name(trained, photos, monkeypatch):
     assert len(np.unique(expected)) > 1
 
 
-@pytest.mark.parametrize('model', [
-    'brpg_r18_digits_50', 'mmseg_semi::brpg/brpg_r18_digits_50.py'
-])
+@pytest.mark.parametrize(
+    'model', ['brpg_r18_digits_50', 'mmseg_semi::brpg/brpg_r18_digits_50.py'])
 def test_names_without_weights_say_how_to_get_them(model):
     with pytest.raises(ValueError, match='train .*brpg_r18_digits_50.py'):
         MMSegInferencer(model, device='cpu')
