@@ -138,6 +138,9 @@ class MMSegInferencer(mmseg.apis.MMSegInferencer):
         if show:
             check_display()
         out_dir = os.fspath(out_dir)
+        if osp.isfile(out_dir):
+            raise ValueError(f'out_dir: {out_dir} is a file. Name a folder; '
+                             'it is made where it is missing.')
         self._results = [
             osp.join(out_dir, below) for below in (img_out_dir, pred_out_dir)
         ] if out_dir else []
@@ -280,11 +283,7 @@ def _find(name: str, weights: str | None) -> tuple[Config | str, str | None]:
                 f'No weights of {name} are published. Train it (mmseg-semi '
                 f'train {config}) and give the checkpoint: weights=....')
         return find_model(config, weights)[:2]
-    try:
-        names = mmseg.apis.MMSegInferencer.list_models('mmseg')
-    except FileNotFoundError:  # an mmseg without its configs
-        names = []
-    if name.lower() in map(str.lower, names):
+    if name.lower() in _stock_names():
         return name, weights
     near = near_models(name)
     raise ValueError(
@@ -292,6 +291,21 @@ def _find(name: str, weights: str | None) -> tuple[Config | str, str | None]:
         (f'; near ones: {", ".join(near)}.' if near else '.') +
         ' MMSegInferencer.list_models() has all names; a config file ends in '
         '.py.')
+
+
+def _stock_names() -> set[str]:
+    """Names and aliases of MMSegmentation's models, in small letters."""
+    stock = mmseg.apis.MMSegInferencer
+    try:
+        root = stock._get_repo_or_mim_dir('mmseg')
+    except FileNotFoundError:  # an mmseg without its configs
+        return set()
+    found = set()
+    for model in stock._get_models_from_metafile(root):
+        alias = model.get('Alias', [])
+        alias = [alias] if isinstance(alias, str) else alias
+        found.update(one.lower() for one in (model['Name'], *alias))
+    return found
 
 
 def _meta(meta: dict, classes: str | Sequence[str] | None,

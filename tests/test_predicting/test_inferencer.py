@@ -56,6 +56,17 @@ def test_names_are_those_of_the_metafiles():
     assert config.endswith('configs/brpg/brpg_r18_digits_50.py')
 
 
+def test_names_are_found_in_an_installed_package(tmp_path, monkeypatch):
+    """pip leaves configs and metafiles below ``.mim``."""
+    mim = tmp_path / 'mmseg_semi/.mim'
+    mim.mkdir(parents=True)
+    for name in ('configs', 'model-index.yml'):
+        (mim / name).symlink_to(config_files.configs_dir().parent / name)
+    monkeypatch.setattr(config_files, '_PACKAGE', mim.parent)
+    found = model_index.model_config('brpg_r18_digits_50')
+    assert found == str(mim / 'configs/brpg/brpg_r18_digits_50.py')
+
+
 def test_a_model_by_its_name(trained, photos, monkeypatch):
     config, weights = trained
     monkeypatch.setattr(model_index, '_entries', lambda: [('mine', config)])
@@ -79,6 +90,20 @@ def test_unknown_names_are_refused_with_near_ones():
         MMSegInferencer('brpg_r18_digit_50', 'w.pth', device='cpu')
     with pytest.raises(FileNotFoundError, match='nothere.py'):
         MMSegInferencer('nothere.py', 'w.pth', device='cpu')
+
+
+def test_names_of_mmseg_stay_with_it(monkeypatch):
+    """It loads weights that it publishes; here their address is enough."""
+    asked = []
+
+    def no_download(self, cfg, weights, device):
+        asked.append(weights)
+        raise RuntimeError('no network')
+
+    monkeypatch.setattr(MMSegInferencer, '_init_model', no_download)
+    with pytest.raises(RuntimeError, match='no network'):
+        MMSegInferencer('fcn_r50-d8_4xb2-40k_cityscapes-512x1024')
+    assert asked[0].startswith('https://') and asked[0].endswith('.pth')
 
 
 def test_weights_of_another_model_are_refused(trained, tmp_path):
@@ -124,6 +149,8 @@ def test_images_are_never_replaced(segment, photos):
         segment(str(photos), out_dir=photos, img_out_dir='.')
     with pytest.raises(ValueError, match='Name two folders'):
         segment(str(photos), out_dir=photos, img_out_dir='x', pred_out_dir='x')
+    with pytest.raises(ValueError, match='is a file'):
+        segment(str(photos), out_dir=photos / 'a.png')
     assert (photos / 'a.png').read_bytes() == before
 
 
