@@ -82,6 +82,44 @@ def _draw_row(figure: Figure, axes, shown: ActivatedImage,
     bar.ax.tick_params(labelsize=7)
 
 
+def draw_confidence(title: str,
+                    rows: Sequence,
+                    names: Sequence[str],
+                    palette: Optional[Sequence] = None) -> bytes:
+    """Image, label, prediction and how sure the model is; a row per image.
+
+    Args:
+        title (str): Above everything.
+        rows (Sequence[Shown]): At least one, of
+            :func:`mmseg_semi.reporting.predictions.show_images`.
+        names (Sequence[str]): Of the C classes.
+        palette (Sequence, optional): (C, 3) in 0..255. Pixels without a
+            label are grey.
+
+    Returns:
+        bytes: A PNG file.
+    """
+    colors = np.full((256, 3), .5)
+    colors[:len(names)] = class_colors(palette, len(names))
+    figure = Figure((4 * WIDTH + .8, WIDTH * len(rows) + .5),
+                    layout='constrained')
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(len(rows), 4, squeeze=False)
+    for axis in axes.flat:
+        axis.axis('off')
+    for axis, head in zip(axes[0],
+                          ('image', 'label', 'prediction', 'confidence')):
+        axis.set_title(head, fontsize=8)
+    for row, shown in zip(axes, rows):
+        row[0].imshow(shown.photo)
+        for axis, classes in zip(row[1:], (shown.truth, shown.predicted)):
+            axis.imshow(colors[classes], interpolation='nearest')
+        drawn = row[3].imshow(shown.confidence, cmap=MAP, vmin=0, vmax=1)
+    bar = figure.colorbar(drawn, ax=axes, fraction=.02, pad=.01)
+    bar.ax.tick_params(labelsize=7)
+    return _png(figure)
+
+
 def draw_points(title: str,
                 points: Points,
                 plane: np.ndarray,

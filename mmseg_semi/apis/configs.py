@@ -239,7 +239,10 @@ def enable_drawing(cfg: Config, show: bool, show_dir: str | None,
         check_display()
         hook.show = True
         hook.wait_time = wait_time
-    if show_dir:
+    if str(hook.type).rpartition('.')[2] == 'SegVisualizationHook':
+        hook.type = 'PictureHook'  # which writes the images' own names
+        hook.out_dir = show_dir
+    elif show_dir:
         cfg.visualizer.save_dir = show_dir
 
 

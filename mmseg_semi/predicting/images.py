@@ -96,6 +96,27 @@ def name_images(paths: Iterable[str],
     return found
 
 
+def own_names(paths: Iterable[str]) -> dict[str, str]:
+    """Names that no two images share, from their own paths.
+
+    Args:
+        paths (Iterable[str]): Files; one may come twice.
+
+    Returns:
+        dict[str, str]: File -> path below the folder that holds all of them,
+        with ``/`` and without suffix; with it for all where two images
+        differ in nothing else.
+    """
+    paths = list(dict.fromkeys(paths))
+    if not paths:
+        return {}
+    base = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
+    names = [_name(path, base, False) for path in paths]
+    if len(set(names)) < len(names):
+        names = [_name(path, base, True) for path in paths]
+    return dict(zip(paths, names))
+
+
 def _paths(place: str, out: str) -> tuple[list[str], str]:
     """Files of a place, and the folder that names are relative to."""
     if osp.isdir(place):

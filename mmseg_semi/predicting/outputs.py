@@ -146,6 +146,23 @@ def overlay(photo: np.ndarray, classes: np.ndarray,
     return (photo >> 1) + (painted >> 1)
 
 
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """A loaded image as people see it.
+
+    Args:
+        image (np.ndarray): (H, W, C) in the numbers that networks get, 0 to
+            255; three bands are BGR.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 RGB. Of more bands the first three, of
+        two the first one as grey.
+    """
+    bands = image.shape[2]
+    order = [2, 1, 0] if bands == 3 else [0, 1, 2] if bands > 3 else [0, 0, 0]
+    picture = image[..., order].clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(picture)  # OpenCV draws on no other
+
+
 def thumbnail_step(size: Sequence[int]) -> int:
     """n, where every n-th pixel of an image (H, W) is shown."""
     return max(1, -(-max(size) // LONGEST))

@@ -17,7 +17,7 @@ from ..functional.maximum import max_along
 from ..models.probabilities import class_probabilities
 from .canvas import Axis, PreparedCanvas, SourceCanvas, between, enlarge
 from .loading import build_model, find_model
-from .outputs import thumbnail_step
+from .outputs import as_picture, thumbnail_step
 from .pipeline import Image, Sample, TestPipeline
 from .tiling import Span, is_large, tile_rules, tiles
 from .windows import open_windows
@@ -180,10 +180,7 @@ class Predictor:
             image = self.pipeline.load(path)['img']
             step = thumbnail_step(image.shape)
             small = image[::step, ::step]
-        bands = small.shape[2]
-        small = small[..., [2, 1, 0] if bands == 3 else [0, 1, 2] if bands >
-                      3 else [0, 0, 0]]
-        return small.clip(0, 255).astype(np.uint8)
+        return as_picture(small)
 
     def predict_many(self, images: Iterable[Image]) -> Iterator[Prediction]:
         """Predict images one after the other."""

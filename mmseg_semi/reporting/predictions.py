@@ -102,16 +102,16 @@ def show_images(trained: Trained, indices: Sequence[int]) -> Iterator[Shown]:
         Shown: One image after the other.
     """
     dataset = validation_set(trained)
-    preprocessor = trained.cfg.get('data_preprocessor') or (
-        trained.cfg.model.get('data_preprocessor') or {})
     for batch, sample in predicted(trained, dataset, indices):
         truth, found = (
             part.data.squeeze(0).cpu().numpy()
             for part in (sample.gt_sem_seg, sample.pred_sem_seg))
         yield Shown(
             str(sample.img_path),
-            as_photo(batch['inputs'][0],
-                     preprocessor.get('bgr_to_rgb', False)), truth, found,
+            # Loaders give three bands as BGR, whatever the network wants.
+            as_photo(batch['inputs'][0], is_bgr=True),
+            truth,
+            found,
             pixel_confidence(sample.seg_logits.data).cpu().numpy())
 
 

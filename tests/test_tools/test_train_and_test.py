@@ -150,7 +150,8 @@ def test_test_arguments(config, tmp_path, evaluator):
     metric = cfg.test_evaluator
     metric = metric[0] if isinstance(metric, list) else metric
     assert metric.output_dir == 'masks'
-    assert cfg.visualizer.save_dir == 'painted'
+    assert cfg.default_hooks.visualization.type == 'PictureHook'
+    assert cfg.default_hooks.visualization.out_dir == 'painted'
     assert cfg.default_hooks.visualization.draw
     assert cfg.default_hooks.visualization.interval == 1  # every image
     assert 'show' not in cfg.default_hooks.visualization
