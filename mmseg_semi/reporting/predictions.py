@@ -107,11 +107,7 @@ def show_images(trained: Trained, indices: Sequence[int]) -> Iterator[Shown]:
             part.data.squeeze(0).cpu().numpy()
             for part in (sample.gt_sem_seg, sample.pred_sem_seg))
         yield Shown(
-            str(sample.img_path),
-            # Loaders give three bands as BGR, whatever the network wants.
-            as_photo(batch['inputs'][0], is_bgr=True),
-            truth,
-            found,
+            str(sample.img_path), as_photo(batch['inputs'][0]), truth, found,
             pixel_confidence(sample.seg_logits.data).cpu().numpy())
 
 
@@ -134,13 +130,13 @@ def pixel_confidence(scores: Tensor) -> Tensor:
     return scores.softmax(0).amax(0)
 
 
-def as_photo(image: Tensor, is_bgr: bool) -> np.ndarray:
+def as_photo(image: Tensor) -> np.ndarray:
     """An image of any bands for people.
 
     Args:
         image (Tensor): (C, H, W), usually in [0, 255]. Other than three
-            channels show their first one.
-        is_bgr (bool): Whether three channels are blue, green and red.
+            channels show their first one; three are blue, green and red, as
+            loaders give them whatever the network wants.
 
     Returns:
         np.ndarray: (H, W, 3) uint8 RGB. What is beyond [0, 255] is stretched
@@ -149,7 +145,7 @@ def as_photo(image: Tensor, is_bgr: bool) -> np.ndarray:
     image = image.detach().float().cpu()
     if image.shape[0] != 3:
         image = image[:1].expand(3, -1, -1)
-    elif is_bgr:
+    else:
         image = image.flip(0)
     pixels = np.nan_to_num(image.permute(1, 2, 0).numpy())
     if pixels.min() < 0 or pixels.max() > 255:

@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from mmseg_semi import config_files
 from mmseg_semi.apis import MMSegInferencer, list_models, model_index
 from mmseg_semi.predicting import Predictor
 from mmseg_semi.predicting.images import own_names
