@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_semi authors.
 """An ONNX file against PyTorch on images."""
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
+from ..datasets.paths import first_few
 from ..quiet import nothing_printed
 from .exportable import Exportable
 from .onnx_graph import INPUT, Graph
@@ -111,10 +111,17 @@ def compare(exportable: Exportable, graph: Graph, content: bytes,
         what (str): The images in words.
         size (tuple[int, int], optional): The only height and width that the
             file takes: its part of every image is compared.
+
+    Raises:
+        ValueError: Not one of the images can be read. Single ones are left
+            out, which ``Compared.what`` says.
     """
+    images, unread = _loaded(exportable, graph, files, size)
+    if unread:
+        what += f' (not {first_few(unread)}, which cannot be read)'
     runner, names = session(content), list(graph.options.outputs)
     largest, wrong, pixels, times = 0., 0, 0, []
-    for image in _loaded(exportable, graph, files, size):
+    for image in images:
         theirs, slow = _pytorch(graph, image)
         given = _as_given(graph, image)
         found, fast = _timed(
@@ -138,30 +145,40 @@ def _spread(files: list[str]) -> list[str]:
     return [files[int(round(p))] for p in places]
 
 
-def _loaded(exportable: Exportable, graph: Graph, files: list[str],
-            size: tuple[int, int] | None) -> Iterator[np.ndarray]:
-    """Images (bands, H, W) as the test pipeline gives them."""
+def _loaded(
+        exportable: Exportable, graph: Graph, files: list[str],
+        size: tuple[int, int] | None) -> tuple[list[np.ndarray], list[str]]:
+    """Images (bands, H, W) as the test pipeline gives them, and bad files."""
     kind = pixel_type(exportable)
     if not files:
-        for seed in range(2):
-            shape = (graph.bands, *(size or (224, 288)))
-            generator = np.random.default_rng(seed)
-            yield generator.integers(0, 256, shape).astype(kind)
-        return
+        return [
+            _noise((graph.bands, *(size or (224, 288))), kind, seed)
+            for seed in range(2)
+        ], []
     with DefaultScope.overwrite_default_scope(exportable.scope):
         steps = Compose([
             TRANSFORMS.build(t) for t in exportable.cfg.test_pipeline
             if _LABELS not in str(t['type'])
         ])
+    images, unread = [], []
     for path in files:
         try:
             image = steps(dict(img_path=path))['inputs'].numpy()
         except Exception as error:  # decoders raise their own kinds
-            raise ValueError(f'{path} cannot be read as the test pipeline '
-                             f'of the config reads it: {error}') from error
+            unread.append(path)
+            if len(unread) == len(files):
+                raise ValueError(
+                    f'{path} cannot be read as the test pipeline of the '
+                    f'config reads it: {error}') from error
+            continue
         if size is not None:
             image = _fitted(image, size)
-        yield image.astype(kind)
+        images.append(image.astype(kind))
+    return images, unread
+
+
+def _noise(shape: tuple[int, ...], kind: type, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
 
 
 def _fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

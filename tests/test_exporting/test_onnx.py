@@ -225,13 +225,17 @@ class TestFiles:
         assert not (tmp_path / 'out').exists()
 
     def test_command(self, tmp_path, capsys):
-        image = photo(tmp_path / 'photo.png')
+        image = photo(tmp_path / 'photos' / 'photo.png')
+        broken = tmp_path / 'photos' / 'page.jpg'
+        broken.write_text('<html>')
         files = write(tmp_path, 'binary', models()['binary'])
         out = tmp_path / 'out'
         arguments = ['export', *files, '--to', 'onnx,mmseg', '--out', out]
-        assert call(*arguments, '--images', image, '--json') == 0
+        folder = broken.parent
+        assert call(*arguments, '--images', folder, '--json') == 0
         found = json.loads(capsys.readouterr().out)
         assert found['onnx']['compared']['images'] == 1
+        assert f'{broken}, which cannot' in found['onnx']['compared']['what']
         assert sorted(p.name for p in out.iterdir()) == [
             'binary.json', 'binary.onnx', 'binary.pth', 'binary.py'
         ]
@@ -242,6 +246,9 @@ class TestFiles:
         assert 'exists' in capsys.readouterr().err
         assert call(*arguments, '--force', '--images', tmp_path / 'no') == 1
         assert 'no is no image' in capsys.readouterr().err
+        assert call(*arguments, '--force', '--images', broken) == 1
+        assert f'{broken} cannot be read' in capsys.readouterr().err
+        assert call(*arguments, '--force', '--images', image) == 0
 
 
 def test_misuse(capsys):

@@ -22,7 +22,8 @@ from mmengine.logging import MMLogger
 
 from mmseg_semi.analysis.gallery import Gallery, caption, write_gallery
 from mmseg_semi.engine.readable_errors import readable_errors
-from mmseg_semi.starting.trained import WEIGHTS, find_trained
+from mmseg_semi.engine.trained_files import WEIGHTS
+from mmseg_semi.starting.trained import find_trained
 
 
 def parse_args(argv=None) -> argparse.Namespace:
