@@ -150,7 +150,7 @@ def _onnx(exportable: Exportable, folder: Path, options: GraphOptions,
     if about['windows'] and not options.size:
         say('        The model predicts in windows, the file does not: cut '
             'windows as the JSON file says, or give --size.')
-    say(f'        {found.images} {what}: probabilities differ by up to '
+    say(f'        {found.images} {found.what}: probabilities differ by up to '
         f'{found.largest_difference:.1e}, {found.differing_pixels:.4%} of the '
         'pixels have another class')
     say(f'        an image takes {found.onnx_ms} ms, PyTorch '
