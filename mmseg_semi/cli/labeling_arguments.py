@@ -2,28 +2,12 @@
 """Arguments of the subcommands that look at images without labels."""
 import argparse
 
-from .predict_command import add_model_arguments, model_settings
+from .predict_command import add_images, add_model_arguments, model_settings
 
 
 def add_labeling_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what :func:`load_labeling` reads, and ``--out`` and ``--force``."""
-    parser.add_argument(
-        'config',
-        metavar='CONFIG',
-        help='config file, mmseg_semi::NAME, or work directory of a training')
-    parser.add_argument(
-        'checkpoint',
-        metavar='CHECKPOINT',
-        help='file or URL of the weights; of a work directory also last or '
-        'best')
-    parser.add_argument(
-        'images',
-        metavar='IMAGES',
-        nargs='*',
-        help='images, folders (with subfolders), lists (.txt, a path a line) '
-        'or quoted patterns (default: the unlabelled images of the config)')
-    parser.add_argument(
-        '--out', metavar='DIR', required=True, help='folder to write')
+    add_images(parser, '*', ' (default: the unlabelled images of the config)')
     parser.add_argument(
         '--force',
         action='store_true',

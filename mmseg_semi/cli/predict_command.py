@@ -22,6 +22,22 @@ LIGHT = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``mmseg-semi predict``."""
+    add_images(parser, '+')
+    _add_outputs(parser.add_argument_group('what is written'))
+    add_model_arguments(parser.add_argument_group('what predicts'))
+    add_json(parser)
+
+
+def add_images(parser: argparse.ArgumentParser,
+               nargs: str,
+               default: str = '') -> None:
+    """Add config, checkpoint, images and ``--out``, for commands that predict.
+
+    Args:
+        parser (ArgumentParser): Extended in place.
+        nargs (str): How many images.
+        default (str): What none means, in the help.
+    """
     parser.add_argument(
         'config',
         metavar='CONFIG',
@@ -34,14 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'images',
         metavar='IMAGES',
-        nargs='+',
+        nargs=nargs,
         help='images, folders (with subfolders), lists (.txt, a path a line) '
-        'or quoted patterns')
+        'or quoted patterns' + default)
     parser.add_argument(
         '--out', metavar='DIR', required=True, help='folder to write')
-    _add_outputs(parser.add_argument_group('what is written'))
-    add_model_arguments(parser.add_argument_group('what predicts'))
-    add_json(parser)
 
 
 def _add_outputs(group) -> None:

@@ -14,7 +14,7 @@ example:
 """
 import argparse
 
-from .arguments import add_json
+from .arguments import add_json, count
 from .labeling_arguments import (add_labeling_arguments, load_labeling,
                                  skipped_lines)
 from .output import print_json
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'of a class for that class (default: 0.95)')
     group.add_argument(
         '--min-area',
-        type=_whole,
+        type=count,
         default=0,
         metavar='PIXELS',
         help='smaller regions are ignored, too (default: 0)')
@@ -142,15 +142,11 @@ def _forms(text: str) -> tuple[str, ...]:
     return names
 
 
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f'{text} is below 0')
-    return number
-
-
 def _length(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.
     if not 0 <= number < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is no length in pixels')
     return number

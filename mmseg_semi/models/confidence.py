@@ -6,8 +6,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..functional import predictions
-from .head_adapters import decode_stages
+from .probabilities import class_probabilities
 
 
 @torch.no_grad()
@@ -31,9 +30,4 @@ def predicted_confidence(model,
     """
     scores = sample.seg_logits.data
     label = sample.pred_sem_seg.data[0].long()
-    if len(scores) == 1:  # stock code has applied the sigmoid
-        return label, torch.maximum(scores[0], 1 - scores[0]).float()
-    head = decode_stages(model.predictor)[-1][1]
-    if model.predict_head is None and head.predicts_probabilities:
-        return label, scores.amax(dim=0).float().clamp(0, 1)
-    return label, predictions(scores, dim=0)[1]
+    return label, class_probabilities(model, scores).amax(dim=0)

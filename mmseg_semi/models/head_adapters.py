@@ -120,12 +120,6 @@ class HeadAdapter:
         """How it predicts at a size (H, W), if not by resizing scores."""
         return None
 
-    @property
-    def predicts_probabilities(self) -> bool:
-        """Whether ``predict`` gives scores in [0, 1], the largest of which
-        is the confidence, and not logits."""
-        return False
-
     def losses(self, raw, samples: list, train_cfg) -> Dict[str, Tensor]:
         """The losses that the head's config declares.
 
@@ -263,10 +257,6 @@ class QueryAdapter(HeadAdapter):
         if not self.head.has_classes or raw.pixel_embed.requires_grad:
             return None
         return lambda size: self.head.dense_logits_at(raw, size)
-
-    @property
-    def predicts_probabilities(self) -> bool:
-        return self.head.has_classes
 
 
 def adapter_of(head: nn.Module) -> HeadAdapter:
